@@ -1,0 +1,386 @@
+//! Debian packages without root: apt with folders of its own, from wherever this machine's apt gets
+//! its packages. Nothing on the system changes; proxies, credentials and mirrors of its
+//! configuration hold here too.
+
+use crate::download;
+use crate::exit::Lacks;
+use crate::process::{self, capture};
+use crate::session::Session;
+use crate::store::{self, Lock};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+use xshell::{Shell, cmd};
+
+/// Lists that are younger than this are not asked for again.
+const FRESH: Duration = Duration::from_secs(6 * 60 * 60);
+/// Debian's own keys, which apt checks every list with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Names a mirror of Debian for machines whose apt knows none.
+const MIRROR: &str = "ANYARCH_DEBIAN_MIRROR";
+
+/// A file that apt would download.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Item {
+    /// Where apt gets it.
+    #[serde(skip)]
+    pub uri: String,
+    /// Its file name: `libc6-dev_2.36-9+deb12u10_amd64.deb`.
+    pub file: String,
+    /// The hash that the signed lists give.
+    pub sha256: String,
+}
+
+/// A private apt for one suite and architecture.
+#[derive(Debug)]
+pub struct Apt<'a> {
+    session: &'a Session,
+    home: PathBuf,
+    suite: String,
+    arch: String,
+    _lock: Lock,
+}
+
+impl<'a> Apt<'a> {
+    /// Opens the private apt of a suite (`bookworm`) and architecture (`amd64`), with fresh lists of
+    /// its binary packages; `source` as architecture stands for source packages.
+    pub fn open(session: &'a Session, suite: &str, arch: &str) -> Result<Self> {
+        for tool in ["apt-get", "dpkg-deb"] {
+            which::which(tool).map_err(|_| {
+                Lacks::new(
+                    format!("{tool} (this way to get libraries and sources wants a Debian-like machine)"),
+                    "use Debian, Ubuntu or a container of theirs",
+                )
+            })?;
+        }
+        let home = session.workspace.cache.join("apt").join(format!("{suite}-{arch}"));
+        let apt = Self {
+            session,
+            suite: suite.to_owned(),
+            arch: arch.to_owned(),
+            _lock: Lock::acquire(&home, &session.progress)?,
+            home,
+        };
+        apt.update()?;
+        Ok(apt)
+    }
+
+    fn is_source(&self) -> bool {
+        self.arch == "source"
+    }
+
+    /// `apt-get` with private folders. What the machine's apt says of sources, pins and installed
+    /// packages is left out; what it says of how to reach servers stays.
+    fn apt_get(&self) -> Command {
+        let mut command = Command::new("apt-get");
+        let folder = |name: &str| self.home.join(name).display().to_string();
+        let arch = if self.is_source() { native_arch() } else { &self.arch };
+        let options = [
+            format!("Dir::State={}", folder("state")),
+            format!("Dir::State::status={}", folder("status")),
+            format!("Dir::Cache={}", folder("cache")),
+            format!("Dir::Etc::sourcelist={}", folder("sources.list")),
+            "Dir::Etc::sourceparts=/dev/null".to_owned(),
+            "Dir::Etc::preferences=/dev/null".to_owned(),
+            "Dir::Etc::preferencesparts=/dev/null".to_owned(),
+            format!("APT::Architecture={arch}"),
+            format!("APT::Architectures={arch}"),
+            "APT::Sandbox::User=".to_owned(),
+            "APT::Install-Recommends=false".to_owned(),
+            "APT::Update::Error-Mode=any".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::Retries=1".to_owned(),
+            "Acquire::http::Timeout=20".to_owned(),
+            "Acquire::https::Timeout=20".to_owned(),
+        ];
+        for option in options {
+            command.args(["-o", &option]);
+        }
+        command.args(["-q", "-y"]);
+        // Messages are read by people who look them up; file names are read by us.
+        command.env("LC_ALL", "C.UTF-8");
+        command
+    }
+
+    fn update(&self) -> Result<()> {
+        let stamp = self.home.join("updated");
+        let list = self.sources_list()?;
+        let same_list = fs::read_to_string(self.home.join("sources.list")).is_ok_and(|old| old == list);
+        let age = fs::metadata(&stamp).and_then(|meta| meta.modified()).ok();
+        let is_fresh = age.is_some_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < FRESH);
+        if same_list && is_fresh {
+            return Ok(());
+        }
+        store::remove(&stamp)?;
+        for folder in ["state/lists/partial", "cache/archives/partial"] {
+            let folder = self.home.join(folder);
+            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        store::write_file(&self.home.join("status"), b"")?;
+        store::write_file(&self.home.join("sources.list"), list.as_bytes())?;
+        let step =
+            self.session.progress.step(format!("package lists of Debian {} {}", self.suite, self.arch));
+        let mut update = self.apt_get();
+        update.arg("update");
+        let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
+        process::Logged::new(update, &log)
+            .run(&self.session.progress, |_| ())
+            .with_context(|| format!("the package lists of Debian {} can't be got", self.suite))?;
+        store::write_file(&stamp, b"")?;
+        step.done("fresh");
+        Ok(())
+    }
+
+    /// The lines that say where packages come from: the machine's own mirror with our suite.
+    fn sources_list(&self) -> Result<String> {
+        let kind = if self.is_source() { "deb-src" } else { "deb" };
+        let signed =
+            if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
+        let mirrors = Mirrors::of_this_machine()?;
+        let mut list = format!("{kind} {signed}{} {} main\n", mirrors.main, self.suite);
+        if let Some(security) = mirrors.security.filter(|_| has_security(&self.suite)) {
+            list.push_str(&format!("{kind} {signed}{security} {}-security main\n", self.suite));
+        }
+        Ok(list)
+    }
+
+    /// The newest versions of these packages, without their dependencies.
+    pub fn resolve(&self, packages: &[String]) -> Result<Vec<Item>> {
+        let mut command = self.apt_get();
+        command.arg("--print-uris").arg("download").args(packages);
+        parse_uris(&capture(command)?, packages.len())
+    }
+
+    /// Downloads these packages into the cache, checked.
+    pub fn download(&self, packages: &[String]) -> Result<Vec<(Item, PathBuf)>> {
+        let items = self.resolve(packages)?;
+        let missing = self.missing(&items)?;
+        if !missing.is_empty() {
+            let step = self.session.progress.step(format!(
+                "{} packages of Debian {} {}",
+                missing.len(),
+                self.suite,
+                self.arch
+            ));
+            let mut command = self.apt_get();
+            command.arg("download").args(packages);
+            self.receive(command, &missing)?;
+            step.done("checked");
+        }
+        self.kept(items)
+    }
+
+    /// Downloads these packages with all that they depend on, for a root file system.
+    pub fn download_with_dependencies(&self, packages: &[String]) -> Result<Vec<(Item, PathBuf)>> {
+        let mut command = self.apt_get();
+        command.args(["--print-uris", "install"]).args(packages);
+        let items = parse_uris(&capture(command)?, packages.len())?;
+        let missing = self.missing(&items)?;
+        if !missing.is_empty() {
+            let step = self.session.progress.step(format!(
+                "{} packages of Debian {} {}",
+                missing.len(),
+                self.suite,
+                self.arch
+            ));
+            let mut command = self.apt_get();
+            let names: Vec<&str> = missing.iter().filter_map(|item| item.file.split('_').next()).collect();
+            command.arg("download").args(names);
+            self.receive(command, &missing)?;
+            step.done("checked");
+        }
+        self.kept(items)
+    }
+
+    /// Downloads one file of a source package into the cache, checked against `sha256`.
+    pub fn source_file(&self, package: &str, version: &str, file: &str, sha256: &str) -> Result<PathBuf> {
+        let wanted = format!("{package}={version}");
+        let mut list = self.apt_get();
+        list.args(["--print-uris", "source", &wanted]);
+        let items = parse_uris(&capture(list)?, 1)?;
+        let item = items.iter().find(|item| item.file == file);
+        let item = item.with_context(|| format!("{wanted} of Debian {} has no file {file}", self.suite))?;
+        ensure!(
+            item.sha256 == sha256,
+            "Debian's {file} is not the pinned one, so it is not used\n  its sha256 is {}\n  pinned is    {sha256}",
+            item.sha256
+        );
+        let step = self.session.progress.step(format!("download {file}"));
+        let mut get = self.apt_get();
+        get.args(["--download-only", "--tar-only", "source", &wanted]);
+        self.receive(get, std::slice::from_ref(item))?;
+        step.done("checked");
+        Ok(download::place(&self.session.workspace, sha256, file))
+    }
+
+    fn missing(&self, items: &[Item]) -> Result<Vec<Item>> {
+        let mut missing = Vec::new();
+        for item in items {
+            if download::kept(&self.session.workspace, &item.sha256, &item.file)?.is_none() {
+                missing.push(item.clone());
+            }
+        }
+        Ok(missing)
+    }
+
+    fn kept(&self, items: Vec<Item>) -> Result<Vec<(Item, PathBuf)>> {
+        let place = |item: Item| {
+            let path = download::place(&self.session.workspace, &item.sha256, &item.file);
+            (item, path)
+        };
+        Ok(items.into_iter().map(place).collect())
+    }
+
+    /// Runs a download in a private folder and takes what it brought into the cache.
+    fn receive(&self, mut command: Command, items: &[Item]) -> Result<()> {
+        let folder = tempfile::tempdir_in(&self.home).context("cannot make a folder for downloads")?;
+        command.current_dir(folder.path());
+        let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
+        process::Logged::new(command, &log)
+            .run(&self.session.progress, |_| ())
+            .with_context(|| format!("packages of Debian {} can't be downloaded", self.suite))?;
+        for item in items {
+            let file = folder.path().join(&item.file);
+            download::keep(&self.session.workspace, &file, &item.sha256, &item.file)?;
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks a package's files below `root`; its scripts are not run.
+pub fn unpack(deb: &Path, root: &Path) -> Result<()> {
+    let shell = Shell::new().context("no current folder")?;
+    capture(cmd!(shell, "dpkg-deb --extract {deb} {root}")).map(drop)
+}
+
+/// The lines `'URI' FILE SIZE SHA256:HASH` of apt's `--print-uris`.
+fn parse_uris(text: &str, at_least: usize) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with('\'')) {
+        let mut words = line.split_whitespace();
+        let (Some(uri), Some(file), Some(_size), Some(hash)) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            bail!("apt says something unexpected: {line}");
+        };
+        let sha256 =
+            hash.strip_prefix("SHA256:").with_context(|| format!("apt knows no sha256 of {file}"))?;
+        ensure!(!file.contains('/'), "apt names a file with a folder: {file}");
+        items.push(Item {
+            uri: uri.trim_matches('\'').to_owned(),
+            file: file.to_owned(),
+            sha256: sha256.to_owned(),
+        });
+    }
+    ensure!(items.len() >= at_least, "apt found {} of {at_least} packages:\n{text}", items.len());
+    items.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(items)
+}
+
+/// dpkg's name of this machine's architecture, for the few that this driver runs on.
+pub fn native_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "powerpc64" => "ppc64el",
+        "arm" => "armhf",
+        "x86" => "i386",
+        other => other,
+    }
+}
+
+/// Suites that are still being made get their fixes directly.
+fn has_security(suite: &str) -> bool {
+    !matches!(suite, "sid" | "unstable" | "experimental" | "testing" | "forky")
+}
+
+/// Where this machine's apt gets Debian from.
+#[derive(Debug, PartialEq, Eq)]
+struct Mirrors {
+    main: String,
+    security: Option<String>,
+}
+
+impl Mirrors {
+    fn of_this_machine() -> Result<Self> {
+        if let Some(main) = std::env::var(MIRROR).ok().filter(|uri| !uri.is_empty()) {
+            return Ok(Self { main, security: None });
+        }
+        let shell = Shell::new().context("no current folder")?;
+        let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
+        let targets = capture(cmd!(shell, "apt-get indextargets --format {format} 'Created-By: Packages'"))?;
+        Self::parse(&targets).ok_or_else(|| {
+            Lacks::new(
+                "a mirror of Debian in this machine's apt configuration",
+                format!("export {MIRROR}=URI, with the address of a Debian mirror"),
+            )
+            .into()
+        })
+    }
+
+    /// The first repository with a `main` of a Debian release, and the first with its security fixes.
+    fn parse(targets: &str) -> Option<Self> {
+        const SUITES: [&str; 12] = [
+            "bullseye",
+            "bookworm",
+            "trixie",
+            "forky",
+            "duke",
+            "sid",
+            "oldoldstable",
+            "oldstable",
+            "stable",
+            "testing",
+            "unstable",
+            "experimental",
+        ];
+        let mut main = None;
+        let mut security = None;
+        for line in targets.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(uri), Some(release), Some("main")) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
+            match release.rsplit_once('-') {
+                None if SUITES.contains(&release) => drop(main.get_or_insert(uri)),
+                Some((suite, "security")) if SUITES.contains(&suite) => drop(security.get_or_insert(uri)),
+                _ => {}
+            }
+        }
+        Some(Self { main: main?.to_owned(), security: security.map(str::to_owned) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_own_mirrors_are_found_among_other_repositories() {
+        let targets = "https://other.example/apt/ cloud main\n\
+                       http://mirror.example/security/ bookworm-security main\n\
+                       http://mirror.example/debian/ bookworm-updates main\n\
+                       http://mirror.example/debian/ bookworm main\n\
+                       http://second.example/debian/ trixie main\n";
+        let expected = Mirrors {
+            main: "http://mirror.example/debian/".into(),
+            security: Some("http://mirror.example/security/".into()),
+        };
+        assert_eq!(Mirrors::parse(targets), Some(expected));
+        assert_eq!(Mirrors::parse("https://other.example/apt/ cloud main\n"), None);
+    }
+
+    #[test]
+    fn apts_list_of_files_is_read_with_its_hashes() {
+        let text = "Reading package lists...\n'http://m/b_1%3a2_amd64.deb' b_1%3a2_amd64.deb 7 SHA256:bb\n\
+                    'http://m/a_1_amd64.deb' a_1_amd64.deb 5 SHA256:aa\n";
+        let items = parse_uris(text, 2).expect("read");
+        let files: Vec<_> = items.iter().map(|item| (item.file.as_str(), item.sha256.as_str())).collect();
+        assert_eq!(files, [("a_1_amd64.deb", "aa"), ("b_1%3a2_amd64.deb", "bb")]);
+        assert!(parse_uris(text, 3).is_err(), "a package that apt does not know must not pass");
+        assert!(parse_uris("'http://m/x' x 1 MD5Sum:aa\n", 1).is_err(), "only sha256 will do");
+    }
+}

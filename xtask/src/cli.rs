@@ -1,0 +1,298 @@
+//! The command line. `--help` of each command is its manual.
+
+use crate::facts::series;
+use crate::plan::{Profile, Request};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Builds, proves and packs patched QEMU user-mode emulators from pinned source.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 the machine lacks something (`doctor` tells what).
+Downloads and sysroots are kept in $ANYARCH_CACHE, else $XDG_CACHE_HOME/anyarch, else ~/.cache/anyarch.
+Nothing here needs root or changes the system. Ctrl-C is safe: the same command goes on from there.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Print results as JSON on stdout; messages still go to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show each program that is run (-v), and all that it prints (-vv)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Compilers at a time [default: one a processor]
+    #[arg(short, long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Use nothing but the cache
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// The anyarch checkout to work on [default: the one this driver belongs to]
+    #[arg(long, value_name = "DIR", global = true, env = "ANYARCH_ROOT")]
+    pub root: Option<PathBuf>,
+    /// Where source and build trees go [default: target/anyarch]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub build_dir: Option<PathBuf>,
+    /// Where releases go [default: dist]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub out: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build, verify and pack emulators: the whole way from pinned source to tarballs
+    ///
+    /// Ends with `dist/<release>/qemu-<target>-<release>-linux-<host>.tar.xz` and a table that says
+    /// how big they are and how long it took. What is up to date is not made again.
+    #[command(after_help = "\
+Examples:
+  cargo xtask build --target aarch64
+  cargo xtask build --target aarch64,riscv64,s390x -j 8
+  cargo xtask build --target all
+  cargo xtask build --target arm64 --source ~/qemu-10.2.2.tar.xz --offline")]
+    Build(Build),
+    /// Print what `build` would do, as a table or (--json) as data; touches nothing
+    Plan(Selection),
+    /// Get the pinned QEMU source, check it, unpack and patch it
+    ///
+    /// Tried in this order: --source, the cache, upstream's git at the pinned tag, upstream's tarball,
+    /// Debian's source package through this machine's own apt settings. The first that answers is
+    /// taken, checked against the pins in `patches/<series>/series.toml`, and named.
+    Source(SourceArgs),
+    /// Prepare a host's toolchain: sysroot, meson, ninja, bison, flex; no root needed
+    Toolchain(ToolchainArgs),
+    /// Check emulators: ELF header, --version, a guest program with children
+    ///
+    /// Compiles what is not compiled yet. Every check is run, also those that passed before; what this
+    /// machine can't run is reported as not run, with the reason.
+    Verify(Selection),
+    /// Pack emulators, compiling and verifying those that are not yet
+    Package(Selection),
+    /// Keep the patches of a series in shape
+    #[command(subcommand)]
+    Patch(Patch),
+    /// Unpack a foreign Debian root file system into a folder, without root
+    ///
+    /// A minimal system (shell, coreutils, dpkg, apt) of the target's architecture, through this
+    /// machine's own apt settings. Packages are unpacked, not configured: their scripts did not run.
+    #[command(after_help = "\
+Example:
+  cargo xtask rootfs --target aarch64 /tmp/arm64
+  cp dist/*/bin/qemu-aarch64 /tmp/arm64/
+  unshare --map-root-user --root /tmp/arm64 /qemu-aarch64 --execve self /bin/sh")]
+    Rootfs(Rootfs),
+    /// Run everything that must hold: formatting, lints, unit tests, real builds, real guests
+    Test(Test),
+    /// Measure: build time against a bare build, trees, idle runs, memory
+    ///
+    /// Every figure is a ratio of two runs on this machine, one after the other. The results go to
+    /// stdout; `docs/benchmarks.md` holds those that were published.
+    Bench(Bench),
+    /// Say what this machine lacks, with the command that gets it
+    Doctor,
+    /// Remove what was made here, by kind
+    Clean(Clean),
+    /// Print a completion script for a shell
+    ///
+    /// The script completes the driver called by name; put its folder (target/debug) into PATH as
+    /// `xtask`, or alias it.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Which emulators.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Targets: QEMU's names or Debian's, Docker's and the kernel's; `all` for every one
+    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
+    pub targets: Vec<String>,
+    /// Hosts: Docker's platform names; `native` for this machine's, `all` for every one
+    #[arg(long = "host", value_name = "HOST", value_delimiter = ',', default_value = "native")]
+    pub hosts: Vec<String>,
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// How to compile
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: Profile,
+}
+
+impl Selection {
+    /// As a request for a plan.
+    pub fn request(&self) -> Request {
+        Request {
+            targets: self.targets.clone(),
+            hosts: self.hosts.clone(),
+            series: self.series.clone(),
+            profile: self.profile,
+        }
+    }
+}
+
+/// `build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Take QEMU's source from here: a tarball, an unpacked tree, a git checkout or URL
+    ///
+    /// It is checked against the pins of the series like any other.
+    #[arg(long, value_name = "TREE|TARBALL|URL")]
+    pub source: Option<String>,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `source`.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// Take it from here: a tarball, an unpacked tree, a git checkout or URL
+    #[arg(long, value_name = "TREE|TARBALL|URL")]
+    pub source: Option<String>,
+}
+
+/// `toolchain`.
+#[derive(Debug, Args)]
+pub struct ToolchainArgs {
+    /// The host
+    #[arg(long, value_name = "HOST", default_value = "native")]
+    pub host: String,
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// Get the newest packages instead of keeping those at hand
+    #[arg(long)]
+    pub refresh: bool,
+}
+
+/// `patch`.
+#[derive(Debug, Subcommand)]
+pub enum Patch {
+    /// Apply every patch to a fresh copy of the source; fuzz is an error, moved hunks are told
+    Check(SourceArgs),
+    /// Make DIR a git repository: the source as first commit, each patch as one more
+    Open {
+        /// A new folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Which source.
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Write the commits of such a repository back into `patches/<series>/`
+    Refresh {
+        /// The folder that `patch open` made
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The QEMU series
+        #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+        series: String,
+    },
+}
+
+/// `rootfs`.
+#[derive(Debug, Args)]
+pub struct Rootfs {
+    /// The target that runs it; those that Debian has
+    #[arg(short, long, value_name = "TARGET")]
+    pub target: String,
+    /// Further packages, with all they depend on
+    #[arg(long = "package", value_name = "NAME", value_delimiter = ',')]
+    pub packages: Vec<String>,
+    /// A new folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Also run the proofs that take long
+    #[arg(long)]
+    pub long: bool,
+    /// Only tests whose name holds this
+    pub filter: Option<String>,
+}
+
+/// `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[arg(value_enum, required = true)]
+    pub what: Vec<Measure>,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measure {
+    /// A cold build of one target against a bare `configure && ninja` with the same flags
+    Cold,
+    /// All targets in one tree against a tree for each (three are built, the rest is scaled)
+    Trees,
+    /// The same command again, when nothing is to do
+    Idle,
+}
+
+/// `clean`.
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// What to remove
+    #[arg(value_enum, required = true)]
+    pub kinds: Vec<Kind>,
+    /// Say what would go, and how big it is; remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What can be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// Source and build trees of this checkout
+    Trees,
+    /// Releases in dist/
+    Releases,
+    /// Sysroots, build tools and guests in the cache
+    Toolchains,
+    /// Downloads in the cache
+    Downloads,
+    /// All of these
+    All,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_option_is_explained() {
+        let mut cli = Cli::command();
+        cli.build();
+        cli.clone().debug_assert();
+        for command in cli.get_subcommands() {
+            assert!(command.get_about().is_some(), "{} says nothing of itself", command.get_name());
+            for option in command.get_arguments() {
+                assert!(option.get_help().is_some(), "{} of {}", option.get_id(), command.get_name());
+            }
+        }
+    }
+}

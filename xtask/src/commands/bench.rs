@@ -1,0 +1,7 @@
+//! x
+use crate::session::Session;
+use anyhow::Result;
+/// x
+pub fn run(_: &Session, _: &crate::cli::Bench) -> Result<()> {
+    Ok(())
+}

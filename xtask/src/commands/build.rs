@@ -1,0 +1,237 @@
+//! `build`: the whole way. `verify` and `package` are the same way with another end.
+
+use super::{plan as plan_command, show, source};
+use crate::cli::{Build, Selection};
+use crate::compile::{self, BuildTree, Emulator};
+use crate::facts::Target;
+use crate::package::{self, Tarball};
+use crate::patch::PatchedTree;
+use crate::plan::{Plan, TreePlan};
+use crate::progress::human_bytes;
+use crate::session::Session;
+use crate::toolchain::{self, Toolchain};
+use crate::verify::{self, Outcome, Report};
+use anyhow::Result;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// One row of what came of a build.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    tarball: Tarball,
+    /// Whether it was there already.
+    up_to_date: bool,
+    /// What verifying and packing it took; compiling is shared by all targets of a tree.
+    seconds: f64,
+}
+
+/// What came of a build.
+#[derive(Debug, Serialize)]
+struct Built {
+    release: String,
+    folder: PathBuf,
+    sums: PathBuf,
+    seconds: f64,
+    tarballs: Vec<Row>,
+}
+
+/// `build`.
+pub fn build(session: &Session, arguments: &Build) -> Result<()> {
+    if arguments.dry_run {
+        return plan_command::print(session, &arguments.selection.request());
+    }
+    pack_all(session, &arguments.selection, arguments.source.as_deref())
+}
+
+/// `package`.
+pub fn package(session: &Session, selection: &Selection) -> Result<()> {
+    pack_all(session, selection, None)
+}
+
+fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Result<()> {
+    let started = Instant::now();
+    let plan = Plan::make(&session.workspace, &selection.request())?;
+    let mut rows = Vec::new();
+    for tree in &plan.trees {
+        let ready = Prepared::new(session, &plan, tree, given)?;
+        rows.extend(ready.pack(session, &plan, tree)?);
+    }
+    let sums = package::write_sums(session, &plan.release)?;
+    let built = Built {
+        folder: session.workspace.out.join(&plan.release),
+        release: plan.release,
+        sums,
+        seconds: started.elapsed().as_secs_f64(),
+        tarballs: rows,
+    };
+    show(session, &built, || table(&built))?;
+    for row in &built.tarballs {
+        tell_what_was_not_run(session, row.tarball.target, &row.tarball.record.emulator);
+    }
+    Ok(())
+}
+
+/// `verify`.
+pub fn verify(session: &Session, selection: &Selection) -> Result<()> {
+    let plan = Plan::make(&session.workspace, &selection.request())?;
+    let mut reports: Vec<(Target, Report)> = Vec::new();
+    for tree in &plan.trees {
+        let prepared = Prepared::new(session, &plan, tree, None)?;
+        let (_tree, emulators) = prepared.compile(session, &plan, tree, &tree.targets)?;
+        let checked: Vec<Result<_>> = emulators
+            .into_par_iter()
+            .map(|emulator| {
+                let target = emulator.target();
+                Ok((target, verify::verify(session, &plan.series, emulator)?.report().clone()))
+            })
+            .collect();
+        for report in checked {
+            reports.push(report?);
+        }
+    }
+    let rows: Vec<_> = reports
+        .iter()
+        .map(|(target, report)| serde_json::json!({ "target": target, "report": report }))
+        .collect();
+    show(session, &rows, || {
+        let line =
+            |(target, report): &(Target, Report)| format!("{:<14} {}\n", target.name, report.summary());
+        reports.iter().map(line).collect()
+    })?;
+    for (target, report) in &reports {
+        tell_what_was_not_run(session, *target, report);
+    }
+    Ok(())
+}
+
+/// A host's source and toolchain, ready to compile.
+struct Prepared {
+    source: PatchedTree,
+    toolchain: Toolchain,
+    /// Where its build tree is or will be.
+    place: PathBuf,
+    key: String,
+}
+
+impl Prepared {
+    fn new(session: &Session, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
+        // Before any download: a missing compiler is told at once.
+        toolchain::compilers(&tree.host)?;
+        let (source, toolchain) = rayon::join(
+            || source::patched(session, &plan.series, given),
+            || toolchain::prepare(session, &tree.host, &plan.series),
+        );
+        let (source, toolchain) = (source?, toolchain?);
+        let tree_key = compile::key(plan, tree, &toolchain)?;
+        Ok(Self {
+            place: BuildTree::place(session, plan, tree, &tree_key),
+            key: package::key(&tree_key, &verify::suite_key(session)?)?,
+            source,
+            toolchain,
+        })
+    }
+
+    fn compile<'a>(
+        &self,
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        targets: &[Target],
+    ) -> Result<(BuildTree<'a>, Vec<Emulator>)> {
+        let build = BuildTree::open(session, plan, tree, &self.source, &self.toolchain)?;
+        let emulators = build.compile(targets, &self.toolchain)?;
+        Ok((build, emulators))
+    }
+
+    fn find(&self, session: &Session, plan: &Plan, tree: &TreePlan, target: Target) -> Option<Tarball> {
+        package::ready(session, &plan.release, target, &tree.host, &self.place, &self.key)
+    }
+
+    /// The tarballs of a host, making those that are not up to date.
+    fn pack(&self, session: &Session, plan: &Plan, tree: &TreePlan) -> Result<Vec<Row>> {
+        let found: Vec<Option<Tarball>> =
+            tree.targets.iter().map(|target| self.find(session, plan, tree, *target)).collect();
+        let missing = tree.targets.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<Target> = missing.map(|(target, _)| *target).collect();
+        let mut made =
+            if missing.is_empty() { Vec::new() } else { self.make(session, plan, tree, &missing)? };
+        let old = found.into_iter().flatten().map(|tarball| Row { tarball, up_to_date: true, seconds: 0.0 });
+        made.extend(old);
+        made.sort_by_key(|row| tree.targets.iter().position(|target| *target == row.tarball.target));
+        Ok(made)
+    }
+
+    fn make(&self, session: &Session, plan: &Plan, tree: &TreePlan, targets: &[Target]) -> Result<Vec<Row>> {
+        let (_build, emulators) = self.compile(session, plan, tree, targets)?;
+        let step = session.progress.step(format!(
+            "verify and pack {} emulators for {}",
+            targets.len(),
+            tree.host.platform
+        ));
+        let rows: Vec<Result<Row>> = emulators
+            .into_par_iter()
+            .map(|emulator| {
+                let started = Instant::now();
+                let verified = verify::verify(session, &plan.series, emulator)?;
+                let tarball = package::pack(
+                    session,
+                    &verified,
+                    self.source.path(),
+                    &self.place,
+                    &self.key,
+                    plan.series.pins.epoch,
+                )?;
+                let seconds = started.elapsed().as_secs_f64();
+                session.progress.detail(&format!(
+                    "  {}: {}",
+                    tarball.target.emulator(),
+                    tarball.record.emulator.summary()
+                ));
+                Ok(Row { tarball, up_to_date: false, seconds })
+            })
+            .collect();
+        let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
+        step.done("done");
+        Ok(rows)
+    }
+}
+
+fn table(built: &Built) -> String {
+    let mut text = format!(
+        "{:<14} {:<8} {:>9} {:>9} {:>8}  verified\n",
+        "target", "host", "emulator", "tarball", "time"
+    );
+    for row in &built.tarballs {
+        let record = &row.tarball.record;
+        let time = if row.up_to_date { "-".to_owned() } else { format!("{:.1} s", row.seconds) };
+        text.push_str(&format!(
+            "{:<14} {:<8} {:>9} {:>9} {:>8}  {}\n",
+            row.tarball.target.name,
+            row.tarball.host,
+            human_bytes(record.emulator.size),
+            human_bytes(record.size),
+            time,
+            record.emulator.summary()
+        ));
+    }
+    let made = built.tarballs.iter().filter(|row| !row.up_to_date).count();
+    text.push_str(&format!(
+        "{} tarballs in {} ({made} made now, {} up to date), {:.1} s\n",
+        built.tarballs.len(),
+        built.folder.display(),
+        built.tarballs.len() - made,
+        built.seconds
+    ));
+    text
+}
+
+fn tell_what_was_not_run(session: &Session, target: Target, report: &Report) {
+    for check in &report.checks {
+        if let Outcome::NotRun(reason) = &check.outcome {
+            session.progress.say(&format!("not run: {} of {}: {reason}", check.name, target.emulator()));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `clean`: what was made here, by kind.
+
+use super::show;
+use crate::cli::{Clean, Kind};
+use crate::progress::human_bytes;
+use crate::session::Session;
+use crate::store;
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Serialize)]
+struct Removed {
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// Removes what was asked for, or tells what would go.
+pub fn run(session: &Session, arguments: &Clean) -> Result<()> {
+    let mut removed = Vec::new();
+    for path in places(session, &arguments.kinds)? {
+        if fs::symlink_metadata(&path).is_ok() {
+            removed.push(Removed { bytes: size(&path)?, path: path.clone() });
+            if !arguments.dry_run {
+                store::remove(&path)?;
+            }
+        }
+    }
+    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+    show(session, &removed, || {
+        let line = |one: &Removed| format!("{verb} {} ({})\n", one.path.display(), human_bytes(one.bytes));
+        let total = removed.iter().map(|one| one.bytes).sum();
+        removed.iter().map(line).collect::<String>() + &format!("{verb} {} in all\n", human_bytes(total))
+    })
+}
+
+fn places(session: &Session, kinds: &[Kind]) -> Result<Vec<PathBuf>> {
+    let workspace = &session.workspace;
+    let has = |kind| kinds.contains(&kind) || kinds.contains(&Kind::All);
+    let mut places = Vec::new();
+    if has(Kind::Trees) {
+        places.push(workspace.trees.clone());
+    }
+    if has(Kind::Releases) {
+        places.extend(releases(&workspace.out)?);
+    }
+    if has(Kind::Toolchains) {
+        places
+            .extend(["apt", "sysroots", "tools", "python", "guests"].map(|kind| workspace.cache.join(kind)));
+    }
+    if has(Kind::Downloads) {
+        places.extend(["downloads", "git"].map(|kind| workspace.cache.join(kind)));
+    }
+    Ok(places)
+}
+
+/// The folders in `dist/` that hold checksums of ours; anything else there is somebody else's.
+fn releases(out: &Path) -> Result<Vec<PathBuf>> {
+    if !out.is_dir() {
+        return Ok(Vec::new());
+    }
+    let listed = fs::read_dir(out).with_context(|| format!("cannot list {}", out.display()))?;
+    let folders = listed.flatten().map(|entry| entry.path());
+    Ok(folders.filter(|folder| folder.join("SHA256SUMS").is_file()).collect())
+}
+
+/// Bytes of all files below a path; links are not followed.
+fn size(path: &Path) -> Result<u64> {
+    let meta = fs::symlink_metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if !meta.is_dir() {
+        return Ok(meta.len());
+    }
+    let mut total = 0;
+    for entry in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
+        total += size(&entry.with_context(|| format!("cannot list {}", path.display()))?.path())?;
+    }
+    Ok(total)
+}

@@ -1,0 +1,100 @@
+//! `rootfs`: a foreign Debian root file system in a folder, made by an ordinary user.
+
+use super::show;
+use crate::apt::{self, Apt};
+use crate::cli::Rootfs;
+use crate::exit::Usage;
+use crate::facts::{Target, targets};
+use crate::session::Session;
+use crate::store;
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// What makes a small system that can run scripts and look at itself.
+const PACKAGES: [&str; 16] = [
+    "apt",
+    "base-files",
+    "base-passwd",
+    "bash",
+    "coreutils",
+    "dash",
+    "debianutils",
+    "diffutils",
+    "dpkg",
+    "findutils",
+    "grep",
+    "hostname",
+    "perl-base",
+    "sed",
+    "tar",
+    "util-linux",
+];
+
+/// Unpacks the system.
+pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
+    let target = Target::named(&arguments.target)?;
+    let debian = target.debian.ok_or_else(|| {
+        let have = targets::TARGETS.iter().filter(|target| target.debian.is_some()).map(|target| target.name);
+        Usage(format!(
+            "Debian has no system for {}; it has: {}",
+            target.name,
+            have.collect::<Vec<_>>().join(" ")
+        ))
+    })?;
+    let folder = &arguments.folder;
+    let is_new = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_new {
+        return Err(Usage(format!("{} is not empty: name a new folder", folder.display())).into());
+    }
+    let packages: Vec<String> =
+        PACKAGES.iter().map(|name| (*name).to_owned()).chain(arguments.packages.iter().cloned()).collect();
+    let apt = Apt::open(session, debian.suite, debian.arch)?;
+    let got = apt.download_with_dependencies(&packages)?;
+    let step = session.progress.step(format!("unpack Debian {} {}", debian.suite, debian.arch));
+    store::publish_dir(folder, |root| {
+        merge_usr(root)?;
+        for (number, (item, deb)) in got.iter().enumerate() {
+            step.count(number as u64, got.len() as u64, &item.file);
+            apt::unpack(deb, root).with_context(|| format!("cannot unpack {}", item.file))?;
+        }
+        settle(root)
+    })?;
+    step.done(&format!("{} packages in {}", got.len(), folder.display()));
+    let result = json!({ "target": target, "folder": folder, "packages": got.iter().map(|(item, _)| item).collect::<Vec<_>>() });
+    show(session, &result, || format!("{}\n", folder.display()))
+}
+
+/// `/bin` and its kind are links into `/usr`, as a Debian installation makes them before any package.
+fn merge_usr(root: &Path) -> Result<()> {
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        let real = root.join("usr").join(name);
+        fs::create_dir_all(&real).with_context(|| format!("cannot create {}", real.display()))?;
+        symlink(Path::new("usr").join(name), root.join(name))
+            .with_context(|| format!("cannot link /{name}"))?;
+    }
+    Ok(())
+}
+
+/// What package scripts would have made, as far as programs ask for it.
+fn settle(root: &Path) -> Result<()> {
+    let files = [
+        ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+        ("etc/group", "root:x:0:\n"),
+        ("etc/hostname", "anyarch\n"),
+        ("var/lib/dpkg/status", ""),
+    ];
+    for (name, text) in files {
+        let path = root.join(name);
+        if !path.exists() {
+            store::write_file(&path, text.as_bytes())?;
+        }
+    }
+    for folder in ["proc", "sys", "dev", "tmp", "root", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {
+        let path = root.join(folder);
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    }
+    Ok(())
+}

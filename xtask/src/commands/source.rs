@@ -1,0 +1,34 @@
+//! `source`: the first two stages, for work on them.
+
+use super::show;
+use crate::cli::SourceArgs;
+use crate::facts::Series;
+use crate::patch;
+use crate::session::Session;
+use crate::source;
+use anyhow::Result;
+use serde_json::json;
+
+/// Gets and patches the source, and says where it is and where it came from.
+pub fn run(session: &Session, arguments: &SourceArgs) -> Result<()> {
+    let series = Series::read(&session.workspace.root.join("patches"), &arguments.series)?;
+    let tree = patched(session, &series, arguments.source.as_deref())?;
+    let result = json!({
+        "tag": series.pins.tag,
+        "tree": tree.path(),
+        "origin": tree.origin(),
+        "patches": series.patches.iter().map(|patch| &patch.name).collect::<Vec<_>>(),
+    });
+    show(session, &result, || format!("{}\n", tree.path().display()))?;
+    session.progress.say(&format!("source: QEMU {} from {}", series.pins.version, tree.origin()));
+    Ok(())
+}
+
+/// The patched tree of a series. What the user gave is checked even when the tree is there.
+pub fn patched(session: &Session, series: &Series, given: Option<&str>) -> Result<patch::PatchedTree> {
+    let given = given.map(|given| source::obtain(session, series, Some(given))).transpose()?;
+    patch::apply(session, series, || match given {
+        Some(source) => Ok(source),
+        None => source::obtain(session, series, None),
+    })
+}

@@ -1,0 +1,286 @@
+//! Stage 4: emulators from a patched tree. One build tree a series, host and profile holds all its
+//! targets, since they share most of their objects.
+
+use crate::facts::{Host, Series, Target};
+use crate::patch::PatchedTree;
+use crate::plan::{Plan, Profile, TreePlan};
+use crate::process::{Logged, capture};
+use crate::progress::Step;
+use crate::session::Session;
+use crate::store::{self, Lock};
+use crate::toolchain::{Toolchain, refuse_blanks};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// A build tree that is configured, and locked for this run.
+#[derive(Debug)]
+pub struct BuildTree<'a> {
+    session: &'a Session,
+    path: PathBuf,
+    host: Host,
+    strip: PathBuf,
+    facts: Facts,
+    lock: Lock,
+}
+
+/// What an emulator was made from and with. It goes into the package, so it holds no path and no time.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Facts {
+    /// `10.2.2-1`
+    pub release: String,
+    /// `v10.2.2`
+    pub tag: String,
+    /// The commit that the tag names.
+    pub commit: String,
+    /// Our patches, by name and sha256.
+    pub patches: Vec<(String, String)>,
+    /// `release` or `dev`.
+    pub profile: Profile,
+    /// The host's GNU triple.
+    pub triple: String,
+    /// The C compiler's name for itself.
+    pub compiler: String,
+    /// The static libraries' packages, by file name and sha256.
+    pub sysroot: Vec<(String, String)>,
+    /// Options of QEMU's configure, without paths.
+    pub configure: Vec<String>,
+    /// The compiler's options beyond QEMU's own.
+    pub cflags: Vec<String>,
+    /// The linker's.
+    pub ldflags: Vec<String>,
+}
+
+/// A linked and stripped emulator that nobody has tried yet.
+#[derive(Debug, Clone)]
+pub struct Emulator {
+    pub(crate) target: Target,
+    pub(crate) host: Host,
+    pub(crate) path: PathBuf,
+    pub(crate) facts: Facts,
+}
+
+impl Emulator {
+    /// What it emulates.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Compiler options that make small files whose bytes do not depend on where they were built.
+fn cflags() -> Vec<String> {
+    vec!["-ffunction-sections".into(), "-fdata-sections".into()]
+}
+
+fn ldflags() -> Vec<String> {
+    vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()]
+}
+
+impl Facts {
+    fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
+        let series = &plan.series;
+        let targets: Vec<String> =
+            tree.configured.iter().map(|target| format!("{}-linux-user", target.name)).collect();
+        let mut configure = series.pins.build.configure.clone();
+        configure.extend(plan.profile.configure().iter().map(|option| (*option).to_owned()));
+        configure.push(if tree.host.elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
+        configure.push(format!("--with-pkgversion={}", pkgversion(series)));
+        configure.push(format!("--target-list={}", targets.join(",")));
+        Self {
+            release: plan.release.clone(),
+            tag: series.pins.tag.clone(),
+            commit: series.pins.git.commit.clone(),
+            patches: series.patches.iter().map(|patch| (patch.name.clone(), patch.sha256.clone())).collect(),
+            profile: plan.profile,
+            triple: tree.host.triple.clone(),
+            compiler: toolchain.cc_version.clone(),
+            sysroot: toolchain
+                .sysroot
+                .packages()
+                .iter()
+                .map(|p| (p.file.clone(), p.sha256.clone()))
+                .collect(),
+            configure,
+            cflags: cflags(),
+            ldflags: ldflags(),
+        }
+    }
+}
+
+/// What `--version` says in parentheses.
+pub fn pkgversion(series: &Series) -> String {
+    format!("anyarch-{}", series.release())
+}
+
+/// The key of the tree that a plan's host is built in: everything that goes into it.
+pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
+    let facts = Facts::gather(plan, tree, toolchain);
+    store::short_key(&(&facts, crate::patch::key(&plan.series)?, toolchain.key()?))
+}
+
+impl<'a> BuildTree<'a> {
+    /// Where the tree with this key is, or will be.
+    pub fn place(session: &Session, plan: &Plan, tree: &TreePlan, key: &str) -> PathBuf {
+        let name = format!("{}-{}-{key}", tree.host.file_name(), plan.profile.name());
+        session.workspace.trees.join(&plan.series.pins.series).join(name)
+    }
+
+    /// The configured tree: as it is, else made.
+    pub fn open(
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        source: &PatchedTree,
+        toolchain: &Toolchain,
+    ) -> Result<Self> {
+        let key = key(plan, tree, toolchain)?;
+        let path = Self::place(session, plan, tree, &key);
+        refuse_blanks(&path, "the folder of build trees", "say `--build-dir` with one without")?;
+        let opened = Self {
+            lock: Lock::acquire(&path, &session.progress)?,
+            session,
+            host: tree.host.clone(),
+            strip: toolchain.strip.clone(),
+            facts: Facts::gather(plan, tree, toolchain),
+            path,
+        };
+        if !opened.path.join(CONFIGURED).is_file() {
+            opened.configure(plan, source, toolchain)?;
+        }
+        Ok(opened)
+    }
+
+    fn configure(&self, plan: &Plan, source: &PatchedTree, toolchain: &Toolchain) -> Result<()> {
+        let step =
+            self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
+        store::remove(&self.path)?;
+        fs::create_dir_all(&self.path).with_context(|| format!("cannot create {}", self.path.display()))?;
+        let sysroot = format!("--sysroot={}", toolchain.sysroot.path().display());
+        let map = format!("-ffile-prefix-map={}=.", source.path().display());
+        // Seen from the build tree; the same wherever both lie, as `source-KEY` stands in it.
+        let map_relative = format!("-ffile-prefix-map=../{}=.", file_name(source.path()));
+        let flags = |own: &[String], more: &[&str]| [own.join(" "), more.join(" ")].join(" ");
+        let mut configure = Command::new(Path::new("..").join(file_name(source.path())).join("configure"));
+        toolchain.environment(&mut configure);
+        configure
+            .current_dir(&self.path)
+            .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
+            .args(&self.facts.configure)
+            .arg(format!("--python={}", toolchain.python.join("bin/python3").display()))
+            .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
+            .arg(format!("--cc={}", toolchain.cc.display()))
+            .arg(format!("--extra-cflags={}", flags(&self.facts.cflags, &[&sysroot, &map, &map_relative])))
+            .arg(format!("--extra-ldflags={}", flags(&self.facts.ldflags, &[&sysroot])));
+        let log = self.log("configure");
+        Logged::new(configure, &log)
+            .holding(&self.lock)
+            .run(&self.session.progress, |_| ())
+            .with_context(|| format!("QEMU's configure failed for {}", self.host.platform))?;
+        store::write_file(&self.path.join(CONFIGURED), b"")?;
+        step.done("configured");
+        Ok(())
+    }
+
+    fn log(&self, step: &str) -> PathBuf {
+        self.session.workspace.log(&format!("{step}-{}", file_name(&self.path)))
+    }
+
+    /// Compiles and strips the emulators of these targets.
+    pub fn compile(&self, targets: &[Target], toolchain: &Toolchain) -> Result<Vec<Emulator>> {
+        let names: Vec<String> = targets.iter().map(Target::emulator).collect();
+        let what = match &names[..] {
+            [one] => format!("compile {one} for {}", self.host.platform),
+            many => format!("compile {} emulators for {}", many.len(), self.host.platform),
+        };
+        let step = self.session.progress.step(what);
+        let started = Instant::now();
+        let mut ninja = Command::new(toolchain.python.join("bin/ninja"));
+        toolchain.environment(&mut ninja);
+        ninja
+            .current_dir(&self.path)
+            .env("NINJA_STATUS", "[%f/%t] ")
+            .arg(format!("-j{}", self.session.jobs))
+            .args(&names);
+        let log = self.log("compile");
+        Logged::new(ninja, &log)
+            .holding(&self.lock)
+            .run(&self.session.progress, |line| self.watch(line, &step, started))
+            .with_context(|| format!("the emulators for {} did not compile", self.host.platform))?;
+        let emulators = targets.iter().map(|target| self.strip(*target)).collect::<Result<_>>()?;
+        step.done("compiled");
+        Ok(emulators)
+    }
+
+    /// Follows ninja's output: how far it is, and which emulators are linked.
+    fn watch(&self, line: &str, step: &Step<'_>, started: Instant) {
+        let Some((done, total, what)) = ninja_line(line) else { return };
+        step.count(done, total, what);
+        if let Some(name) = what.strip_prefix("Linking target qemu-") {
+            let seconds = started.elapsed().as_secs_f64();
+            self.session
+                .progress
+                .say(&format!("  qemu-{name} for {} linked after {seconds:.0} s", self.host.platform));
+        }
+    }
+
+    /// The emulator without symbols, beside the tree's own file so that ninja has nothing to redo.
+    fn strip(&self, target: Target) -> Result<Emulator> {
+        let linked = self.path.join(target.emulator());
+        let path = self.path.join("stripped").join(target.emulator());
+        if is_older(&path, &linked) {
+            store::create_parent(&path)?;
+            let partial = store::partial_name(&path);
+            let mut strip = Command::new(&self.strip);
+            strip.arg("--strip-all").arg("-o").arg(&partial).arg(&linked);
+            capture(strip)?;
+            fs::rename(&partial, &path).with_context(|| format!("cannot put {} in place", path.display()))?;
+        }
+        Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone() })
+    }
+}
+
+/// The file that says that a tree is configured.
+const CONFIGURED: &str = "anyarch-configured";
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether `path` is missing or older than `than`.
+fn is_older(path: &Path, than: &Path) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    match (time(path), time(than)) {
+        (Some(path), Some(than)) => path < than,
+        _ => true,
+    }
+}
+
+/// Reads `[12/440] Compiling ...`.
+fn ninja_line(line: &str) -> Option<(u64, u64, &str)> {
+    let (count, what) = line.strip_prefix('[')?.split_once("] ")?;
+    let (done, total) = count.split_once('/')?;
+    Some((done.parse().ok()?, total.parse().ok()?, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ninjas_lines_tell_how_far_it_is() {
+        assert_eq!(
+            ninja_line("[12/440] Linking target qemu-arm"),
+            Some((12, 440, "Linking target qemu-arm"))
+        );
+        assert_eq!(ninja_line("warning: [12/440] nothing"), None);
+        assert_eq!(ninja_line("[ 12/x] y"), None);
+    }
+}

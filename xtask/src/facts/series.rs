@@ -1,0 +1,247 @@
+//! What is built: one folder `patches/<series>/` each, with its pins and its patches.
+
+use super::{Target, read_toml, unknown};
+use crate::store;
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The series that is built when nobody says another.
+pub const DEFAULT: &str = "10.2";
+
+/// A QEMU series as its file pins it, with the patches beside that file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Series {
+    /// What `series.toml` says.
+    #[serde(flatten)]
+    pub pins: Pins,
+    /// Our patches, in the order in which they are applied.
+    pub patches: Vec<Patch>,
+}
+
+/// One patch file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Patch {
+    /// Its file name.
+    pub name: String,
+    /// The hash of its bytes.
+    pub sha256: String,
+    /// Where it is.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+/// `series.toml`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// `10.2`
+    pub series: String,
+    /// `10.2.2`: what the emulators say with `--version`.
+    pub version: String,
+    /// `v10.2.2`
+    pub tag: String,
+    /// Ours, counted from 1 for each version.
+    pub revision: u32,
+    /// The time stamp of every packed file, in seconds since 1970.
+    pub epoch: u64,
+    /// Upstream's repository.
+    pub git: Git,
+    /// Upstream's tarball.
+    pub tarball: Tarball,
+    /// A distribution's source package.
+    pub debian: DebianSource,
+    /// What a source tree lacks or has too much of.
+    pub tree: Tree,
+    /// How it is built.
+    pub build: Build,
+    /// Targets that users may look for and the reason why they are not here.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, String>,
+}
+
+/// A commit in a repository.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Git {
+    /// Where to clone from.
+    pub url: String,
+    /// The commit that the tag names, 40 hex digits.
+    pub commit: String,
+}
+
+/// A tarball on a server.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tarball {
+    /// Where it is.
+    pub url: String,
+    /// Its hash, 64 hex digits.
+    pub sha256: String,
+    /// The id of the git tree with its content, if somebody has seen it: unpacked copies are
+    /// checked by this.
+    pub tree: Option<String>,
+}
+
+/// The original tarball in a Debian source package.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebianSource {
+    /// The source package.
+    pub package: String,
+    /// Its exact version.
+    pub version: String,
+    /// A suite that has it.
+    pub suite: String,
+    /// The original tarball's file name.
+    pub file: String,
+    /// Its hash, 64 hex digits.
+    pub sha256: String,
+    /// The id of the git tree with its content; unpacked copies are checked by this.
+    pub tree: Option<String>,
+}
+
+/// How a source tree is made fit for a build.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    /// Folders that are not unpacked.
+    pub leave_out: Vec<PathBuf>,
+    /// Files that are made empty where they are missing.
+    pub placeholders: Vec<PathBuf>,
+}
+
+/// How a series is built.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The oldest Python that it takes.
+    pub python: String,
+    /// Its linux-user targets, by QEMU's names.
+    pub targets: Vec<String>,
+    /// Options of QEMU's `configure`.
+    pub configure: Vec<String>,
+}
+
+impl Series {
+    /// Reads `patches/<name>/`.
+    pub fn read(patches: &Path, name: &str) -> Result<Self> {
+        let folder = patches.join(name);
+        if name.contains('/') || !folder.join("series.toml").is_file() {
+            let known = Self::names(patches)?;
+            return Err(unknown("series", name, known.iter().map(String::as_str)).into());
+        }
+        let pins: Pins = read_toml(&folder.join("series.toml"))?;
+        check(&pins, name).with_context(|| format!("{} is wrong", folder.join("series.toml").display()))?;
+        Ok(Self { pins, patches: read_patches(&folder)? })
+    }
+
+    /// The names of all series.
+    pub fn names(patches: &Path) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(patches).with_context(|| format!("cannot list {}", patches.display()))? {
+            let entry = entry.with_context(|| format!("cannot list {}", patches.display()))?;
+            if entry.path().join("series.toml").is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The name of the release: `10.2.2-1`.
+    pub fn release(&self) -> String {
+        format!("{}-{}", self.pins.version, self.pins.revision)
+    }
+
+    /// Its targets, in its file's order.
+    pub fn targets(&self) -> Result<Vec<Target>> {
+        let named = |name: &String| Target::named(name).map_err(Into::into);
+        self.pins.build.targets.iter().map(named).collect()
+    }
+}
+
+fn check(pins: &Pins, name: &str) -> Result<()> {
+    ensure!(pins.series == name, "it pins series {}, but stands in the folder {name}", pins.series);
+    ensure!(
+        pins.version.starts_with(&format!("{name}.")),
+        "version {} is not of series {name}",
+        pins.version
+    );
+    ensure!(pins.tag == format!("v{}", pins.version), "tag {} is not version {}", pins.tag, pins.version);
+    let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+    ensure!(is_hex(&pins.git.commit, 40), "git.commit must be 40 hex digits");
+    ensure!(is_hex(&pins.tarball.sha256, 64), "tarball.sha256 must be 64 hex digits");
+    ensure!(is_hex(&pins.debian.sha256, 64), "debian.sha256 must be 64 hex digits");
+    for name in &pins.build.targets {
+        ensure!(Target::named(name)?.name == name, "build.targets: {name} is not QEMU's name");
+    }
+    Ok(())
+}
+
+fn read_patches(folder: &Path) -> Result<Vec<Patch>> {
+    let mut patches = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "patch") {
+            patches.push(Patch {
+                name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                sha256: store::sha256_file(&path)?,
+                path,
+            });
+        }
+    }
+    patches.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(patches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patches() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches")
+    }
+
+    #[test]
+    fn every_series_is_whole_and_the_default_is_one_of_them() {
+        let names = Series::names(&patches()).expect("listed");
+        assert!(names.iter().any(|name| name == DEFAULT));
+        for name in names {
+            let series = Series::read(&patches(), &name).expect("a series");
+            assert!(!series.patches.is_empty(), "{name} has no patches");
+            assert!(!series.targets().expect("targets").is_empty());
+            for left_out in series.pins.left_out.keys() {
+                assert!(!series.pins.build.targets.contains(left_out), "{name} has and lacks {left_out}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pin_that_does_not_fit_is_refused_with_the_reason() {
+        let home = tempfile::tempdir().expect("a folder");
+        let text = fs::read_to_string(patches().join(DEFAULT).join("series.toml")).expect("readable");
+        let folder = home.path().join(DEFAULT);
+        fs::create_dir(&folder).expect("created");
+        let cases = [
+            ("tag = \"v10.2.2\"", "tag = \"v10.2.1\"", "tag v10.2.1 is not version 10.2.2"),
+            ("commit = \"f8", "commit = \"zz", "40 hex digits"),
+            ("\"aarch64\",", "\"arm64\",", "not QEMU's name"),
+            ("revision = 1", "revision = 1\nrevison = 2", "revison"),
+        ];
+        for (right, wrong, reason) in cases {
+            assert!(text.contains(right), "{right}");
+            fs::write(folder.join("series.toml"), text.replace(right, wrong)).expect("written");
+            let error = format!("{:#}", Series::read(home.path(), DEFAULT).expect_err("refused"));
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_series_is_answered_with_those_that_are_there() {
+        let error = Series::read(&patches(), "10.3").expect_err("unknown").to_string();
+        assert!(error.contains("there is no series `10.3`") && error.contains("10.2"), "{error}");
+    }
+}

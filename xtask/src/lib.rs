@@ -1,0 +1,34 @@
+//! The driver of anyarch: from pinned QEMU source to verified, packed user-mode emulators.
+//!
+//! The modules stand in the order of the way that a release takes. Each stage hands the next one a
+//! value that only it can make, so that an unpinned source cannot be patched and an emulator that
+//! was not verified cannot be packed.
+
+// The way of a release: one module a stage.
+pub mod compile;
+pub mod package;
+pub mod patch;
+pub mod plan;
+pub mod source;
+pub mod toolchain;
+pub mod verify;
+
+// What the stages are told: facts as data, the command line, the folders.
+pub mod cli;
+pub mod commands;
+pub mod facts;
+pub mod workspace;
+
+// What the stages stand on.
+pub mod apt;
+pub mod download;
+pub mod exit;
+pub mod interrupt;
+pub mod process;
+pub mod progress;
+pub mod session;
+pub mod store;
+pub mod unpack;
+
+pub use cli::Cli;
+pub use commands::run;

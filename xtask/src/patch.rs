@@ -1,0 +1,302 @@
+//! Stage 2: the series' patches on pinned source, and their upkeep.
+
+use crate::exit::Usage;
+use crate::facts::Series;
+use crate::facts::series::Patch;
+use crate::process::{capture, output};
+use crate::session::Session;
+use crate::source::{PinnedSource, git};
+use crate::store::{self, Lock};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use xshell::Shell;
+
+/// The commit that [`open`] tags before the patches.
+const BASE: &str = "anyarch-base";
+/// What a patched tree says of itself.
+const NOTE: &str = ".anyarch.json";
+
+/// Pinned source with all patches of its series applied. Only this module makes one.
+#[derive(Debug, Clone)]
+pub struct PatchedTree {
+    path: PathBuf,
+    note: Note,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+struct Note {
+    /// Where the source came from.
+    origin: String,
+}
+
+impl PatchedTree {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the source came from and what it was checked by, for people.
+    pub fn origin(&self) -> &str {
+        &self.note.origin
+    }
+}
+
+/// What a tree is made of, whichever provider it came from.
+#[derive(Debug, Serialize)]
+struct Ingredients<'a> {
+    tag: &'a str,
+    commit: &'a str,
+    tree: &'a crate::facts::series::Tree,
+    patches: Vec<&'a str>,
+}
+
+/// The key of the series' patched tree.
+pub fn key(series: &Series) -> Result<String> {
+    store::short_key(&Ingredients {
+        tag: &series.pins.tag,
+        commit: &series.pins.git.commit,
+        tree: &series.pins.tree,
+        patches: series.patches.iter().map(|patch| patch.sha256.as_str()).collect(),
+    })
+}
+
+/// Where the series' patched tree is, or will be.
+pub fn place(session: &Session, series: &Series) -> Result<PathBuf> {
+    let folder = session.workspace.trees.join(&series.pins.series);
+    Ok(folder.join(format!("source-{}", key(series)?)))
+}
+
+/// The patched tree, if it has been made.
+pub fn ready(session: &Session, series: &Series) -> Result<Option<PatchedTree>> {
+    let path = place(session, series)?;
+    Ok(store::read_json(&path.join(NOTE)).map(|note| PatchedTree { path, note }))
+}
+
+/// The patched tree of a series: the one that is there, else made from `source`.
+pub fn apply(
+    session: &Session,
+    series: &Series,
+    source: impl FnOnce() -> Result<PinnedSource>,
+) -> Result<PatchedTree> {
+    let path = place(session, series)?;
+    let _lock = Lock::acquire(&path, &session.progress)?;
+    if let Some(tree) = ready(session, series)? {
+        return Ok(tree);
+    }
+    let source = source()?;
+    let step = session.progress.step(format!("unpack and patch QEMU {}", series.pins.version));
+    let note = Note { origin: source.origin().to_owned() };
+    store::publish_dir(&path, |tree| {
+        source.unpack(series, tree)?;
+        complete(series, tree)?;
+        for patch in &series.patches {
+            apply_one(patch, tree)?;
+        }
+        store::write_json(&tree.join(NOTE), &note)
+    })?;
+    step.done(&format!("{} patches, source from {}", series.patches.len(), note.origin));
+    Ok(PatchedTree { path, note })
+}
+
+/// Makes the files that repacked sources lack and that no emulator is made from.
+fn complete(series: &Series, tree: &Path) -> Result<()> {
+    let version = fs::read_to_string(tree.join("VERSION")).context("the source has no VERSION file")?;
+    ensure!(
+        version.trim() == series.pins.version,
+        "the source says that it is QEMU {}, not {}",
+        version.trim(),
+        series.pins.version
+    );
+    for file in &series.pins.tree.placeholders {
+        let file = tree.join(file);
+        if !file.exists() {
+            store::write_file(&file, b"")?;
+        }
+    }
+    Ok(())
+}
+
+/// `git` for a folder that is no repository, wherever it lies.
+fn git_outside_repositories(tree: &Path) -> Result<Command> {
+    let shell = Shell::new().context("no current folder")?;
+    let mut command = Command::from(git::git(&shell));
+    command.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
+    Ok(command)
+}
+
+fn apply_one(patch: &Patch, tree: &Path) -> Result<()> {
+    let mut command = git_outside_repositories(tree)?;
+    command.args(["apply", "--whitespace=nowarn", "--verbose"]).arg(&patch.path);
+    let result = output(&mut command)?;
+    if result.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&result.stderr);
+    let text = fs::read_to_string(&patch.path).unwrap_or_default();
+    let places: Vec<String> = said.lines().filter_map(|line| failed_hunk(line, &text)).collect();
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error:")).collect();
+    bail!(
+        "{} does not apply{}\n  | {}\n\
+         to mend it: cargo xtask patch open FOLDER, rebase there, cargo xtask patch refresh FOLDER",
+        patch.name,
+        places.iter().map(|place| format!("\n  at {place}")).collect::<String>(),
+        errors.join("\n  | ")
+    )
+}
+
+/// Turns git's `error: patch failed: FILE:LINE` into the file and the number of the hunk.
+fn failed_hunk(error: &str, patch: &str) -> Option<String> {
+    let (file, line) = error.strip_prefix("error: patch failed: ")?.rsplit_once(':')?;
+    let mut in_file = false;
+    let mut hunk = 0;
+    for text in patch.lines() {
+        if let Some(name) = text.strip_prefix("--- a/") {
+            in_file = name == file;
+            hunk = 0;
+        } else if in_file && text.starts_with("@@ -") {
+            hunk += 1;
+            let start = text.trim_start_matches("@@ -").split([',', ' ']).next()?;
+            if start == line {
+                return Some(format!("{file}, hunk {hunk} (line {line})"));
+            }
+        }
+    }
+    Some(format!("{file}, line {line}"))
+}
+
+/// What [`check`] found of one patch.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// The patch's file name.
+    pub patch: String,
+    /// Hunks that apply, but not at the lines they say.
+    pub moved: Vec<String>,
+}
+
+/// Applies every patch to a fresh copy of the source. Fuzz is an error, a hunk that moved is told.
+pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Result<Vec<Checked>> {
+    let folder = session.workspace.trees.join(&series.pins.series);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let home = tempfile::tempdir_in(&folder).context("cannot make a folder for the source")?;
+    source.unpack(series, home.path())?;
+    complete(series, home.path())?;
+    let mut checked = Vec::new();
+    for patch in &series.patches {
+        let mut dry = git_outside_repositories(home.path())?;
+        dry.args(["apply", "--check", "--verbose"]).arg(&patch.path);
+        let said = String::from_utf8_lossy(&output(&mut dry)?.stderr).into_owned();
+        let moved = said.lines().filter(|line| line.contains("succeeded at")).map(str::to_owned).collect();
+        apply_one(patch, home.path())?;
+        checked.push(Checked { patch: patch.name.clone(), moved });
+    }
+    Ok(checked)
+}
+
+/// Makes `folder` a git repository with the source as its first commit and every patch as one more.
+pub fn open(series: &Series, source: &PinnedSource, folder: &Path) -> Result<()> {
+    let empty = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if !empty {
+        return Err(Usage(format!("{} is not empty: name a new folder", folder.display())).into());
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    source.unpack(series, folder)?;
+    let shell = Shell::new().context("no current folder")?;
+    let at = |arguments: &[&str]| committer(git::git(&shell).arg("-C").arg(folder).args(arguments).into());
+    capture(at(&["init", "--quiet", "--initial-branch=anyarch"]))?;
+    capture(at(&["add", "--all", "--force", "."]))?;
+    capture(at(&["commit", "--quiet", "--message", &format!("QEMU {}, as pinned", series.pins.version)]))?;
+    capture(at(&["tag", BASE]))?;
+    if !series.patches.is_empty() {
+        let mut am = at(&["am", "--quiet", "--keep-non-patch", "--whitespace=nowarn"]);
+        am.args(series.patches.iter().map(|patch| &patch.path));
+        capture(am).with_context(|| {
+            format!(
+                "go on in {}: mend the conflict, `git am --continue`, then `patch refresh`",
+                folder.display()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Gives the repository somebody to commit as, should the user have set nothing up.
+fn committer(mut command: Command) -> Command {
+    for (name, value) in [
+        ("GIT_AUTHOR_NAME", "anyarch"),
+        ("GIT_AUTHOR_EMAIL", "anyarch@localhost"),
+        ("GIT_COMMITTER_NAME", "anyarch"),
+        ("GIT_COMMITTER_EMAIL", "anyarch@localhost"),
+    ] {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// Writes the commits of a folder made by [`open`] back as the series' patches; gives their names.
+pub fn refresh(session: &Session, series: &Series, folder: &Path) -> Result<Vec<String>> {
+    let shell = Shell::new().context("no current folder")?;
+    let at = |arguments: &[&str]| git::git(&shell).arg("-C").arg(folder).args(arguments);
+    capture(at(&["rev-parse", "--verify", "--quiet", BASE]))
+        .map_err(|_| Usage(format!("{} was not made by `cargo xtask patch open`", folder.display())))?;
+    let dirty = capture(at(&["status", "--porcelain"]))?;
+    if !dirty.trim().is_empty() {
+        return Err(
+            Usage(format!("{} has changes that are not committed:\n{dirty}", folder.display())).into()
+        );
+    }
+    let patches = session.workspace.root.join("patches").join(&series.pins.series);
+    let made = tempfile::tempdir_in(&patches).context("cannot write patches")?;
+    let range = format!("{BASE}..HEAD");
+    let format =
+        at(&["format-patch", "--quiet", "--no-numbered", "--zero-commit", "--no-signature", "--no-renames"])
+            .args(["--full-index", "--output-directory"])
+            .arg(made.path())
+            .arg(&range);
+    capture(format)?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(made.path()).context("cannot list the new patches")? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    for old in series.patches.iter().filter(|old| !names.contains(&old.name)) {
+        store::remove(&old.path)?;
+    }
+    for name in &names {
+        let bytes = fs::read(made.path().join(name)).with_context(|| format!("cannot read {name}"))?;
+        store::write_file(&patches.join(name), &bytes)?;
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_hunk_is_named_by_file_and_number() {
+        let patch = "--- a/linux-user/main.c\n+++ b/linux-user/main.c\n@@ -10,3 +10,4 @@ x\n a\n@@ -99,7 +100,8 @@ y\n b\n";
+        let named = failed_hunk("error: patch failed: linux-user/main.c:99", patch);
+        assert_eq!(named.as_deref(), Some("linux-user/main.c, hunk 2 (line 99)"));
+        assert_eq!(failed_hunk("error: something else", patch), None);
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_names_file_and_hunk_and_changes_nothing() {
+        let home = tempfile::tempdir().expect("a folder");
+        let tree = home.path().join("tree");
+        fs::create_dir(&tree).expect("created");
+        fs::write(tree.join("a.c"), "one\ntwo\nthree\n").expect("written");
+        let path = home.path().join("0001-x.patch");
+        fs::write(&path, "--- a/a.c\n+++ b/a.c\n@@ -1,3 +1,3 @@\n one\n-TWO\n+2\n three\n").expect("written");
+        let patch = Patch { name: "0001-x.patch".into(), sha256: String::new(), path };
+        let error = apply_one(&patch, &tree).expect_err("refused").to_string();
+        assert!(error.contains("0001-x.patch does not apply"), "{error}");
+        assert!(error.contains("a.c, hunk 1 (line 1)"), "{error}");
+        assert_eq!(fs::read_to_string(tree.join("a.c")).expect("read"), "one\ntwo\nthree\n");
+    }
+}

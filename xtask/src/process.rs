@@ -1,0 +1,223 @@
+//! Child processes: argument vectors, output to a log, an end with ours.
+//!
+//! Every child leads a process group of its own, which an interruption ends as a whole. Should the
+//! driver be killed outright, the kernel sends the child SIGTERM.
+
+use crate::exit::FULL_DISK_ADVICE;
+use crate::interrupt::{self, Registered};
+use crate::progress::Progress;
+use crate::store::{self, Lock};
+use anyhow::{Context as _, Result, anyhow, bail};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+/// Lines of output that a failure shows.
+const TAIL: usize = 25;
+
+/// A command that writes to a log.
+#[derive(Debug)]
+pub struct Logged<'a> {
+    command: Command,
+    log: &'a Path,
+    lock: Option<&'a Lock>,
+}
+
+impl<'a> Logged<'a> {
+    /// `command`, whose output goes to the file `log` (made anew) and, with `-vv`, to the user.
+    pub fn new(command: impl Into<Command>, log: &'a Path) -> Self {
+        Self { command: command.into(), log, lock: None }
+    }
+
+    /// Lets the child and its children hold `lock` until the last of them has ended.
+    pub fn holding(mut self, lock: &'a Lock) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
+    /// Runs to the end; `on_line` sees every line of output as it comes.
+    pub fn run(mut self, progress: &Progress, mut on_line: impl FnMut(&str)) -> Result<()> {
+        let shown = show(&self.command);
+        progress.detail(&format!("$ {shown}"));
+        store::create_parent(self.log)?;
+        let cannot_log = || format!("cannot write the log {}", self.log.display());
+        let mut log = File::create(self.log).with_context(cannot_log)?;
+        writeln!(log, "$ {shown}").with_context(cannot_log)?;
+
+        let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+        self.command
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().context("cannot make a pipe")?)
+            .stderr(writer);
+        let (mut child, _registered) = spawn(&mut self.command, self.lock)?;
+        // The command holds the pipe's writing end; without this, the reader would never end.
+        drop(self.command);
+
+        let mut tail = VecDeque::with_capacity(TAIL);
+        let mut reader = BufReader::new(reader);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).context("cannot read a child's output")? > 0 {
+            log.write_all(&line).with_context(cannot_log)?;
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            progress.output(&text);
+            on_line(&text);
+            if tail.len() == TAIL {
+                tail.pop_front();
+            }
+            tail.push_back(text);
+        }
+        let status = child.wait().context("cannot wait for a child")?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(failure(&shown, status, tail.make_contiguous())
+            .context(format!("the whole log: {}", self.log.display())))
+    }
+}
+
+fn failure(shown: &str, status: ExitStatus, tail: &[String]) -> anyhow::Error {
+    let mut text = format!("`{shown}` {}", ended(status));
+    for line in tail {
+        text.push_str("\n  | ");
+        text.push_str(line);
+    }
+    if text.contains("No space left on device") {
+        text.push('\n');
+        text.push_str(FULL_DISK_ADVICE);
+    }
+    anyhow!(text)
+}
+
+/// How a child ended, in words.
+pub fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// Runs a short command and gives its standard output. A failure shows what it wrote to stderr.
+pub fn capture(command: impl Into<Command>) -> Result<String> {
+    let mut command = command.into();
+    let shown = show(&command);
+    let output = output(&mut command)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{shown}` {}\n  | {}", ended(output.status), said.trim().replace('\n', "\n  | "));
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something that is no UTF-8"))
+}
+
+/// Runs a short command and gives all it wrote, however it ended.
+pub fn output(command: &mut Command) -> Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (child, _registered) = spawn(command, None)?;
+    child.wait_with_output().context("cannot wait for a child")
+}
+
+fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Registered)> {
+    if interrupt::interrupted() {
+        bail!("interrupted");
+    }
+    command.process_group(0);
+    end_with_parent(command, lock);
+    let child = command.spawn().map_err(|error| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        anyhow::Error::new(error).context(format!("cannot run {program}"))
+    })?;
+    let registered = Registered::new(child.id());
+    Ok((child, registered))
+}
+
+/// Has the kernel end the child when the thread that started it ends, and lets it keep `lock`.
+///
+/// The driver's threads all wait for the children they start, so "the thread" means the driver.
+#[allow(unsafe_code)]
+fn end_with_parent(command: &mut Command, lock: Option<&Lock>) {
+    let lock = lock.map(|lock| lock.file().as_raw_fd());
+    // SAFETY: between fork and exec only system calls are made, on values that were copied before
+    // the fork: nothing allocates, nothing takes a lock. The descriptor stays open, since `lock` is
+    // borrowed for longer than the command lives.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+            if let Some(lock) = lock {
+                let lock = std::os::fd::BorrowedFd::borrow_raw(lock);
+                rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty())?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// A command as a person would type it.
+pub fn show(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(quote).collect::<Vec<_>>().join(" ")
+}
+
+fn quote(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_output_and_where_the_rest_is() {
+        let home = tempfile::tempdir().expect("a folder");
+        let log = home.path().join("step.log");
+        let script = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done; exit 7";
+        let error = Logged::new(shell(script), &log).run(&Progress::new(0), |_| ()).expect_err("a failure");
+        let text = format!("{error:#}");
+        assert!(text.contains("exit code 7") && text.contains("| line 99"), "{text}");
+        assert!(!text.contains("| line 10\n"), "{text}");
+        assert!(text.contains("step.log"), "{text}");
+        let whole = std::fs::read_to_string(&log).expect("a log");
+        assert!(whole.contains("line 0\n") && whole.contains("line 99\n"));
+    }
+
+    #[test]
+    fn a_command_is_shown_so_that_a_shell_reads_it_back() {
+        let mut command = Command::new("printf");
+        command.args(["a b", "", "it's", "--x=/y"]);
+        assert_eq!(show(&command), r"printf 'a b' '' 'it'\''s' --x=/y");
+    }
+
+    #[test]
+    fn a_lock_outlives_the_driver_in_its_children() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("tree");
+        let progress = Progress::new(0);
+        let lock = Lock::acquire(&path, &progress).expect("a lock");
+        let mut sleeper = Command::new("sleep");
+        sleeper.arg("30");
+        let (mut child, _registered) = spawn(&mut sleeper, Some(&lock)).expect("a child");
+        drop(lock);
+        let probe = File::options().write(true).open(home.path().join("tree.lock")).expect("the lock file");
+        assert!(probe.try_lock().is_err(), "the child should hold the lock");
+        child.kill().expect("killed");
+        child.wait().expect("waited");
+        assert!(probe.try_lock().is_ok(), "the lock should end with the child");
+    }
+}

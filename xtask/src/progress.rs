@@ -1,0 +1,163 @@
+//! What people see while they wait: live lines on a terminal, plain lines in a log. All of it goes to
+//! stderr; stdout is for results.
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::env;
+use std::io::{IsTerminal as _, stderr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a plain log hears of a long step.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The screen, or the log.
+#[derive(Debug)]
+pub struct Progress {
+    live: Option<MultiProgress>,
+    started: Instant,
+    verbosity: u8,
+}
+
+impl Progress {
+    /// Live lines when stderr is a terminal that can take them and nobody asked for plain ones.
+    pub fn new(verbosity: u8) -> Self {
+        let plain = env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+            || env::var_os("TERM").is_some_and(|t| t == "dumb")
+            || verbosity > 1
+            || !stderr().is_terminal();
+        Self { live: (!plain).then(MultiProgress::new), started: Instant::now(), verbosity }
+    }
+
+    /// One line to the user, above the live lines.
+    pub fn say(&self, line: &str) {
+        match &self.live {
+            // A println that fails has nobody left to tell.
+            Some(live) => drop(live.println(line)),
+            None => eprintln!("[{:>6.1}s] {line}", self.started.elapsed().as_secs_f64()),
+        }
+    }
+
+    /// One line that is only shown with `-v`.
+    pub fn detail(&self, line: &str) {
+        if self.verbosity > 0 {
+            self.say(line);
+        }
+    }
+
+    /// Output of a child, only shown with `-vv`.
+    pub fn output(&self, line: &str) {
+        if self.verbosity > 1 {
+            eprintln!("           | {line}");
+        }
+    }
+
+    /// Starts a step that takes a while: `what` names it (`compile 10.2 for amd64`).
+    pub fn step(&self, what: impl Into<String>) -> Step<'_> {
+        let what = what.into();
+        let bar = self.live.as_ref().map(|live| {
+            let bar = live.add(ProgressBar::new_spinner());
+            bar.set_style(style("{spinner} {prefix} {elapsed} {wide_msg}"));
+            bar.set_prefix(what.clone());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if bar.is_none() {
+            self.say(&what);
+        }
+        Step { progress: self, what, bar, started: Instant::now(), last_plain: Mutex::new(Instant::now()) }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are literals of this file; a bad one would only cost its looks.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// A running step; it vanishes from the screen when it is dropped without [`Step::done`].
+#[derive(Debug)]
+pub struct Step<'a> {
+    progress: &'a Progress,
+    what: String,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    last_plain: Mutex<Instant>,
+}
+
+impl Step<'_> {
+    /// `done` of `total` units; `now` says what is being done.
+    pub fn count(&self, done: u64, total: u64, now: &str) {
+        match &self.bar {
+            Some(bar) => {
+                if bar.length() != Some(total) {
+                    bar.set_length(total);
+                    bar.set_style(style(
+                        "{spinner} {prefix} [{bar:24}] {pos}/{len} {elapsed} (left {eta}) {wide_msg}",
+                    ));
+                }
+                bar.set_position(done);
+                bar.set_message(now.to_owned());
+            }
+            None => self.plain(|| format!("{}: {done} of {total}", self.what)),
+        }
+    }
+
+    /// `done` of `total` bytes.
+    pub fn bytes(&self, done: u64, total: Option<u64>) {
+        let text = match total {
+            Some(total) => format!("{} of {}", human_bytes(done), human_bytes(total)),
+            None => human_bytes(done),
+        };
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None => self.plain(|| format!("{}: {text}", self.what)),
+        }
+    }
+
+    fn plain(&self, line: impl FnOnce() -> String) {
+        let mut last = self.last_plain.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= PLAIN_INTERVAL {
+            *last = Instant::now();
+            self.progress.say(&line());
+        }
+    }
+
+    /// Ends the step with a line that says what came of it and how long it took.
+    pub fn done(self, outcome: &str) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        self.progress.say(&format!("{}: {outcome} ({seconds:.1} s)", self.what));
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A size for people, in units of 1000 as package tools print them.
+pub fn human_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        let sizes = [(999, "999 B"), (1_750_000, "1.75 MB"), (38_669_728, "38.67 MB"), (1_500, "1.5 kB")];
+        for (bytes, text) in sizes {
+            assert_eq!(human_bytes(bytes), text);
+        }
+    }
+}

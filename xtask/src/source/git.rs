@@ -1,0 +1,126 @@
+//! Source from git: one commit, without history, in a repository of the cache.
+
+use crate::process::{self, capture, ended};
+use crate::session::Session;
+use crate::store::{self, Lock};
+use crate::unpack::{self, Rules};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use xshell::{Cmd, Shell, cmd};
+
+/// A server that does not take a connection in this time is not there. git itself would wait minutes.
+const CONNECT: Duration = Duration::from_secs(4);
+
+fn place(session: &Session, commit: &str) -> PathBuf {
+    session.workspace.cache.join("git").join(commit)
+}
+
+/// The repository that holds this commit whole, if there is one.
+pub fn kept(session: &Session, commit: &str) -> Option<PathBuf> {
+    Some(place(session, commit)).filter(|repository| repository.join("HEAD").is_file())
+}
+
+/// git with nothing of the user's settings that could change bytes, and never a question.
+pub fn git(shell: &Shell) -> Cmd<'_> {
+    cmd!(
+        shell,
+        "git -c core.autocrlf=false -c core.fsmonitor=false -c gc.auto=0 -c advice.detachedHead=false"
+    )
+    .args(["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=15"])
+    .env("GIT_TERMINAL_PROMPT", "0")
+    .env("GIT_ASKPASS", "true")
+    .env("GIT_CONFIG_NOSYSTEM", "1")
+    .env_remove("GIT_DIR")
+    .env_remove("GIT_WORK_TREE")
+    .env_remove("GIT_INDEX_FILE")
+}
+
+/// Fetches the commit that `reference` names at `url`, which must be `commit`.
+pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Result<PathBuf> {
+    let repository = place(session, commit);
+    let _lock = Lock::acquire(&repository, &session.progress)?;
+    if let Some(repository) = kept(session, commit) {
+        return Ok(repository);
+    }
+    answers(url)?;
+    let shell = Shell::new().context("no current folder")?;
+    let step = session.progress.step(format!("git fetch {reference} of {url}"));
+    store::publish_dir(&repository, |folder| {
+        capture(git(&shell).args(["init", "--quiet", "--bare"]).arg(folder))?;
+        let log = session.workspace.log("git-fetch");
+        let fetch = git(&shell).arg("-C").arg(folder).args([
+            "fetch",
+            "--progress",
+            "--depth=1",
+            "--no-tags",
+            url,
+            reference,
+        ]);
+        process::Logged::new(fetch, &log)
+            .run(&session.progress, |_| ())
+            .with_context(|| format!("cannot fetch {reference} from {url}"))?;
+        let found = capture(git(&shell).arg("-C").arg(folder).args(["rev-parse", "FETCH_HEAD^{commit}"]))?;
+        let found = found.trim();
+        ensure!(
+            found == commit,
+            "{reference} of {url} is not the pinned commit, so nothing of it was kept\n  \
+             it is      {found}\n  pinned is  {commit}"
+        );
+        capture(git(&shell).arg("-C").arg(folder).args(["update-ref", "refs/heads/pinned", commit]))?;
+        Ok(())
+    })?;
+    step.done("the pinned commit");
+    Ok(repository)
+}
+
+/// Finds out in seconds whether a server can be reached at all; through a proxy only git can tell.
+fn answers(url: &str) -> Result<()> {
+    let Ok(parsed) = reqwest::Url::parse(url) else {
+        return Ok(()); // A path, or ssh's short form.
+    };
+    let proxies = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+    let port = match parsed.scheme() {
+        "https" | "http" if proxies.iter().any(|name| std::env::var_os(name).is_some()) => None,
+        "https" => Some(443),
+        "http" => Some(80),
+        "git" => Some(9418),
+        _ => None,
+    };
+    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port().or(port)) else {
+        return Ok(());
+    };
+    let addresses =
+        (host, port).to_socket_addrs().with_context(|| format!("no address of {host} is known"))?;
+    let mut failure = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(_) => return Ok(()),
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) => Err(error).with_context(|| format!("{host} cannot be reached")),
+        None => bail!("{host} has no address"),
+    }
+}
+
+/// Writes a commit or tree of a repository into an existing empty folder.
+pub fn export(repository: &Path, id: &str, into: &Path, leave_out: &[PathBuf]) -> Result<()> {
+    let shell = Shell::new().context("no current folder")?;
+    let archive = git(&shell).arg("-C").arg(repository).args(["archive", "--format=tar", id]);
+    let mut child = Command::from(archive)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .context("cannot run git")?;
+    let stream = child.stdout.take().context("git has no output")?;
+    let unpacked = unpack::tar(stream, into, Rules { strip_top: false, leave_out });
+    let status = child.wait().context("cannot wait for git")?;
+    unpacked.with_context(|| format!("git's export of {id} can't be unpacked"))?;
+    ensure!(status.success(), "git archive {id} {}", ended(status));
+    Ok(())
+}

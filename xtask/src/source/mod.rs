@@ -1,0 +1,195 @@
+//! Stage 1: pinned source. Whatever it came from, it is checked against the series' pins before
+//! anybody uses it, and it says where it came from.
+
+pub mod git;
+mod tree;
+
+use crate::apt::Apt;
+use crate::download;
+use crate::exit::Usage;
+use crate::facts::Series;
+use crate::session::Session;
+use crate::unpack::{self, Rules};
+use anyhow::{Context as _, Result, anyhow, bail};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// QEMU's source as a series pins it. Only this module makes one, and only after the check.
+#[derive(Debug, Clone)]
+pub struct PinnedSource {
+    form: Form,
+    origin: String,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// A tarball whose sha256 is a pinned one.
+    Tarball(PathBuf),
+    /// A commit or tree object in a repository of ours.
+    Object { repository: PathBuf, id: String },
+}
+
+impl PinnedSource {
+    /// Where it came from and what it was checked by, for people.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Writes the source tree into an existing empty folder.
+    pub fn unpack(&self, series: &Series, into: &Path) -> Result<()> {
+        let leave_out = &series.pins.tree.leave_out;
+        match &self.form {
+            Form::Tarball(file) => unpack::tar_xz(file, into, Rules { strip_top: true, leave_out }),
+            Form::Object { repository, id } => git::export(repository, id, into, leave_out),
+        }
+    }
+
+    fn tarball(file: PathBuf, origin: impl Into<String>) -> Self {
+        Self { form: Form::Tarball(file), origin: origin.into() }
+    }
+}
+
+/// Gets the source of a series: what the user gave, else the cache, upstream's git, upstream's
+/// tarball, the distribution's source package; the first that answers.
+pub fn obtain(session: &Session, series: &Series, given: Option<&str>) -> Result<PinnedSource> {
+    if let Some(given) = given {
+        return from_user(session, series, given)
+            .with_context(|| format!("--source {given} can't be used for QEMU {}", series.pins.version));
+    }
+    if let Some(source) = from_cache(session, series)? {
+        return Ok(source);
+    }
+    if session.offline {
+        bail!(
+            "QEMU {} is not in the cache ({}), and --offline forbids to get it\n\
+             run `cargo xtask source` once with a network, or give a copy: --source qemu-{}.tar.xz",
+            series.pins.version,
+            session.workspace.cache.display(),
+            series.pins.version
+        );
+    }
+    from_network(session, series)
+}
+
+type Provider = (&'static str, fn(&Session, &Series) -> Result<PinnedSource>);
+
+fn from_network(session: &Session, series: &Series) -> Result<PinnedSource> {
+    let providers: [Provider; 3] = [
+        ("upstream's git", from_git),
+        ("upstream's tarball", from_tarball),
+        ("Debian's source package", from_debian),
+    ];
+    let mut failures = Vec::new();
+    for (name, provider) in providers {
+        let started = Instant::now();
+        match provider(session, series) {
+            Ok(source) => return Ok(source),
+            Err(error) => {
+                let seconds = started.elapsed().as_secs_f64();
+                session.progress.say(&format!("source: not from {name} ({seconds:.1} s): {}", root(&error)));
+                failures.push(format!("{name}: {error:#}"));
+            }
+        }
+    }
+    Err(anyhow!(
+        "QEMU {} can't be got from anywhere\n  {}\n\
+         with no network, give a copy that was fetched elsewhere: --source qemu-{}.tar.xz (from {})",
+        series.pins.version,
+        failures.join("\n  "),
+        series.pins.version,
+        series.pins.tarball.url,
+    ))
+}
+
+/// The innermost reason on one line; the whole chain is for the case that nobody answers.
+fn root(error: &anyhow::Error) -> String {
+    let text = error.root_cause().to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn from_cache(session: &Session, series: &Series) -> Result<Option<PinnedSource>> {
+    let pins = &series.pins;
+    let official = pins.tarball.url.rsplit('/').next().unwrap_or_default();
+    for (sha256, name) in [(&pins.tarball.sha256, official), (&pins.debian.sha256, pins.debian.file.as_str())]
+    {
+        if let Some(file) = download::kept(&session.workspace, sha256, name)? {
+            return Ok(Some(PinnedSource::tarball(file, format!("the cache: {name}, sha256 {sha256}"))));
+        }
+    }
+    Ok(git::kept(session, &pins.git.commit).map(|repository| PinnedSource {
+        form: Form::Object { repository, id: pins.git.commit.clone() },
+        origin: format!("the cache: git commit {}", pins.git.commit),
+    }))
+}
+
+fn from_git(session: &Session, series: &Series) -> Result<PinnedSource> {
+    let pins = &series.pins;
+    let reference = format!("refs/tags/{}", pins.tag);
+    let repository = git::fetch(session, &pins.git.url, &reference, &pins.git.commit)?;
+    Ok(PinnedSource {
+        form: Form::Object { repository, id: pins.git.commit.clone() },
+        origin: format!("git {} at {}, commit {}", pins.git.url, pins.tag, pins.git.commit),
+    })
+}
+
+fn from_tarball(session: &Session, series: &Series) -> Result<PinnedSource> {
+    let pin = &series.pins.tarball;
+    let file = download::get(session, &pin.url, &pin.sha256)?;
+    Ok(PinnedSource::tarball(file, format!("{}, sha256 {}", pin.url, pin.sha256)))
+}
+
+fn from_debian(session: &Session, series: &Series) -> Result<PinnedSource> {
+    let pin = &series.pins.debian;
+    let apt = Apt::open(session, &pin.suite, "source")?;
+    let file = apt.source_file(&pin.package, &pin.version, &pin.file, &pin.sha256)?;
+    Ok(PinnedSource::tarball(
+        file,
+        format!(
+            "Debian's source package {} {} ({}), sha256 {}",
+            pin.package, pin.version, pin.file, pin.sha256
+        ),
+    ))
+}
+
+/// A tarball, a folder or a git URL that the user gave.
+fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSource> {
+    let pins = &series.pins;
+    let path = Path::new(given);
+    if path.is_file() {
+        return tarball_of_user(session, series, path);
+    }
+    if path.is_dir() && !path.join(".git").exists() && !path.join("HEAD").exists() {
+        let (repository, id) = tree::checked(session, series, path)?;
+        return Ok(PinnedSource {
+            form: Form::Object { repository, id: id.clone() },
+            origin: format!("the folder {given}, git tree {id}"),
+        });
+    }
+    if !path.exists() && !given.contains("://") && !given.contains('@') {
+        return Err(Usage("there is no such file or folder, and it is no git URL".into()).into());
+    }
+    let url = if path.exists() { std::path::absolute(path)?.display().to_string() } else { given.to_owned() };
+    let reference = format!("refs/tags/{}", pins.tag);
+    let repository = git::fetch(session, &url, &reference, &pins.git.commit)?;
+    Ok(PinnedSource {
+        form: Form::Object { repository, id: pins.git.commit.clone() },
+        origin: format!("git {given} at {}, commit {}", pins.tag, pins.git.commit),
+    })
+}
+
+fn tarball_of_user(session: &Session, series: &Series, path: &Path) -> Result<PinnedSource> {
+    let pins = &series.pins;
+    let found = crate::store::sha256_file(path)?;
+    let official = pins.tarball.url.rsplit('/').next().unwrap_or_default();
+    let known = [(&pins.tarball.sha256, official), (&pins.debian.sha256, pins.debian.file.as_str())];
+    let Some((sha256, name)) = known.iter().find(|(sha256, _)| **sha256 == found) else {
+        bail!(
+            "its sha256 is not a pinned one, so nothing of it is used: cut short, changed, or another version?\n  \
+             its sha256 is {found}\n  upstream's is  {}\n  Debian's is    {}",
+            pins.tarball.sha256,
+            pins.debian.sha256
+        );
+    };
+    let file = download::keep(&session.workspace, path, sha256, name)?;
+    Ok(PinnedSource::tarball(file, format!("the file {}, sha256 {sha256}", path.display())))
+}

@@ -1,0 +1,56 @@
+//! Source from a plain folder: checked by the id that git gives its content.
+
+use super::git::git;
+use crate::facts::Series;
+use crate::process::capture;
+use crate::session::Session;
+use crate::store::{self, Lock};
+use anyhow::{Context as _, Result, bail};
+use std::path::{Path, PathBuf};
+use xshell::Shell;
+
+/// Takes the content of `folder` into a repository of the cache and gives that repository and the
+/// tree's id, if the series pins this id.
+pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(PathBuf, String)> {
+    let pinned = [series.pins.tarball.tree.as_deref(), series.pins.debian.tree.as_deref()];
+    let repository = session.workspace.cache.join("git").join("given");
+    let _lock = Lock::acquire(&repository, &session.progress)?;
+    let step = session.progress.step(format!("read {}", folder.display()));
+    let mut id = String::new();
+    store::remove(&repository)?;
+    store::publish_dir(&repository, |partial| {
+        id = tree_id(partial, folder)?;
+        if !pinned.contains(&Some(id.as_str())) {
+            let known: Vec<&str> = pinned.iter().flatten().copied().collect();
+            bail!(
+                "its content is not the pinned one, so nothing of it is used\n  \
+                 its git tree is {id}\n  pinned: {}\n\
+                 a git checkout at {} or a tarball is checked by its own pin; give that instead",
+                known.join(" "),
+                series.pins.tag
+            );
+        }
+        Ok(())
+    })?;
+    step.done("the pinned tree");
+    Ok((repository, id))
+}
+
+/// The id of the git tree with the folder's content, which `repository` (made here) then holds.
+fn tree_id(repository: &Path, folder: &Path) -> Result<String> {
+    let shell = Shell::new().context("no current folder")?;
+    let folder = std::path::absolute(folder)?;
+    capture(git(&shell).args(["init", "--quiet", "--bare"]).arg(repository))?;
+    // Attributes in the tree must not change what is stored.
+    store::write_file(
+        &repository.join("info/attributes"),
+        b"* -text -filter -ident -export-subst -export-ignore\n",
+    )?;
+    let at = |arguments: &[&str]| {
+        git(&shell).arg("--git-dir").arg(repository).arg("--work-tree").arg(&folder).args(arguments)
+    };
+    let add = at(&["add", "--all", "--force", "."]);
+    let _inside = shell.push_dir(&folder);
+    capture(add)?;
+    Ok(capture(at(&["write-tree"]))?.trim().to_owned())
+}

@@ -1,0 +1,186 @@
+//! Nothing is half done: locks, files and folders that appear whole or not at all.
+
+use crate::progress::Progress;
+use anyhow::{Context as _, Result, anyhow};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// An exclusive lock on a path, held until it is dropped. The kernel releases it when the process
+/// ends, however it ends. [`crate::process`] can hand it on to a child, so that a compiler that
+/// outlives a killed driver still keeps a second run waiting.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Locks `<path>.lock`, waiting for another run with a word to the user.
+    pub fn acquire(path: &Path, progress: &Progress) -> Result<Self> {
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let lock = path.with_file_name(format!("{file_name}.lock"));
+        create_parent(&lock)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock)
+            .with_context(|| format!("cannot open {}", lock.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                progress.say(&format!("waiting for another run that works on {}", path.display()));
+                file.lock().with_context(|| format!("cannot lock {}", lock.display()))?;
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", lock.display()));
+            }
+        }
+        Ok(Self(file))
+    }
+
+    /// The locked file, for a child that must keep the lock.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// Creates the folder that `path` stands in.
+pub fn create_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().ok_or_else(|| anyhow!("{} has no folder", path.display()))?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))
+}
+
+/// Removes a file or a folder with all in it; nothing there is fine too.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Makes the folder `path` by `fill`, which gets an empty folder beside it that takes its name at the
+/// end. The caller holds the lock of `path`, so what an earlier run left half done is removed.
+pub fn publish_dir(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let partial = partial_name(path);
+    remove(&partial)?;
+    fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    if let Err(error) = fill(&partial) {
+        let _ = remove(&partial);
+        return Err(error);
+    }
+    fs::rename(&partial, path).with_context(|| format!("cannot put {} in place", path.display()))
+}
+
+/// The name beside `path` under which it is made.
+pub fn partial_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    path.with_file_name(name)
+}
+
+/// Writes a file that appears whole, with mode 0644 (less the umask).
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_file_with(path, |file| file.write_all(bytes).map_err(Into::into))
+}
+
+/// Writes a file that appears whole, by `fill`. A private name is used on the way, so two writers of
+/// the same file do no harm: the last one stays.
+pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    create_parent(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let what = || format!("cannot write {}", path.display());
+    let mut file = tempfile::Builder::new()
+        .prefix(".partial-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .with_context(what)?;
+    fill(file.as_file_mut()).with_context(what)?;
+    file.as_file().sync_all().with_context(what)?;
+    file.persist(path).map_err(|e| e.error).with_context(what)?;
+    Ok(())
+}
+
+/// Reads a JSON file that this driver wrote. Missing, cut or of another shape: `None`, since every
+/// such file can be made anew.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Writes a value as pretty JSON, whole.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).context("cannot encode JSON")?;
+    text.push(b'\n');
+    write_file(path, &text)
+}
+
+/// The sha256 of bytes, in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The sha256 of a file, in lower-case hex.
+pub fn sha256_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex::encode(hash.finalize())),
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+}
+
+/// Twelve hex digits that stand for a value: the short key in the names of trees and sysroots.
+pub fn short_key<T: Serialize>(value: &T) -> Result<String> {
+    let bytes = serde_json::to_vec(value).context("cannot encode a key")?;
+    Ok(sha256(&bytes)[..12].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_appears_only_when_it_was_filled_without_an_error() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("tree");
+        let failed = publish_dir(&path, |folder| {
+            fs::write(folder.join("half"), "x")?;
+            anyhow::bail!("stopped")
+        });
+        assert!(failed.is_err());
+        assert!(!path.exists() && !partial_name(&path).exists());
+
+        // What a killed run left behind does not show up in the next one.
+        fs::create_dir(partial_name(&path)).expect("a leftover");
+        fs::write(partial_name(&path).join("stale"), "x").expect("a leftover");
+        publish_dir(&path, |folder| Ok(fs::write(folder.join("whole"), "x")?)).expect("published");
+        let names: Vec<_> = fs::read_dir(&path).expect("a folder").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, ["whole"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("file");
+        write_file(&path, b"old").expect("written");
+        assert!(write_file_with(&path, |_| anyhow::bail!("stopped")).is_err());
+        assert_eq!(fs::read(&path).expect("readable"), b"old");
+        assert_eq!(fs::read_dir(home.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn a_hash_is_the_one_that_sha256sum_prints() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(sha256(b""), empty);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        assert_eq!(sha256_file(file.path()).expect("readable"), empty);
+    }
+}

@@ -1,0 +1,83 @@
+//! Folders of Debian packages that are unpacked and never installed: sysroots and build tools.
+
+use crate::apt::{self, Apt, Item};
+use crate::session::Session;
+use crate::store::{self, Lock};
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the list of what was unpacked stands.
+const LIST: &str = "packages.json";
+
+/// A package as it was unpacked.
+pub type Package = Item;
+
+/// An unpacked folder, with the exact packages that are in it.
+#[derive(Debug, Clone)]
+pub struct Root {
+    path: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    packages: Vec<Package>,
+}
+
+impl Root {
+    /// The folder `<cache>/<kind>/<suite>-<arch>-<key>` with these packages: as it is, else made. It
+    /// keeps its packages until it is refreshed, so that a build does not change overnight.
+    pub fn prepare(
+        session: &Session,
+        kind: &str,
+        suite: &str,
+        arch: &str,
+        packages: &[String],
+    ) -> Result<Self> {
+        let top = Self::place(session, kind, suite, arch, packages)?;
+        let _lock = Lock::acquire(&top, &session.progress)?;
+        if let Some(root) = Self::read(&top) {
+            return Ok(root);
+        }
+        if session.offline {
+            bail!(
+                "the {kind} folder for Debian {suite} {arch} is not in the cache, and --offline forbids to get it\n\
+                 run `cargo xtask toolchain` once with a network"
+            );
+        }
+        let apt = Apt::open(session, suite, arch)?;
+        let got = apt.download(packages)?;
+        store::publish_dir(&top, |partial| {
+            let root = partial.join("root");
+            fs::create_dir(&root).with_context(|| format!("cannot create {}", root.display()))?;
+            for (item, deb) in &got {
+                apt::unpack(deb, &root).with_context(|| format!("cannot unpack {}", item.file))?;
+            }
+            let packages = got.iter().map(|(item, _)| item.clone()).collect();
+            store::write_json(&partial.join(LIST), &List { packages })
+        })?;
+        Self::read(&top).with_context(|| format!("{} cannot be read back", top.display()))
+    }
+
+    fn place(session: &Session, kind: &str, suite: &str, arch: &str, packages: &[String]) -> Result<PathBuf> {
+        let key = store::short_key(&(suite, arch, packages))?;
+        Ok(session.workspace.cache.join(kind).join(format!("{suite}-{arch}-{key}")))
+    }
+
+    fn read(top: &Path) -> Option<Self> {
+        let list: List = store::read_json(&top.join(LIST))?;
+        Some(Self { path: top.join("root"), packages: list.packages })
+    }
+
+    /// The folder that stands for `/`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is in it, by file name and hash.
+    pub fn packages(&self) -> &[Package] {
+        &self.packages
+    }
+}

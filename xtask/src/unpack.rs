@@ -1,0 +1,227 @@
+//! Archives unpacked as if hostile: nothing is written outside the folder that was meant, and nothing
+//! but files, folders and links is made.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+use tar::{Archive, Entry, EntryType};
+use xz2::read::XzDecoder;
+
+/// What of an archive is unpacked, and where its members go.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The archive holds one top folder, which is left out of the names.
+    pub strip_top: bool,
+    /// Members below these paths (after stripping) are passed over.
+    pub leave_out: &'a [PathBuf],
+}
+
+/// Unpacks a `.tar.xz` file into the existing, empty folder `into`.
+pub fn tar_xz(archive: &Path, into: &Path, rules: Rules<'_>) -> Result<()> {
+    let file = File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?;
+    tar(XzDecoder::new_multi_decoder(BufReader::new(file)), into, rules)
+        .with_context(|| format!("{} can't be unpacked", archive.display()))
+}
+
+/// Unpacks a tar stream into the existing, empty folder `into`.
+pub fn tar(stream: impl Read, into: &Path, rules: Rules<'_>) -> Result<()> {
+    let mut archive = Archive::new(stream);
+    archive.set_preserve_mtime(false);
+    archive.set_overwrite(false);
+    let mut members = 0_u64;
+    for entry in archive.entries().context("it is no tar archive")? {
+        let mut entry = entry.context("it is cut short or no tar archive")?;
+        members += 1;
+        member(&mut entry, into, rules)?;
+    }
+    ensure!(members > 0, "it holds nothing: cut short, or no tar archive");
+    Ok(())
+}
+
+fn member(entry: &mut Entry<'_, impl Read>, into: &Path, rules: Rules<'_>) -> Result<()> {
+    let kind = entry.header().entry_type();
+    if kind == EntryType::XGlobalHeader {
+        return Ok(());
+    }
+    let named = entry.path().context("a member has a bad name")?.into_owned();
+    let path = safe(&named, rules)?;
+    let Some(path) = path.filter(|path| !rules.leave_out.iter().any(|left| path.starts_with(left))) else {
+        return Ok(());
+    };
+    match kind {
+        EntryType::Regular | EntryType::Continuous | EntryType::Directory => {}
+        EntryType::Symlink => {
+            let link = link_target(entry, &named)?;
+            ensure!(
+                stays_inside(path.parent().unwrap_or(Path::new("")), &link),
+                "refused: the link {} leads out of the archive, to {}",
+                named.display(),
+                link.display()
+            );
+        }
+        EntryType::Link => {
+            let link = link_target(entry, &named)?;
+            let source = safe(&link, rules).with_context(|| format!("the link {}", named.display()))?;
+            return hard_link(into, source.as_deref(), &path)
+                .with_context(|| format!("cannot link {} to {}", named.display(), link.display()));
+        }
+        other => bail!("refused: {} is neither a file, a folder nor a link ({other:?})", named.display()),
+    }
+    no_link_on_the_way(into, &path)?;
+    let place = into.join(&path);
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    entry.unpack(&place).map(drop).with_context(|| format!("cannot unpack {}", named.display()))
+}
+
+/// A member's name as a path below the folder, `None` for the top folder itself.
+fn safe(named: &Path, rules: Rules<'_>) -> Result<Option<PathBuf>> {
+    let mut parts = PathBuf::new();
+    let mut top = rules.strip_top;
+    for component in named.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(_) if top => top = false,
+            Component::Normal(part) => parts.push(part),
+            Component::ParentDir => bail!("refused: the name {} holds `..`", named.display()),
+            Component::RootDir | Component::Prefix(_) => {
+                bail!("refused: the name {} is absolute", named.display())
+            }
+        }
+    }
+    Ok((!parts.as_os_str().is_empty()).then_some(parts))
+}
+
+fn link_target(entry: &Entry<'_, impl Read>, named: &Path) -> Result<PathBuf> {
+    let link = entry.link_name().with_context(|| format!("the link {} has a bad target", named.display()))?;
+    Ok(link.with_context(|| format!("the link {} has no target", named.display()))?.into_owned())
+}
+
+/// Whether a link in `folder` (relative to the top) that says `link` ends below the top.
+fn stays_inside(folder: &Path, link: &Path) -> bool {
+    let mut depth = folder.components().count();
+    for component in link.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(_) => depth += 1,
+            Component::ParentDir if depth > 0 => depth -= 1,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// A member below a link would be written wherever that link leads.
+fn no_link_on_the_way(into: &Path, path: &Path) -> Result<()> {
+    let mut place = into.to_owned();
+    for component in path.components() {
+        place.push(component);
+        if fs::symlink_metadata(&place).is_ok_and(|meta| meta.is_symlink()) {
+            bail!("refused: {} would be written through the link {}", path.display(), place.display());
+        }
+    }
+    Ok(())
+}
+
+fn hard_link(into: &Path, source: Option<&Path>, path: &Path) -> Result<()> {
+    let source = source.context("it links to nothing")?;
+    no_link_on_the_way(into, source)?;
+    no_link_on_the_way(into, path)?;
+    let place = into.join(path);
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    fs::hard_link(into.join(source), &place).context("the member it names is not there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tar::{Builder, Header};
+
+    const RULES: Rules<'_> = Rules { strip_top: true, leave_out: &[] };
+
+    /// An archive with one member; names go in unchecked, as an attacker would write them.
+    fn archive(kind: EntryType, name: &str, link: &str) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        header.as_gnu_mut().expect("gnu").name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_gnu_mut().expect("gnu").linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        let body: &[u8] = if kind == EntryType::Regular { b"content" } else { b"" };
+        header.set_size(body.len() as u64);
+        header.set_cksum();
+        let mut builder = Builder::new(Vec::new());
+        builder.append(&header, body).expect("appended");
+        builder.into_inner().expect("an archive")
+    }
+
+    #[test]
+    fn members_that_lead_out_of_the_folder_are_refused_and_leave_nothing() {
+        let cases = [
+            (EntryType::Regular, "top/../../evil", "", "`..`"),
+            (EntryType::Regular, "/etc/evil", "", "absolute"),
+            (EntryType::Symlink, "top/link", "/etc/passwd", "leads out"),
+            (EntryType::Symlink, "top/a/link", "../../../evil", "leads out"),
+            (EntryType::Link, "top/link", "../../evil", "`..`"),
+            (EntryType::Link, "top/link", "/etc/passwd", "absolute"),
+            (EntryType::Char, "top/null", "", "neither a file"),
+            (EntryType::Fifo, "top/fifo", "", "neither a file"),
+        ];
+        for (kind, name, link, reason) in cases {
+            let home = tempfile::tempdir().expect("a folder");
+            let into = home.path().join("a/b/c");
+            fs::create_dir_all(&into).expect("created");
+            let error = tar(archive(kind, name, link).as_slice(), &into, RULES).expect_err(name);
+            let error = format!("{error:#}");
+            assert!(error.contains(reason) && error.contains(name), "{name}: {error}");
+            assert_eq!(fs::read_dir(&into).expect("listed").count(), 0, "{name} left something");
+            assert!(!home.path().join("evil").exists() && !home.path().join("a/evil").exists());
+        }
+    }
+
+    #[test]
+    fn a_file_is_not_written_through_a_link_of_the_same_archive() {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut bytes = archive(EntryType::Symlink, "top/dir", "other");
+        bytes.truncate(512);
+        bytes.extend(archive(EntryType::Regular, "top/dir/file", ""));
+        let error = tar(bytes.as_slice(), home.path(), RULES).expect_err("refused");
+        assert!(format!("{error:#}").contains("through the link"), "{error:#}");
+    }
+
+    #[test]
+    fn links_that_stay_inside_are_made() {
+        let home = tempfile::tempdir().expect("a folder");
+        let bytes = archive(EntryType::Symlink, "top/a/link", "../b/../file");
+        tar(bytes.as_slice(), home.path(), RULES).expect("unpacked");
+        let link = fs::read_link(home.path().join("a/link")).expect("a link");
+        assert_eq!(link, Path::new("../b/../file"));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_no_archive_is_an_error() {
+        let home = tempfile::tempdir().expect("a folder");
+        let whole = archive(EntryType::Regular, "top/file", "");
+        for (name, bytes) in [("empty", &whole[..0]), ("cut", &whole[..515]), ("noise", &[b'x'; 2048][..])] {
+            let into = home.path().join(name);
+            fs::create_dir(&into).expect("created");
+            assert!(tar(bytes, &into, RULES).is_err(), "{name}");
+        }
+        let path = home.path().join("file.tar.xz");
+        fs::write(&path, "this is no xz file").expect("written");
+        let error = format!("{:#}", tar_xz(&path, home.path(), RULES).expect_err("refused"));
+        assert!(error.contains("file.tar.xz"), "{error}");
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_unpacked() {
+        let home = tempfile::tempdir().expect("a folder");
+        let rules = Rules { strip_top: true, leave_out: &[PathBuf::from("roms")] };
+        tar(archive(EntryType::Regular, "top/roms/x", "").as_slice(), home.path(), rules).expect("unpacked");
+        tar(archive(EntryType::Regular, "top/romset", "").as_slice(), home.path(), rules).expect("unpacked");
+        assert!(!home.path().join("roms").exists() && home.path().join("romset").exists());
+    }
+}

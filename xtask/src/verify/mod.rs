@@ -1,0 +1,136 @@
+//! Stage 5: proof. An emulator that fails a check is an error; a check that can't be run is reported
+//! as not run, with the reason. Only what went through here can be packed.
+
+mod elf;
+mod guest;
+
+pub use guest::script;
+
+use crate::compile::{Emulator, pkgversion};
+use crate::facts::Series;
+use crate::process::{ended, output};
+use crate::session::Session;
+use crate::store;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// An emulator that passed every check that could be run. Only [`verify`] makes one.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    emulator: Emulator,
+    report: Report,
+}
+
+impl Verified {
+    /// The emulator.
+    pub fn emulator(&self) -> &Emulator {
+        &self.emulator
+    }
+
+    /// What was checked.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+}
+
+/// What was checked of one emulator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// Of the very bytes that were checked.
+    pub sha256: String,
+    /// Their number.
+    pub size: u64,
+    /// Every check, in order.
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked: `elf`, `version`, `guest`.
+    pub name: String,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of a check that did not fail.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It holds; the text says what was seen.
+    Passed(String),
+    /// It was not tried; the text says why.
+    NotRun(String),
+}
+
+impl Report {
+    /// `elf, version, guest`, and what was not run.
+    pub fn summary(&self) -> String {
+        let named = |check: &Check| match &check.outcome {
+            Outcome::Passed(_) => check.name.clone(),
+            Outcome::NotRun(_) => format!("{} not run", check.name),
+        };
+        self.checks.iter().map(named).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Checks an emulator in every way that this machine can.
+pub fn verify(session: &Session, series: &Series, emulator: Emulator) -> Result<Verified> {
+    let name = emulator.target().emulator();
+    let report = check(session, series, &emulator)
+        .with_context(|| format!("{name} for {} is not fit to ship", emulator.host.platform))?;
+    Ok(Verified { emulator, report })
+}
+
+fn check(session: &Session, series: &Series, emulator: &Emulator) -> Result<Report> {
+    let bytes =
+        fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
+    let mut checks = vec![Check {
+        name: "elf".into(),
+        outcome: Outcome::Passed(elf::check(&bytes, &emulator.host.elf, emulator.facts.profile)?),
+    }];
+    let runs: [(&str, Runner); 2] = [("version", version), ("guest", guest::check)];
+    for (name, run) in runs {
+        let outcome = if emulator.host.is_native() {
+            run(session, series, emulator).with_context(|| format!("the check `{name}` failed"))?
+        } else {
+            Outcome::NotRun(format!("programs for {} do not run on this machine", emulator.host.platform))
+        };
+        checks.push(Check { name: name.into(), outcome });
+    }
+    Ok(Report { sha256: store::sha256(&bytes), size: bytes.len() as u64, checks })
+}
+
+type Runner = fn(&Session, &Series, &Emulator) -> Result<Outcome>;
+
+/// `--version` says the version and the release that were asked for.
+fn version(_: &Session, series: &Series, emulator: &Emulator) -> Result<Outcome> {
+    let expected =
+        format!("{} version {} ({})", emulator.target().emulator(), series.pins.version, pkgversion(series));
+    let said = first_line(emulator.path(), "--version")?;
+    ensure!(said == expected, "it says `{said}`, not `{expected}`");
+    Ok(Outcome::Passed(said))
+}
+
+fn first_line(program: &Path, option: &str) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg(option);
+    let result = output(&mut command)?;
+    if !result.status.success() {
+        bail!("`{} {option}` {}", program.display(), ended(result.status));
+    }
+    Ok(String::from_utf8_lossy(&result.stdout).lines().next().unwrap_or_default().to_owned())
+}
+
+/// Stands for the checks themselves: what was verified by other checks is verified again.
+pub fn suite_key(session: &Session) -> Result<String> {
+    let script = fs::read(script(session)).context("cannot read the guest script")?;
+    store::short_key(&(SUITE, store::sha256(&script)))
+}
+
+/// Counted up when a check of this module changes.
+const SUITE: u32 = 1;
