@@ -1,0 +1,1584 @@
+/*
+ * What exec does, one line a case.
+ *
+ * Natively and under an emulator the transcript has to be the same, line by
+ * line. Usage:
+ *
+ *     exec --run DIR         run all cases in DIR, which is emptied first
+ *     exec --run DIR NAME    only cases whose name begins with NAME
+ *     exec --do STEP...      take steps, in order, that end in an exec:
+ *         chroot DIR, chdir DIR, user ID, unlink FILE, rename FROM TO,
+ *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), close
+ *         (all from 3), noenv, exec PATH ARG...
+ *     exec --facts           what the emulator's settings look like from inside
+ *     exec ANYTHING ELSE     be the child: report how one was started
+ *
+ * DIR is an absolute path, and the same for both runs, since it is printed.
+ * The program must be linked statically: it copies and patches its own file.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#include <ctype.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <limits.h>
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#define SCAN 4200               /* descriptors that a child looks at */
+
+/* ---- the child ------------------------------------------------------- */
+
+static char line[1 << 20];
+static size_t used;
+
+static void put(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    used += vsnprintf(line + used, sizeof(line) - used, format, ap);
+    va_end(ap);
+    if (used >= sizeof(line)) {
+        used = sizeof(line) - 1;
+    }
+}
+
+/* Long strings are told by length and a sum, the rest byte by byte. */
+static void put_bytes(const char *s, size_t len)
+{
+    if (len > 300) {
+        unsigned sum = 0;
+        for (size_t i = 0; i < len; i++) {
+            sum = sum * 31 + (unsigned char)s[i];
+        }
+        put("[%zu bytes, sum %08x]", len, sum);
+        return;
+    }
+    put("[");
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = s[i];
+        if (c < 32 || c > 126 || c == '\\' || c == '[' || c == ']') {
+            put("\\%02x", c);
+        } else {
+            put("%c", c);
+        }
+    }
+    put("]");
+}
+
+static void put_file(const char *name, const char *path)
+{
+    static char buf[1 << 18];
+    ssize_t len = 0, n;
+    int fd = open(path, O_RDONLY);
+
+    put(" %s=", name);
+    if (fd < 0) {
+        put("?%d", errno);
+        return;
+    }
+    while ((n = read(fd, buf + len, sizeof(buf) - len)) > 0) {
+        len += n;
+    }
+    close(fd);
+    if (!strcmp(name, "stat")) {
+        char *p = memchr(buf, '(', len), *q = memrchr(buf, ')', len);
+        if (p && q) {
+            put_bytes(p + 1, q - p - 1);
+        }
+        return;
+    }
+    put_bytes(buf, len);
+}
+
+static void put_numbers(const char *name, const char *set, int count)
+{
+    const char *sep = "";
+
+    put(" %s=", name);
+    for (int i = 0; i < count; i++) {
+        int from = i;
+        if (!set[i]) {
+            continue;
+        }
+        while (i + 1 < count && set[i + 1]) {
+            i++;
+        }
+        put(from == i ? "%s%d" : "%s%d-%d", sep, from, i);
+        sep = ",";
+    }
+}
+
+static int report(char **argv, char **envp)
+{
+    static char set[SCAN];
+    char buf[PATH_MAX + 1];
+    struct itimerval timer;
+    struct stat st1, st9;
+    struct rlimit lim;
+    sigset_t mask;
+    ssize_t len;
+    DIR *dir;
+    mode_t um;
+
+    /* Before anything else is opened. */
+    for (int i = 0; i < SCAN; i++) {
+        set[i] = fcntl(i, F_GETFD) >= 0;
+    }
+    put_numbers("fds", set, SCAN);
+
+    memset(set, 0, sizeof(set));
+    dir = opendir("/proc/self/fd");
+    if (dir) {
+        struct dirent *d;
+        while ((d = readdir(dir))) {
+            int fd = atoi(d->d_name);
+            if (isdigit((unsigned char)*d->d_name) && fd < SCAN &&
+                fd != dirfd(dir)) {
+                set[fd] = 1;
+            }
+        }
+        closedir(dir);
+        put_numbers("listed", set, SCAN);
+    }
+
+    put(" argv=");
+    for (char **p = argv; *p; p++) {
+        put_bytes(*p, strlen(*p));
+    }
+    put(" env=");
+    for (char **p = envp; *p; p++) {
+        put_bytes(*p, strlen(*p));
+    }
+    put(" execfn=");
+    const char *execfn = (const char *)getauxval(AT_EXECFN);
+    if (execfn) {
+        put_bytes(execfn, strlen(execfn));
+    }
+    len = readlink("/proc/self/exe", buf, sizeof(buf));
+    put(" exe=");
+    put_bytes(buf, len < 0 ? 0 : len);
+    put_file("comm", "/proc/self/comm");
+    put_file("stat", "/proc/self/stat");
+    put_file("cmdline", "/proc/self/cmdline");
+    put(" cwd=");
+    if (getcwd(buf, sizeof(buf))) {
+        put_bytes(buf, strlen(buf));
+    }
+
+    um = umask(0);
+    umask(um);
+    put(" umask=%03o", (unsigned)um);
+
+    memset(set, 0, 65);
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 1; i < 65; i++) {
+        set[i] = sigismember(&mask, i) > 0;
+    }
+    put_numbers("blocked", set, 65);
+    memset(set, 0, 65);
+    for (int i = 1; i < 65; i++) {
+        struct sigaction act;
+        set[i] = sigaction(i, NULL, &act) == 0 && act.sa_handler == SIG_IGN;
+    }
+    put_numbers("ignored", set, 65);
+    memset(set, 0, 65);
+    sigpending(&mask);
+    for (int i = 1; i < 65; i++) {
+        set[i] = sigismember(&mask, i) > 0;
+    }
+    put_numbers("pending", set, 65);
+
+    getitimer(ITIMER_REAL, &timer);
+    put(" timer=%d", timer.it_value.tv_sec > 0);
+    getrlimit(RLIMIT_NOFILE, &lim);
+    put(" nofile=%ld/%ld", (long)lim.rlim_cur, (long)lim.rlim_max);
+    getrlimit(RLIMIT_CORE, &lim);
+    put(" core=%ld", (long)lim.rlim_cur);
+    put(" nice=%d", getpriority(PRIO_PROCESS, 0));
+    /* Some cases have a file there, and others standard output. */
+    if (fstat(9, &st9) == 0 && fstat(1, &st1) == 0 &&
+        st9.st_ino != st1.st_ino) {
+        put(" offset=%ld", (long)lseek(9, 0, SEEK_CUR));
+    }
+
+    put("\n");
+    for (size_t done = 0; done < used; ) {
+        ssize_t n = write(1, line + done, used - done);
+        if (n <= 0) {
+            /* Standard output may be what the case has closed. */
+            n = write(250, line + done, used - done);
+            if (n <= 0) {
+                return 1;
+            }
+        }
+        done += n;
+    }
+    return 0;
+}
+
+/* ---- running a case --------------------------------------------------- */
+
+static const char *only;
+static const char *here;        /* DIR */
+static int failures;
+
+static const char *error_name(int e)
+{
+    static char buf[32];
+
+    switch (e) {
+#define NAME(x) case x: return #x
+    NAME(E2BIG); NAME(EACCES); NAME(EAGAIN); NAME(EBADF); NAME(EBUSY);
+    NAME(EFAULT); NAME(EINTR); NAME(EINVAL); NAME(EIO); NAME(EISDIR);
+    NAME(ELIBBAD); NAME(ELOOP); NAME(EMFILE); NAME(ENAMETOOLONG); NAME(ENOENT);
+    NAME(ENOEXEC); NAME(ENOMEM); NAME(ENOSYS); NAME(ENOTDIR); NAME(EPERM);
+    NAME(ETXTBSY);
+    }
+    snprintf(buf, sizeof(buf), "errno %d", e);
+    return buf;
+}
+
+static void say(const char *format, ...)
+{
+    char buf[4096];
+    va_list ap;
+    int len;
+
+    va_start(ap, format);
+    len = vsnprintf(buf, sizeof(buf), format, ap);
+    va_end(ap);
+    if (write(1, buf, len) != len) {
+        _exit(99);
+    }
+}
+
+static void die(const char *what)
+{
+    say("cannot go on: %s: %s\n", what, strerror(errno));
+    _exit(98);
+}
+
+/* In the process that a case runs in: what exec came to, if it came back. */
+static void result(long ret)
+{
+    int e = errno;
+
+    if (ret == -1) {
+        say(" %s\n", error_name(e));
+    } else {
+        say(" exec returned %ld\n", ret);
+    }
+    _exit(0);
+}
+
+static char *ENV[] = { "A=1", "B=two words", NULL };
+
+static char **list(const char *first, ...)
+{
+    static char *items[64];
+    va_list ap;
+    int n = 0;
+
+    va_start(ap, first);
+    for (const char *p = first; p; p = va_arg(ap, const char *)) {
+        items[n++] = (char *)p;
+    }
+    va_end(ap);
+    items[n] = NULL;
+    return items;
+}
+
+/* Without the C library, which has opinions about NULL. */
+static long sys_execve(const char *path, char **argv, char **envp)
+{
+    return syscall(SYS_execve, path, argv, envp);
+}
+
+static long sys_execveat(int fd, const char *path, char **argv, char **envp,
+                         int flags)
+{
+    return syscall(SYS_execveat, fd, path, argv, envp, flags);
+}
+
+typedef void Body(void);
+
+static void run_case(const char *name, Body *body)
+{
+    int status;
+    pid_t pid;
+
+    if (only && strncmp(name, only, strlen(only))) {
+        return;
+    }
+    say("%s:", name);
+    pid = fork();
+    if (pid < 0) {
+        die("fork");
+    }
+    if (pid == 0) {
+        if (chdir(here) < 0) {
+            die("chdir");
+        }
+        alarm(60);
+        setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+        body();
+        say(" case came back\n");
+        _exit(97);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        continue;
+    }
+    if (WIFSIGNALED(status)) {
+        say(" killed by signal %d\n", WTERMSIG(status));
+        failures++;
+    } else if (WEXITSTATUS(status)) {
+        say(" exit status %d\n", WEXITSTATUS(status));
+        failures++;
+    }
+}
+
+#define CASE(name) static void name(void)
+
+/* ---- files for the cases ---------------------------------------------- */
+
+static char *self_image;
+static size_t self_size;
+
+static void make(const char *path, const void *data, size_t len, int mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0 || write(fd, data, len) != (ssize_t)len ||
+        fchmod(fd, mode) < 0) {
+        die(path);
+    }
+    close(fd);
+}
+
+static void script(const char *path, const char *text)
+{
+    make(path, text, strlen(text), 0755);
+}
+
+static void program(const char *path, int mode)
+{
+    make(path, self_image, self_size, mode);
+}
+
+/* A program with nothing in it but the name of its interpreter. */
+static void dynamic(const char *path, const char *interp, size_t interp_len,
+                    size_t cut)
+{
+    struct {
+        ElfW(Ehdr) ehdr;
+        ElfW(Phdr) phdr[2];
+        char interp[8192];
+    } f;
+    size_t size = offsetof(__typeof__(f), interp) + interp_len;
+
+    memset(&f, 0, sizeof(f));
+    memcpy(&f.ehdr, self_image, sizeof(f.ehdr));
+    f.ehdr.e_phoff = offsetof(__typeof__(f), phdr);
+    f.ehdr.e_phnum = 2;
+    f.ehdr.e_shoff = f.ehdr.e_shnum = f.ehdr.e_shstrndx = 0;
+    f.phdr[0].p_type = PT_INTERP;
+    f.phdr[0].p_offset = offsetof(__typeof__(f), interp);
+    f.phdr[0].p_filesz = f.phdr[0].p_memsz = interp_len;
+    f.phdr[1].p_type = PT_LOAD;
+    f.phdr[1].p_flags = PF_R | PF_X;
+    f.phdr[1].p_vaddr = f.phdr[1].p_paddr = 0x400000;
+    f.phdr[1].p_filesz = f.phdr[1].p_memsz = size;
+    f.phdr[1].p_align = 0x1000;
+    memcpy(f.interp, interp, interp_len);
+    make(path, &f, size - cut, 0755);
+}
+
+/* The program with one byte of its header changed. */
+static void patched(const char *path, size_t offset, int value)
+{
+    char *copy = malloc(self_size);
+
+    memcpy(copy, self_image, self_size);
+    copy[offset] = value;
+    make(path, copy, self_size, 0755);
+    free(copy);
+}
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *d;
+
+    if (!dir) {
+        return;
+    }
+    while ((d = readdir(dir))) {
+        if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..")) {
+            continue;
+        }
+        if (unlinkat(dirfd(dir), d->d_name, 0) < 0 &&
+            unlinkat(dirfd(dir), d->d_name, AT_REMOVEDIR) < 0) {
+            char *sub;
+            if (asprintf(&sub, "%s/%s", path, d->d_name) >= 0) {
+                chmod(sub, 0700);
+                remove_tree(sub);
+                rmdir(sub);
+                free(sub);
+            }
+        }
+    }
+    closedir(dir);
+}
+
+static void prepare(void)
+{
+    char text[2048];
+    char *p;
+    FILE *f = fopen("/proc/self/exe", "r");
+    struct stat st;
+
+    if (!f || fstat(fileno(f), &st) < 0) {
+        die("/proc/self/exe");
+    }
+    self_size = st.st_size;
+    self_image = malloc(self_size);
+    if (!self_image || fread(self_image, 1, self_size, f) != self_size) {
+        die("/proc/self/exe");
+    }
+    fclose(f);
+
+    if (mkdir(here, 0755) < 0 && errno != EEXIST) {
+        die(here);
+    }
+    remove_tree(here);
+    if (chdir(here) < 0 || mkdir("dir", 0755) < 0 || mkdir("sub", 0755) < 0 ||
+        mkdir("locked", 0755) < 0) {
+        die(here);
+    }
+
+    program("child", 0755);
+    program("-cpu", 0755);
+    program("--", 0755);
+    program("-h", 0755);
+    program("two words", 0755);
+    program("new\nline", 0755);
+    program("\xff\xfe\x80", 0755);
+    program("sub/inner", 0755);
+    program("plain", 0644);
+    program("only-exec", 0111);
+    program("busy", 0755);
+    program("gone", 0755);
+    program("a-very-long-name-of-a-program", 0755);
+    program("sub/exe", 0755);
+    program("locked/inside", 0755);
+    memset(text, 'n', 255);
+    text[255] = 0;
+    program(text, 0755);
+
+    make("empty", "", 0, 0755);
+    make("text", "echo no first line\n", 19, 0755);
+    make("one-byte", "#", 1, 0755);
+    make("binary", "\x7f" "ELF", 4, 0755);
+    make("half-header", self_image, sizeof(ElfW(Ehdr)) / 2, 0755);
+    make("only-header", self_image, sizeof(ElfW(Ehdr)), 0755);
+    patched("other-machine", offsetof(ElfW(Ehdr), e_machine) + 0, 0x7d);
+    patched("other-class", EI_CLASS, 7);
+    patched("other-order", EI_DATA, self_image[EI_DATA] == 1 ? 2 : 1);
+    patched("relocatable",
+            offsetof(ElfW(Ehdr), e_type) + (self_image[EI_DATA] == 2), ET_REL);
+    make("nul-line", "#!\0/bin/sh\n", 11, 0755);
+    if (mkfifo("fifo", 0755) < 0 || symlink("child", "link") < 0 ||
+        symlink("loop", "loop") < 0 || symlink("missing", "dangling") < 0 ||
+        symlink("script", "script-link") < 0 ||
+        symlink("/proc/self/exe", "exe-link") < 0) {
+        die("links");
+    }
+
+    /* interpreters */
+    dynamic("dyn-missing", "/nonexistent/ld.so", 19, 0);
+    dynamic("dyn-relative", "nonexistent-ld.so", 18, 0);
+    snprintf(text, sizeof(text), "%s/dir", here);
+    dynamic("dyn-dir", text, strlen(text) + 1, 0);
+    snprintf(text, sizeof(text), "%s/plain", here);
+    dynamic("dyn-plain", text, strlen(text) + 1, 0);
+    snprintf(text, sizeof(text), "%s/empty", here);
+    dynamic("dyn-empty", text, strlen(text) + 1, 0);
+    snprintf(text, sizeof(text), "%s/other-machine", here);
+    dynamic("dyn-machine", text, strlen(text) + 1, 0);
+    snprintf(text, sizeof(text), "%s/child/x", here);
+    dynamic("dyn-notdir", text, strlen(text) + 1, 0);
+    snprintf(text, sizeof(text), "%s/loop", here);
+    dynamic("dyn-loop", text, strlen(text) + 1, 0);
+    dynamic("dyn-unterminated", "/nonexistent/ld.so", 18, 0);
+    dynamic("dyn-short-name", "", 1, 0);
+    dynamic("dyn-cut-name", "/nonexistent/ld.so", 19, 5);
+    dynamic("dyn-cut-headers", "/nonexistent/ld.so", 19,
+            19 + sizeof(ElfW(Phdr)));
+    p = calloc(1, 5000);
+    memset(p, 'x', 4999);
+    dynamic("dyn-long-name", p, 5000, 0);
+    free(p);
+
+    /* scripts */
+    snprintf(text, sizeof(text), "#!%s/child\n", here);
+    script("script", text);
+    make("script-plain", text, strlen(text), 0644);
+    snprintf(text, sizeof(text), "#!%s/child", here);
+    script("script-no-newline", text);
+    snprintf(text, sizeof(text), "#! \t %s/child \t one  two\tthree \t\nrest\n",
+             here);
+    script("script-arg", text);
+    snprintf(text, sizeof(text), "#!%s/child -cpu\n", here);
+    script("script-option", text);
+    script("script-relative", "#!child\n");
+    script("script-empty", "#!\n");
+    script("script-blank", "#!   \t \n");
+    snprintf(text, sizeof(text), "#!%s/child\r\n", here);
+    script("script-cr", text);
+    snprintf(text, sizeof(text), "#!%s/child a\r\n", here);
+    script("script-cr-arg", text);
+    script("script-missing", "#!/nonexistent/sh\n");
+    snprintf(text, sizeof(text), "#!%s/dir\n", here);
+    script("script-dir", text);
+    snprintf(text, sizeof(text), "#!%s/plain\n", here);
+    script("script-to-plain", text);
+    snprintf(text, sizeof(text), "#!%s/empty\n", here);
+    script("script-to-empty", text);
+    snprintf(text, sizeof(text), "#!%s/other-machine\n", here);
+    script("script-to-machine", text);
+    snprintf(text, sizeof(text), "#!%s/dyn-missing\n", here);
+    script("script-to-dynamic", text);
+    snprintf(text, sizeof(text), "#!%s/script-self\n", here);
+    script("script-self", text);
+    for (int i = 1; i <= 7; i++) {
+        char name[16], arg[16];
+        snprintf(name, sizeof(name), "level%d", i);
+        snprintf(arg, sizeof(arg), i % 2 ? " arg%d" : "", i);
+        if (i == 1) {
+            snprintf(text, sizeof(text), "#!%s/child%s\n", here, arg);
+        } else {
+            snprintf(text, sizeof(text), "#!%s/level%d%s\n", here, i - 1, arg);
+        }
+        script(name, text);
+    }
+    /* First lines around the size of the kernel's buffer. */
+    for (int size = 252; size <= 260; size++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "line%d", size);
+        p = text + sprintf(text, "#!%s/child ", here);
+        memset(p, 'a', text + size - p);
+        text[size] = '\n';
+        text[size + 1] = 0;
+        script(name, text);
+
+        snprintf(name, sizeof(name), "name%d", size);
+        p = text + sprintf(text, "#!%s/", here);
+        while (p < text + size - 6) {
+            p += sprintf(p, "./");
+        }
+        if (p > text + size - 5) {
+            p--;
+            p[-1] = '/';
+        }
+        p += sprintf(p, "child");
+        *p++ = '\n';
+        *p = 0;
+        script(name, text);
+    }
+    memset(text, ' ', 300);
+    memcpy(text, "#!", 2);
+    sprintf(text + 300, "%s/child\n", here);
+    script("script-far", text);
+
+    if (chmod("locked", 0) < 0) {
+        die("locked");
+    }
+}
+
+/* ---- rule 5: arguments and environment -------------------------------- */
+
+CASE(args_plain) { result(sys_execve("child", list("child", "a", "b", NULL), ENV)); }
+CASE(args_other_argv0) { result(sys_execve("./child", list("something else", "a", NULL), ENV)); }
+CASE(args_empty_argv0) { result(sys_execve("child", list("", "a", NULL), ENV)); }
+CASE(args_login_argv0) { result(sys_execve("child", list("-sh", "a", NULL), ENV)); }
+CASE(args_none) { result(sys_execve("child", list(NULL), ENV)); }
+CASE(args_null) { result(sys_execve("child", NULL, ENV)); }
+CASE(args_options) { result(sys_execve("child", list("-L", "/x", "-cpu", "help", "--", "-h", "--execve", "off", NULL), ENV)); }
+CASE(args_strange) { result(sys_execve("child", list("a b", "", "\n", "\xff\xfe", "'\"\\", "", NULL), ENV)); }
+CASE(args_long)
+{
+    char *a = malloc(131072);
+    memset(a, 'x', 131071);
+    a[131071] = 0;
+    result(sys_execve("child", list("child", a, "end", NULL), ENV));
+}
+CASE(args_many)
+{
+    char **a = calloc(5001, sizeof(char *));
+    for (int i = 0; i < 5000; i++) {
+        a[i] = i % 7 ? "arg" : "";
+    }
+    result(sys_execve("child", a, ENV));
+}
+CASE(env_empty) { static char *e[] = { NULL }; result(sys_execve("child", list("child", NULL), e)); }
+CASE(env_null) { result(sys_execve("child", list("child", NULL), NULL)); }
+CASE(env_strange)
+{
+    static char *e[] = { "Z=1", "A=1", "Z=2", "noequals", "", "=x", "=", "A=1",
+                         "\xff=\xfe", "E=a=b", "LD_PRELOAD=", NULL };
+    result(sys_execve("child", list("child", NULL), e));
+}
+CASE(env_qemu)
+{
+    static char *e[] = { "QEMU_STRACE=1", "QEMU_CPU=nonsense", "QEMU_VERSION=",
+                         "QEMU_LD_PREFIX=/nonexistent", "QEMU_ARGV0=x",
+                         "QEMU_SET_ENV=A=B", "QEMU_UNSET_ENV=QEMU_CPU",
+                         "QEMU_EXECVE=off", "QEMU_LOG=help",
+                         "QEMU_STACK_SIZE=0", NULL };
+    result(sys_execve("child", list("child", NULL), e));
+}
+
+/* ---- rule 6: only ever a path ----------------------------------------- */
+
+CASE(path_option) { result(sys_execve("-cpu", list("-cpu", "x", NULL), ENV)); }
+CASE(path_dashes) { result(sys_execve("--", list("--", "x", NULL), ENV)); }
+CASE(path_help) { result(sys_execve("-h", list("-h", NULL), ENV)); }
+CASE(path_blank) { result(sys_execve("two words", list("x", NULL), ENV)); }
+CASE(path_newline) { result(sys_execve("new\nline", list("x", NULL), ENV)); }
+CASE(path_bytes) { result(sys_execve("\xff\xfe\x80", list("x", NULL), ENV)); }
+CASE(path_absolute)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/child", here);
+    result(sys_execve(path, list("child", NULL), ENV));
+}
+CASE(path_dots) { result(sys_execve("sub/..//./sub/../child", list("child", NULL), ENV)); }
+static void long_path(size_t len)
+{
+    char *p = malloc(len + 1), *q = p;
+    while (q < p + len - 6) {
+        q += sprintf(q, "./");
+    }
+    while (q < p + len - 5) {
+        *q++ = '/';
+    }
+    strcpy(q, "child");
+    result(sys_execve(p, list("child", NULL), ENV));
+}
+CASE(path_255) { long_path(255); }
+CASE(path_256) { long_path(256); }
+CASE(path_257) { long_path(257); }
+CASE(path_1025) { long_path(1025); }
+CASE(path_longest) { long_path(PATH_MAX - 1); }
+CASE(path_too_long) { long_path(PATH_MAX); }
+CASE(path_long_absolute)
+{
+    char path[PATH_MAX], *p = path + sprintf(path, "%s", here);
+    while (p < path + PATH_MAX - 10) {
+        p += sprintf(p, "/.");
+    }
+    strcpy(p, "/child");
+    result(sys_execve(path, list("child", NULL), ENV));
+}
+CASE(path_name_255)
+{
+    char name[256];
+    memset(name, 'n', 255);
+    name[255] = 0;
+    result(sys_execve(name, list("x", NULL), ENV));
+}
+CASE(path_name_256)
+{
+    char name[257];
+    memset(name, 'n', 256);
+    name[256] = 0;
+    result(sys_execve(name, list("x", NULL), ENV));
+}
+CASE(path_symlink) { result(sys_execve("link", list("x", NULL), ENV)); }
+CASE(path_long_comm) { result(sys_execve("a-very-long-name-of-a-program", list("x", NULL), ENV)); }
+
+/* ---- rule 9: what else a process hands on ----------------------------- */
+
+CASE(keep_descriptors)
+{
+    int fd = open("text", O_RDONLY);
+    dup2(fd, 9);
+    lseek(9, 3, SEEK_SET);
+    dup3(fd, 10, O_CLOEXEC);
+    dup2(fd, 11);
+    fcntl(11, F_SETFD, FD_CLOEXEC);
+    dup2(fd, 200);
+    dup2(fd, 1023);
+    close(fd);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_closed_stdin) { close(0); result(sys_execve("child", list("child", NULL), ENV)); }
+CASE(keep_closed_stdio)
+{
+    dup2(1, 250);
+    close(0);
+    close(1);
+    close(2);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_cloexec_stdin) { fcntl(0, F_SETFD, FD_CLOEXEC); result(sys_execve("script", list("child", NULL), ENV)); }
+CASE(keep_mask)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGALRM);
+    sigaddset(&set, SIGRTMIN + 3);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_mask_faults)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGSEGV);
+    sigaddset(&set, SIGBUS);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_ignored)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGUSR2, SIG_DFL);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+/* Those that end a process with a core dump are special to an emulator. */
+static void ignore_faults(void)
+{
+    signal(SIGQUIT, SIG_IGN);
+    signal(SIGILL, SIG_IGN);
+    signal(SIGABRT, SIG_IGN);
+    signal(SIGFPE, SIG_IGN);
+    signal(SIGSEGV, SIG_IGN);
+    signal(SIGBUS, SIG_IGN);
+    signal(SIGTRAP, SIG_IGN);
+    signal(SIGSYS, SIG_IGN);
+    signal(SIGXCPU, SIG_IGN);
+}
+CASE(keep_ignored_faults) { ignore_faults(); result(sys_execve("child", list("child", NULL), ENV)); }
+CASE(keep_ignored_twice) { ignore_faults(); result(sys_execve("child", list("child", "--again", "child", NULL), ENV)); }
+CASE(keep_ignored_background)
+{
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    result(sys_execve("child", list("child", "--again", "script", NULL), ENV));
+}
+static void handler(int sig) { (void)sig; }
+CASE(keep_handlers_reset)
+{
+    signal(SIGUSR1, handler);
+    signal(SIGTERM, handler);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_pending)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    raise(SIGUSR1);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_umask) { umask(027); result(sys_execve("child", list("child", NULL), ENV)); }
+CASE(keep_cwd) { if (chdir("sub") < 0) { die("sub"); } result(sys_execve("inner", list("x", NULL), ENV)); }
+CASE(keep_timer)
+{
+    struct itimerval t = { .it_value.tv_sec = 1000 };
+    setitimer(ITIMER_REAL, &t, NULL);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_nice) { nice(3); result(sys_execve("child", list("child", NULL), ENV)); }
+CASE(keep_core_limit)
+{
+    struct rlimit lim = { 0, 0 };
+    setrlimit(RLIMIT_CORE, &lim);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+static void file_limit(rlim_t soft, rlim_t hard)
+{
+    struct rlimit lim = { soft, hard };
+    if (setrlimit(RLIMIT_NOFILE, &lim) < 0) {
+        die("setrlimit");
+    }
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(keep_few_files) { file_limit(64, 64); }
+CASE(keep_very_few_files) { file_limit(12, 12); }
+CASE(keep_files_soft) { file_limit(16, 1024); }
+static char number[32];
+CASE(keep_pid) { snprintf(number, sizeof(number), "%d", getpid()); result(sys_execve("child", list("child", "--pid", number, NULL), ENV)); }
+CASE(keep_many_files)
+{
+    for (int i = 3; i < 900; i++) {
+        if (dup2(1, i) != i) {
+            die("dup2");
+        }
+    }
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+
+/* ---- rule 10: how a path is resolved ---------------------------------- */
+
+static int at(const char *path, int flags)
+{
+    int fd = open(path, flags);
+    if (fd < 0 || dup3(fd, 9, flags & O_CLOEXEC) < 0) {
+        die(path);
+    }
+    if (fd != 9) {
+        close(fd);
+    }
+    return 9;
+}
+CASE(at_directory) { int d = at("sub", O_RDONLY | O_DIRECTORY); result(sys_execveat(d, "inner", list("x", NULL), ENV, 0)); }
+CASE(at_directory_cloexec) { int d = at("sub", O_RDONLY | O_CLOEXEC); result(sys_execveat(d, "inner", list("x", NULL), ENV, 0)); }
+CASE(at_directory_path) { int d = at("sub", O_PATH); result(sys_execveat(d, "../child", list("x", NULL), ENV, 0)); }
+CASE(at_cwd) { result(sys_execveat(AT_FDCWD, "child", list("x", NULL), ENV, 0)); }
+CASE(at_cwd_empty) { result(sys_execveat(AT_FDCWD, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_absolute)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/child", here);
+    result(sys_execveat(77, path, list("x", NULL), ENV, 0));
+}
+CASE(at_bad_descriptor) { result(sys_execveat(77, "child", list("x", NULL), ENV, 0)); }
+CASE(at_bad_descriptor_empty) { result(sys_execveat(77, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_no_directory) { int d = at("child", O_RDONLY); result(sys_execveat(d, "child", list("x", NULL), ENV, 0)); }
+CASE(at_empty_without_flag) { int d = at("child", O_RDONLY); result(sys_execveat(d, "", list("x", NULL), ENV, 0)); }
+CASE(at_unknown_flag) { int d = at("child", O_RDONLY); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH | 0x40000000)); }
+CASE(at_file) { int d = at("child", O_RDONLY); result(sys_execveat(d, "", list("x", "y", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_file_cloexec) { int d = at("child", O_RDONLY | O_CLOEXEC); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_file_path) { int d = at("child", O_PATH); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_file_with_offset) { int d = at("child", O_RDONLY); lseek(d, 1234, SEEK_SET); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_file_named) { int d = at("child", O_RDONLY); result(sys_execveat(d, "child", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_directory_empty) { int d = at("sub", O_RDONLY); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_plain_file) { int d = at("plain", O_RDONLY); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_deleted) { int d = at("gone", O_RDONLY); unlink("gone"); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_link_nofollow) { result(sys_execveat(AT_FDCWD, "link", list("x", NULL), ENV, AT_SYMLINK_NOFOLLOW)); }
+CASE(at_file_nofollow) { result(sys_execveat(AT_FDCWD, "child", list("x", NULL), ENV, AT_SYMLINK_NOFOLLOW)); }
+CASE(at_missing) { int d = at("sub", O_RDONLY); result(sys_execveat(d, "child", list("x", NULL), ENV, 0)); }
+CASE(at_link_opened) { int d = at("link", O_PATH | O_NOFOLLOW); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+static int memory(int flags, const void *data, size_t len)
+{
+    int fd = memfd_create("in memory", flags);
+    if (fd < 0 || write(fd, data, len) != (ssize_t)len) {
+        die("memfd");
+    }
+    lseek(fd, len ? 1 : 0, SEEK_SET);
+    if (dup3(fd, 9, flags ? O_CLOEXEC : 0) < 0) {
+        die("dup3");
+    }
+    if (fd != 9) {
+        close(fd);
+    }
+    return 9;
+}
+CASE(at_memory) { int d = memory(0, self_image, self_size); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_memory_cloexec) { int d = memory(1, self_image, self_size); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_memory_empty) { int d = memory(0, "", 0); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(at_proc_fd) { at("child", O_RDONLY); result(sys_execve("/proc/self/fd/9", list("x", NULL), ENV)); }
+CASE(at_dev_fd) { at("child", O_RDONLY | O_CLOEXEC); result(sys_execve("/dev/fd/9", list("x", NULL), ENV)); }
+CASE(at_proc_memory) { memory(1, self_image, self_size); result(sys_execve("/proc/self/fd/9", list("x", NULL), ENV)); }
+CASE(at_fexecve) { int d = at("child", O_RDONLY); fexecve(d, list("x", NULL), ENV); result(-1); }
+
+/* ---- rule 11: scripts ------------------------------------------------- */
+
+#define SCRIPT(name, file) \
+    CASE(name) { result(sys_execve(file, list("argv0", "one", "two", NULL), ENV)); }
+SCRIPT(script_simple, "./script")
+SCRIPT(script_symlink, "script-link")
+SCRIPT(script_not_executable, "script-plain")
+SCRIPT(script_no_newline, "script-no-newline")
+SCRIPT(script_arg, "script-arg")
+SCRIPT(script_option, "script-option")
+SCRIPT(script_relative, "script-relative")
+CASE(script_relative_elsewhere) { if (chdir("sub") < 0) { die("sub"); } result(sys_execve("../script-relative", list("x", NULL), ENV)); }
+SCRIPT(script_empty, "script-empty")
+SCRIPT(script_blank, "script-blank")
+SCRIPT(script_cr, "script-cr")
+SCRIPT(script_cr_arg, "script-cr-arg")
+SCRIPT(script_nul, "nul-line")
+SCRIPT(script_missing, "script-missing")
+SCRIPT(script_directory, "script-dir")
+SCRIPT(script_to_plain, "script-to-plain")
+SCRIPT(script_to_empty, "script-to-empty")
+SCRIPT(script_to_machine, "script-to-machine")
+SCRIPT(script_to_dynamic, "script-to-dynamic")
+SCRIPT(script_self, "script-self")
+SCRIPT(script_far, "script-far")
+SCRIPT(script_level1, "level1")
+SCRIPT(script_level2, "level2")
+SCRIPT(script_level3, "level3")
+SCRIPT(script_level4, "level4")
+SCRIPT(script_level5, "level5")
+SCRIPT(script_level6, "level6")
+SCRIPT(script_level7, "level7")
+SCRIPT(script_line252, "line252")
+SCRIPT(script_line253, "line253")
+SCRIPT(script_line254, "line254")
+SCRIPT(script_line255, "line255")
+SCRIPT(script_line256, "line256")
+SCRIPT(script_line257, "line257")
+SCRIPT(script_line260, "line260")
+SCRIPT(script_name252, "name252")
+SCRIPT(script_name253, "name253")
+SCRIPT(script_name254, "name254")
+SCRIPT(script_name255, "name255")
+SCRIPT(script_name256, "name256")
+SCRIPT(script_name257, "name257")
+SCRIPT(script_name258, "name258")
+SCRIPT(script_name260, "name260")
+CASE(script_no_args) { result(sys_execve("script", list(NULL), ENV)); }
+CASE(script_no_args_arg) { result(sys_execve("script-arg", NULL, NULL)); }
+CASE(script_at_directory) { int d = at(".", O_RDONLY); result(sys_execveat(d, "script", list("x", "y", NULL), ENV, 0)); }
+CASE(script_at_directory_cloexec) { int d = at(".", O_RDONLY | O_CLOEXEC); result(sys_execveat(d, "script", list("x", NULL), ENV, 0)); }
+CASE(script_at_cwd) { result(sys_execveat(AT_FDCWD, "script", list("x", NULL), ENV, 0)); }
+CASE(script_at_file) { int d = at("script-arg", O_RDONLY); result(sys_execveat(d, "", list("x", "y", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(script_at_file_cloexec) { int d = at("script", O_RDONLY | O_CLOEXEC); result(sys_execveat(d, "", list("x", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(script_at_file_level3) { int d = at("level3", O_RDONLY); result(sys_execveat(d, "", list("x", "y", NULL), ENV, AT_EMPTY_PATH)); }
+CASE(script_at_memory)
+{
+    char text[PATH_MAX];
+    snprintf(text, sizeof(text), "#!%s/child arg\n", here);
+    int d = memory(0, text, strlen(text));
+    result(sys_execveat(d, "", list("x", "y", NULL), ENV, AT_EMPTY_PATH));
+}
+CASE(script_at_proc_fd_cloexec) { at("script", O_RDONLY | O_CLOEXEC); result(sys_execve("/proc/self/fd/9", list("x", NULL), ENV)); }
+
+/* ---- rule 12: the running program again ------------------------------- */
+
+CASE(exe_self) { result(sys_execve("child", list("child", "--again", "/proc/self/exe", NULL), ENV)); }
+CASE(exe_thread_self) { result(sys_execve("child", list("child", "--again", "/proc/thread-self/exe", NULL), ENV)); }
+CASE(exe_pid) { result(sys_execve("child", list("child", "--again", "pid", NULL), ENV)); }
+CASE(exe_symlink) { result(sys_execve("child", list("child", "--again", "exe-link", NULL), ENV)); }
+CASE(exe_dirfd) { result(sys_execve("child", list("child", "--again", "dirfd", NULL), ENV)); }
+CASE(exe_dots) { result(sys_execve("child", list("child", "--again", "/proc/../proc/self/./exe", NULL), ENV)); }
+CASE(exe_opened) { result(sys_execve("child", list("child", "--again", "opened", NULL), ENV)); }
+CASE(exe_deleted)
+{
+    program("temporary", 0755);
+    result(sys_execve("temporary", list("child", "--again", "deleted", NULL), ENV));
+}
+CASE(exe_renamed)
+{
+    program("temporary", 0755);
+    result(sys_execve("temporary", list("child", "--again", "renamed", NULL), ENV));
+}
+CASE(exe_memory)
+{
+    int d = memory(1, self_image, self_size);
+    result(sys_execveat(d, "", list("x", "--again", "/proc/self/exe", NULL), ENV, AT_EMPTY_PATH));
+}
+CASE(exe_not_executable)
+{
+    program("temporary", 0755);
+    result(sys_execve("temporary", list("child", "--again", "chmod", NULL), ENV));
+}
+CASE(exe_nofollow) { result(sys_execveat(AT_FDCWD, "/proc/self/exe", list("x", NULL), ENV, AT_SYMLINK_NOFOLLOW)); }
+CASE(exe_script) { result(sys_execve("script-option", list("x", NULL), ENV)); }
+CASE(exe_other_file) { result(sys_execve("sub/exe", list("x", NULL), ENV)); }
+
+/* ---- rule 13: the program's interpreter ------------------------------- */
+
+#define FILE_CASE(name, file) \
+    CASE(name) { result(sys_execve(file, list("argv0", "one", NULL), ENV)); }
+FILE_CASE(interp_missing, "dyn-missing")
+FILE_CASE(interp_relative, "dyn-relative")
+FILE_CASE(interp_directory, "dyn-dir")
+FILE_CASE(interp_not_executable, "dyn-plain")
+FILE_CASE(interp_empty, "dyn-empty")
+FILE_CASE(interp_other_machine, "dyn-machine")
+FILE_CASE(interp_not_directory, "dyn-notdir")
+FILE_CASE(interp_loop, "dyn-loop")
+FILE_CASE(interp_unterminated, "dyn-unterminated")
+FILE_CASE(interp_short_name, "dyn-short-name")
+FILE_CASE(interp_cut_name, "dyn-cut-name")
+FILE_CASE(interp_cut_headers, "dyn-cut-headers")
+FILE_CASE(interp_long_name, "dyn-long-name")
+
+/* ---- rule 14: errors -------------------------------------------------- */
+
+FILE_CASE(error_not_executable, "plain")
+FILE_CASE(error_directory, "dir")
+FILE_CASE(error_directory_slash, "child/")
+FILE_CASE(error_missing, "missing")
+FILE_CASE(error_missing_component, "missing/child")
+FILE_CASE(error_not_directory, "child/x")
+FILE_CASE(error_loop, "loop")
+FILE_CASE(error_dangling, "dangling")
+FILE_CASE(error_empty_file, "empty")
+FILE_CASE(error_text, "text")
+FILE_CASE(error_one_byte, "one-byte")
+FILE_CASE(error_magic_only, "binary")
+FILE_CASE(error_half_header, "half-header")
+FILE_CASE(error_only_header, "only-header")
+FILE_CASE(error_other_machine, "other-machine")
+FILE_CASE(error_relocatable, "relocatable")
+FILE_CASE(error_fifo, "fifo")
+FILE_CASE(error_device, "/dev/null")
+FILE_CASE(error_empty_path, "")
+FILE_CASE(error_locked, "locked/inside")
+CASE(error_path_pointer) { result(sys_execve((char *)16, list("x", NULL), ENV)); }
+CASE(error_path_null) { result(sys_execve(NULL, list("x", NULL), ENV)); }
+CASE(error_argv_pointer) { result(sys_execve("child", (char **)16, ENV)); }
+CASE(error_argv_string) { char *a[] = { "x", (char *)16, NULL }; result(sys_execve("child", a, ENV)); }
+CASE(error_envp_pointer) { result(sys_execve("child", list("x", NULL), (char **)16)); }
+CASE(error_envp_string) { char *e[] = { "A=1", (char *)16, NULL }; result(sys_execve("child", list("x", NULL), e)); }
+CASE(error_busy)
+{
+    int fd = open("busy", O_WRONLY);
+    (void)fd;
+    result(sys_execve("busy", list("x", NULL), ENV));
+}
+CASE(error_busy_script)
+{
+    int fd = open("script", O_WRONLY);
+    (void)fd;
+    result(sys_execve("script", list("x", NULL), ENV));
+}
+CASE(error_argument_size)
+{
+    char *a = malloc(131073);
+    memset(a, 'x', 131072);
+    a[131072] = 0;
+    result(sys_execve("child", list("child", a, NULL), ENV));
+}
+CASE(error_arguments_size)
+{
+    static char *a[101];
+    char *s = malloc(100001);
+    memset(s, 'x', 100000);
+    s[100000] = 0;
+    for (int i = 0; i < 100; i++) {
+        a[i] = s;
+    }
+    result(sys_execve("child", a, ENV));
+}
+/* After a failure, everything is as before. */
+CASE(error_then_exec)
+{
+    sys_execve("missing", list("x", NULL), ENV);
+    sys_execve("plain", list("x", NULL), ENV);
+    sys_execve("dyn-missing", list("x", NULL), ENV);
+    sys_execve("script-missing", list("x", NULL), ENV);
+    sys_execve("child", (char **)16, ENV);
+    error_argument_size();
+}
+CASE(error_leaves_no_descriptor)
+{
+    char *big = malloc(131073);
+    int before, after;
+    memset(big, 'x', 131072);
+    big[131072] = 0;
+    before = dup(1);
+    close(before);
+    for (int i = 0; i < 100; i++) {
+        sys_execve("plain", list("x", NULL), ENV);
+        sys_execve("dyn-missing", list("x", NULL), ENV);
+        sys_execve("script-to-dynamic", list("x", NULL), ENV);
+        sys_execve("level7", list("x", NULL), ENV);
+        sys_execve("child", list("x", big, NULL), ENV);
+    }
+    after = dup(1);
+    close(after);
+    if (before != after) {
+        say(" descriptors leak");
+    }
+    result(sys_execve("child", list("x", NULL), ENV));
+}
+
+/* ---- rule 16: descriptors closed or reused ---------------------------- */
+
+CASE(fds_close_all)
+{
+    for (int i = 3; i < 8192; i++) {
+        close(i);
+    }
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(fds_close_errors)
+{
+    int closed = 0;
+    for (int i = 3; i < 8192; i++) {
+        closed += close(i) == 0;
+    }
+    say(" closed %d", closed);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(fds_close_range)
+{
+    long ret = syscall(SYS_close_range, 3, ~0U, 0);
+    say(" %ld", ret);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(fds_close_range_twice)
+{
+    syscall(SYS_close_range, 3, ~0U, 0);
+    say(" %ld", (long)syscall(SYS_close_range, 3, ~0U, 2));
+    say(" %ld", (long)syscall(SYS_close_range, 10, 3, 0));
+    say(" %ld", (long)syscall(SYS_close_range, 3, ~0U, 4));
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(fds_replace_all)
+{
+    int n = 0;
+    for (int i = 3; i < 4200; i++) {
+        n += dup3(1, i, O_CLOEXEC) == i;
+    }
+    say(" %d", n);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(fds_replace_and_keep)
+{
+    for (int i = 3; i < 4200; i += 1) {
+        if (dup2(1, i) == i && i % 100) {
+            close(i);
+        }
+    }
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+CASE(fds_probe)
+{
+    int n = 0;
+    for (int i = 3; i < 4200; i++) {
+        n += fcntl(i, F_GETFD) >= 0;
+        n += fcntl(i, F_SETFD, 0) >= 0;
+        n += dup(i) >= 0;
+        n += dup2(i, i) >= 0;
+        n += fcntl(i, F_DUPFD, 0) >= 0;
+    }
+    say(" %d", n);
+    result(sys_execve("child", list("child", NULL), ENV));
+}
+
+/* ---- processes and threads -------------------------------------------- */
+
+CASE(fork_vfork)
+{
+    int status;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        sys_execve("child", list("child", NULL), ENV);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    _exit(status ? 1 : 0);
+}
+static void *spin(void *arg)
+{
+    volatile unsigned long n = 0;
+    for (;;) {
+        n++;
+    }
+    return arg;
+}
+static void *opener(void *arg)
+{
+    for (;;) {
+        int fd = open("text", O_RDONLY | O_CLOEXEC);
+        close(fd);
+    }
+    return arg;
+}
+static void *execer(void *arg)
+{
+    (void)arg;
+    result(sys_execve("child", list("child", NULL), ENV));
+    return NULL;
+}
+CASE(thread_main)
+{
+    pthread_t t;
+    pthread_create(&t, NULL, spin, NULL);
+    pthread_create(&t, NULL, opener, NULL);
+    usleep(10000);
+    execer(NULL);
+}
+CASE(thread_other)
+{
+    pthread_t t;
+    pthread_create(&t, NULL, spin, NULL);
+    pthread_create(&t, NULL, opener, NULL);
+    usleep(10000);
+    pthread_create(&t, NULL, execer, NULL);
+    for (;;) {
+        pause();
+    }
+}
+CASE(thread_error)
+{
+    pthread_t t;
+    pthread_create(&t, NULL, spin, NULL);
+    for (int i = 0; i < 50; i++) {
+        sys_execve("missing", list("x", NULL), ENV);
+        sys_execve("dyn-missing", list("x", NULL), ENV);
+    }
+    result(sys_execve("plain", list("x", NULL), ENV));
+}
+/* Many processes that start many, while threads come and go. */
+static void *forker(void *arg)
+{
+    for (int i = 0; i < 10; i++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            sys_execve("child", list("child", "--quiet", NULL), ENV);
+            _exit(1);
+        }
+        if (waitpid(pid, &status, 0) != pid || status) {
+            return (void *)1;
+        }
+    }
+    return arg;
+}
+CASE(thread_many)
+{
+    pthread_t t[4];
+    long bad = 0;
+    for (int i = 0; i < 4; i++) {
+        pthread_create(&t[i], NULL, forker, NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *ret;
+        pthread_join(t[i], &ret);
+        bad += ret != NULL;
+    }
+    say(" %ld failed\n", bad);
+    _exit(0);
+}
+/* What other processes see of a child. */
+CASE(seen_by_others)
+{
+    static const char * const files[] = { "cmdline", "environ", "comm" };
+    int up[2], down[2];
+    char path[64], c;
+    pid_t pid;
+
+    if (pipe(up) < 0 || pipe(down) < 0) {
+        die("pipe");
+    }
+    pid = fork();
+    if (pid == 0) {
+        dup2(up[1], 8);
+        dup2(down[0], 7);
+        close(up[0]);
+        close(down[1]);
+        sys_execve("script-arg", list("child", "--seen", "", "a b", NULL), ENV);
+        _exit(1);
+    }
+    close(up[1]);
+    if (read(up[0], &c, 1) != 1) {
+        say(" no child");
+    }
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
+        put_file(files[i], path);
+    }
+    say("%s\n", line);
+    _exit(0);
+}
+CASE(status_exit)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        sys_execve("child", list("child", "--exit", "37", NULL), ENV);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    say(" %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    _exit(0);
+}
+CASE(status_signal)
+{
+    int status;
+    struct rlimit lim = { 0, 0 };
+    setrlimit(RLIMIT_CORE, &lim);
+    pid_t pid = fork();
+    if (pid == 0) {
+        sys_execve("child", list("child", "--kill", NULL), ENV);
+        _exit(1);
+    }
+    waitpid(pid, &status, 0);
+    say(" %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : -1);
+    _exit(0);
+}
+
+/* The child's side of rule 12. */
+static int again(const char *how)
+{
+    char path[64];
+    char **args = list("again", "x", NULL);
+
+    if (!strcmp(how, "pid")) {
+        char **a;
+        snprintf(path, sizeof(path), "/proc/%d/exe", getpid());
+        /* The pid is different in each run: leave AT_EXECFN out. */
+        a = list("again", "--brief", NULL);
+        result(sys_execve(path, a, ENV));
+    } else if (!strcmp(how, "dirfd")) {
+        int fd = open("/proc/self", O_PATH);
+        dup2(fd, 9);
+        close(fd);
+        result(sys_execveat(9, "exe", args, ENV, 0));
+    } else if (!strcmp(how, "opened")) {
+        int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        dup2(fd, 9);
+        close(fd);
+        result(sys_execveat(9, "", args, ENV, AT_EMPTY_PATH));
+    } else if (!strcmp(how, "deleted")) {
+        unlink("temporary");
+        how = "/proc/self/exe";
+    } else if (!strcmp(how, "renamed")) {
+        rename("temporary", "temporary2");
+        script("temporary", "not a program\n");
+        how = "/proc/self/exe";
+    } else if (!strcmp(how, "chmod")) {
+        chmod("temporary", 0644);
+        how = "/proc/self/exe";
+    }
+    result(sys_execve(how, args, ENV));
+    return 1;
+}
+
+/* Steps for tests that need more than two equal transcripts. */
+static int steps(char **arg, char **envp)
+{
+    static char *none[] = { NULL };
+
+#define STEP(name, count) \
+    (!strcmp(arg[0], name) && arg[count] && (arg += 1 + (count)))
+#define TRY(call) if ((call) < 0) { die(#call); }
+
+    while (*arg) {
+        if (STEP("chroot", 1)) {
+            TRY(chroot(arg[-1]));
+            TRY(chdir("/"));
+        } else if (STEP("chdir", 1)) {
+            TRY(chdir(arg[-1]));
+        } else if (STEP("user", 1)) {
+            TRY(setgid(atoi(arg[-1])));
+            TRY(setuid(atoi(arg[-1])));
+        } else if (STEP("unlink", 1)) {
+            TRY(unlink(arg[-1]));
+        } else if (STEP("rename", 2)) {
+            TRY(rename(arg[-2], arg[-1]));
+        } else if (STEP("mode", 2)) {
+            TRY(chmod(arg[-1], strtol(arg[-2], NULL, 8)));
+        } else if (STEP("files", 1)) {
+            struct rlimit lim = { atoi(arg[-1]), atoi(arg[-1]) };
+            TRY(setrlimit(RLIMIT_NOFILE, &lim));
+        } else if (STEP("close", 0)) {
+            for (int i = 3; i < 65536; i++) {
+                close(i);
+            }
+        } else if (STEP("fill", 0)) {
+            while (fcntl(1, F_DUPFD_CLOEXEC, 3) >= 0) {
+                continue;
+            }
+        } else if (STEP("noenv", 0)) {
+            envp = none;
+        } else if (STEP("exec", 1)) {
+            char *path = arg[-1];
+            arg[-1] = (char *)"step";
+            result(sys_execve(path, arg - 1, envp));
+        } else {
+            say("no such step: %s\n", *arg);
+            return 2;
+        }
+    }
+    return 0;
+}
+
+static int facts(void)
+{
+    unsigned char *r = (unsigned char *)getauxval(AT_RANDOM);
+    struct utsname u;
+
+    uname(&u);
+    say("release %s\nhwcap %lx %lx\nrandom ", u.release, getauxval(AT_HWCAP),
+        getauxval(AT_HWCAP2));
+    for (int i = 0; r && i < 16; i++) {
+        say("%02x", r[i]);
+    }
+    say("\n");
+    return 0;
+}
+
+int main(int argc, char **argv, char **envp)
+{
+    if (argc >= 3 && !strcmp(argv[1], "--do")) {
+        return steps(argv + 2, envp);
+    }
+    if (argc >= 2 && !strcmp(argv[1], "--facts")) {
+        return facts();
+    }
+    if (argc >= 3 && !strcmp(argv[1], "--again")) {
+        return again(argv[2]);
+    }
+    if (argc >= 3 && !strcmp(argv[1], "--pid")) {
+        say(" %s\n", atoi(argv[2]) == getpid() ? "same" : "different");
+        return 0;
+    }
+    if (argc >= 3 && !strcmp(argv[1], "--exit")) {
+        return atoi(argv[2]);
+    }
+    if (argc >= 2 && !strcmp(argv[1], "--kill")) {
+        raise(SIGKILL);
+    }
+    if (argc >= 2 && !strcmp(argv[1], "--quiet")) {
+        return 0;
+    }
+    if (argc >= 4 && !strcmp(argv[3], "--seen")) {
+        char c = 0;
+        return write(8, &c, 1) != 1 || read(7, &c, 1) < 0;
+    }
+    if (argc >= 2 && !strcmp(argv[1], "--brief")) {
+        char buf[PATH_MAX];
+        ssize_t len = readlink("/proc/self/exe", buf, sizeof(buf));
+        put(" exe=");
+        put_bytes(buf, len < 0 ? 0 : len);
+        put_file("comm", "/proc/self/comm");
+        say("%s\n", line);
+        return 0;
+    }
+    if (argc < 3 || strcmp(argv[1], "--run")) {
+        return report(argv, envp);
+    }
+
+    here = argv[2];
+    only = argv[3];
+    /* What the caller left open is not what this is about. */
+    for (int i = 3; i < 65536; i++) {
+        close(i);
+    }
+    umask(022);
+    prepare();
+
+#define RUN(name) run_case(#name, name)
+    RUN(args_plain); RUN(args_other_argv0); RUN(args_empty_argv0);
+    RUN(args_login_argv0); RUN(args_none); RUN(args_null); RUN(args_options);
+    RUN(args_strange); RUN(args_long); RUN(args_many);
+    RUN(env_empty); RUN(env_null); RUN(env_strange); RUN(env_qemu);
+
+    RUN(path_option); RUN(path_dashes); RUN(path_help); RUN(path_blank);
+    RUN(path_newline); RUN(path_bytes); RUN(path_absolute); RUN(path_dots);
+    RUN(path_255); RUN(path_256); RUN(path_257); RUN(path_1025);
+    RUN(path_longest); RUN(path_too_long); RUN(path_long_absolute);
+    RUN(path_name_255); RUN(path_name_256); RUN(path_symlink);
+    RUN(path_long_comm);
+
+    RUN(keep_descriptors); RUN(keep_closed_stdin); RUN(keep_closed_stdio);
+    RUN(keep_cloexec_stdin); RUN(keep_mask); RUN(keep_mask_faults);
+    RUN(keep_ignored); RUN(keep_ignored_faults);
+    RUN(keep_ignored_twice); RUN(keep_ignored_background);
+    RUN(keep_handlers_reset); RUN(keep_pending);
+    RUN(keep_umask); RUN(keep_cwd); RUN(keep_timer); RUN(keep_nice);
+    RUN(keep_core_limit); RUN(keep_few_files); RUN(keep_very_few_files);
+    RUN(keep_files_soft); RUN(keep_pid); RUN(keep_many_files);
+
+    RUN(at_directory); RUN(at_directory_cloexec); RUN(at_directory_path);
+    RUN(at_cwd); RUN(at_cwd_empty); RUN(at_absolute); RUN(at_bad_descriptor);
+    RUN(at_bad_descriptor_empty); RUN(at_no_directory);
+    RUN(at_empty_without_flag); RUN(at_unknown_flag); RUN(at_file);
+    RUN(at_file_cloexec); RUN(at_file_path); RUN(at_file_with_offset);
+    RUN(at_file_named); RUN(at_directory_empty); RUN(at_plain_file);
+    RUN(at_deleted); RUN(at_link_nofollow); RUN(at_file_nofollow);
+    RUN(at_missing); RUN(at_link_opened); RUN(at_memory);
+    RUN(at_memory_cloexec); RUN(at_memory_empty); RUN(at_proc_fd);
+    RUN(at_dev_fd); RUN(at_proc_memory); RUN(at_fexecve);
+
+    RUN(script_simple); RUN(script_symlink); RUN(script_not_executable);
+    RUN(script_no_newline); RUN(script_arg); RUN(script_option);
+    RUN(script_relative); RUN(script_relative_elsewhere); RUN(script_empty);
+    RUN(script_blank); RUN(script_cr); RUN(script_cr_arg); RUN(script_nul);
+    RUN(script_missing); RUN(script_directory); RUN(script_to_plain);
+    RUN(script_to_empty); RUN(script_to_machine); RUN(script_to_dynamic);
+    RUN(script_self); RUN(script_far); RUN(script_level1); RUN(script_level2);
+    RUN(script_level3); RUN(script_level4); RUN(script_level5);
+    RUN(script_level6); RUN(script_level7); RUN(script_line252);
+    RUN(script_line253); RUN(script_line254); RUN(script_line255);
+    RUN(script_line256); RUN(script_line257); RUN(script_line260);
+    RUN(script_name252); RUN(script_name253); RUN(script_name254);
+    RUN(script_name255); RUN(script_name256); RUN(script_name257);
+    RUN(script_name258); RUN(script_name260); RUN(script_no_args);
+    RUN(script_no_args_arg); RUN(script_at_directory);
+    RUN(script_at_directory_cloexec); RUN(script_at_cwd); RUN(script_at_file);
+    RUN(script_at_file_cloexec); RUN(script_at_file_level3);
+    RUN(script_at_memory); RUN(script_at_proc_fd_cloexec);
+
+    RUN(exe_self); RUN(exe_thread_self); RUN(exe_pid); RUN(exe_symlink);
+    RUN(exe_dirfd); RUN(exe_dots); RUN(exe_opened); RUN(exe_deleted);
+    RUN(exe_renamed); RUN(exe_memory); RUN(exe_not_executable);
+    RUN(exe_nofollow); RUN(exe_script); RUN(exe_other_file);
+
+    RUN(interp_missing); RUN(interp_relative); RUN(interp_directory);
+    RUN(interp_not_executable); RUN(interp_empty); RUN(interp_other_machine);
+    RUN(interp_not_directory); RUN(interp_loop); RUN(interp_unterminated);
+    RUN(interp_short_name); RUN(interp_cut_name); RUN(interp_cut_headers);
+    RUN(interp_long_name);
+
+    RUN(error_not_executable); RUN(error_directory); RUN(error_directory_slash);
+    RUN(error_missing); RUN(error_missing_component); RUN(error_not_directory);
+    RUN(error_loop); RUN(error_dangling); RUN(error_empty_file);
+    RUN(error_text); RUN(error_one_byte); RUN(error_magic_only);
+    RUN(error_half_header); RUN(error_only_header); RUN(error_other_machine);
+    RUN(error_relocatable); RUN(error_fifo); RUN(error_device);
+    RUN(error_empty_path); RUN(error_locked); RUN(error_path_pointer);
+    RUN(error_path_null); RUN(error_argv_pointer); RUN(error_argv_string);
+    RUN(error_envp_pointer); RUN(error_envp_string); RUN(error_busy);
+    RUN(error_busy_script); RUN(error_argument_size);
+    RUN(error_arguments_size); RUN(error_then_exec);
+    RUN(error_leaves_no_descriptor);
+
+    RUN(fds_close_all); RUN(fds_close_errors); RUN(fds_close_range);
+    RUN(fds_close_range_twice); RUN(fds_replace_all);
+    RUN(fds_replace_and_keep); RUN(fds_probe);
+
+    RUN(fork_vfork); RUN(thread_main); RUN(thread_other); RUN(thread_error);
+    RUN(thread_many); RUN(seen_by_others);
+    RUN(status_exit); RUN(status_signal);
+
+    say("%d cases ended badly\n", failures);
+    chmod("locked", 0700);
+    return failures ? 1 : 0;
+}
