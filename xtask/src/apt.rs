@@ -105,13 +105,14 @@ impl<'a> Apt<'a> {
         command
     }
 
+    /// Lists that are not fresh are got anew: with the security fixes, or else without.
     fn update(&self) -> Result<()> {
         let stamp = self.home.join("updated");
-        let list = self.sources_list()?;
-        let same_list = fs::read_to_string(self.home.join("sources.list")).is_ok_and(|old| old == list);
+        let lists = self.sources_lists()?;
+        let known = fs::read_to_string(self.home.join("sources.list")).is_ok_and(|old| lists.contains(&old));
         let age = fs::metadata(&stamp).and_then(|meta| meta.modified()).ok();
         let is_fresh = age.is_some_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < FRESH);
-        if same_list && is_fresh {
+        if known && is_fresh {
             return Ok(());
         }
         store::remove(&stamp)?;
@@ -120,31 +121,49 @@ impl<'a> Apt<'a> {
             fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         store::write_file(&self.home.join("status"), b"")?;
-        store::write_file(&self.home.join("sources.list"), list.as_bytes())?;
         let step =
             self.session.progress.step(format!("package lists of Debian {} {}", self.suite, self.arch));
-        let mut update = self.apt_get();
-        update.arg("update");
-        let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
-        process::Logged::new(update, &log)
-            .run(&self.session.progress, |_| ())
-            .with_context(|| format!("the package lists of Debian {} can't be got", self.suite))?;
+        let mut outcome = Ok(());
+        for (number, list) in lists.iter().enumerate() {
+            if number > 0 {
+                self.session.progress.say(&format!(
+                    "warning: security fixes of Debian {} {} can't be had now; going on without them",
+                    self.suite, self.arch
+                ));
+            }
+            outcome = self.update_from(list);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.with_context(|| {
+            format!("the package lists of Debian {} {} can't be got", self.suite, self.arch)
+        })?;
         store::write_file(&stamp, b"")?;
         step.done("fresh");
         Ok(())
     }
 
-    /// The lines that say where packages come from: the machine's own mirror with our suite.
-    fn sources_list(&self) -> Result<String> {
+    fn update_from(&self, list: &str) -> Result<()> {
+        store::write_file(&self.home.join("sources.list"), list.as_bytes())?;
+        let mut update = self.apt_get();
+        update.arg("update");
+        let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
+        process::Logged::new(update, &log).run(&self.session.progress, |_| ())
+    }
+
+    /// What may stand in sources.list, best first: the machine's own mirrors with our suite.
+    fn sources_lists(&self) -> Result<Vec<String>> {
         let kind = if self.is_source() { "deb-src" } else { "deb" };
         let signed =
             if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
         let mirrors = Mirrors::of_this_machine()?;
-        let mut list = format!("{kind} {signed}{} {} main\n", mirrors.main, self.suite);
-        if let Some(security) = mirrors.security.filter(|_| has_security(&self.suite)) {
-            list.push_str(&format!("{kind} {signed}{security} {}-security main\n", self.suite));
+        let main = format!("{kind} {signed}{} {} main\n", mirrors.main, self.suite);
+        let mut lists = vec![main.clone()];
+        if let Some(security) = mirrors.security.filter(|_| has_security(&self.suite) && !self.is_source()) {
+            lists.insert(0, format!("{main}{kind} {signed}{security} {}-security main\n", self.suite));
         }
-        Ok(list)
+        Ok(lists)
     }
 
     /// The newest versions of these packages, without their dependencies.

@@ -76,17 +76,17 @@ impl<'a> Logged<'a> {
         if status.success() {
             return Ok(());
         }
-        Err(failure(&shown, status, tail.make_contiguous())
-            .context(format!("the whole log: {}", self.log.display())))
+        Err(failure(&shown, status, tail.make_contiguous(), self.log))
     }
 }
 
-fn failure(shown: &str, status: ExitStatus, tail: &[String]) -> anyhow::Error {
+fn failure(shown: &str, status: ExitStatus, tail: &[String], log: &Path) -> anyhow::Error {
     let mut text = format!("`{shown}` {}", ended(status));
     for line in tail {
         text.push_str("\n  | ");
         text.push_str(line);
     }
+    text.push_str(&format!("\nthe whole log: {}", log.display()));
     if text.contains("No space left on device") {
         text.push('\n');
         text.push_str(FULL_DISK_ADVICE);

@@ -49,7 +49,7 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
     let shell = Shell::new().context("no current folder")?;
     let step = session.progress.step(format!("git fetch {reference} of {url}"));
     store::publish_dir(&repository, |folder| {
-        capture(git(&shell).args(["init", "--quiet", "--bare"]).arg(folder))?;
+        init(&shell, folder)?;
         let log = session.workspace.log("git-fetch");
         let fetch = git(&shell).arg("-C").arg(folder).args([
             "fetch",
@@ -74,6 +74,13 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
     })?;
     step.done("the pinned commit");
     Ok(repository)
+}
+
+/// A bare repository that stores and exports files as they are, whatever attributes come with them.
+pub fn init(shell: &Shell, repository: &Path) -> Result<()> {
+    capture(git(shell).args(["init", "--quiet", "--bare"]).arg(repository))?;
+    let attributes = b"* -text -filter -ident -export-subst -export-ignore\n";
+    store::write_file(&repository.join("info/attributes"), attributes)
 }
 
 /// Finds out in seconds whether a server can be reached at all; through a proxy only git can tell.

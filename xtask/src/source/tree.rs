@@ -1,6 +1,6 @@
 //! Source from a plain folder: checked by the id that git gives its content.
 
-use super::git::git;
+use super::git::{git, init};
 use crate::facts::Series;
 use crate::process::capture;
 use crate::session::Session;
@@ -40,12 +40,7 @@ pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(Pat
 fn tree_id(repository: &Path, folder: &Path) -> Result<String> {
     let shell = Shell::new().context("no current folder")?;
     let folder = std::path::absolute(folder)?;
-    capture(git(&shell).args(["init", "--quiet", "--bare"]).arg(repository))?;
-    // Attributes in the tree must not change what is stored.
-    store::write_file(
-        &repository.join("info/attributes"),
-        b"* -text -filter -ident -export-subst -export-ignore\n",
-    )?;
+    init(&shell, repository)?;
     let at = |arguments: &[&str]| {
         git(&shell).arg("--git-dir").arg(repository).arg("--work-tree").arg(&folder).args(arguments)
     };

@@ -32,7 +32,7 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
         Ok(busybox) => busybox,
         Err(error) => {
             return Ok(Outcome::NotRun(format!(
-                "busybox-static of Debian {} is not to be had: {error:#}",
+                "busybox-static of Debian {} is not to be had: {error}",
                 debian.arch
             )));
         }

@@ -1,0 +1,294 @@
+//! The main promise on real things: real source, real compilers, real guests, and what a build does
+//! when it is disturbed.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod driver;
+
+use driver::{Driver, Ended, files, run, scratch};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Targets whose guest program Debian has; each must really run.
+const WITH_GUESTS: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
+
+/// Builds are long and use every processor: one at a time.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// The release that other tests compare with or use, built once where users build it.
+static RELEASE: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let json = Driver::usual().succeed(&["build", "--json", "--target", WITH_GUESTS]);
+    let built: Value = serde_json::from_str(&json).unwrap();
+    built["tarballs"].as_array().unwrap().clone()
+});
+
+fn released(target: &str) -> &'static Value {
+    RELEASE.iter().find(|row| row["target"] == target).unwrap()
+}
+
+fn tarball(target: &str) -> PathBuf {
+    PathBuf::from(released(target)["path"].as_str().unwrap())
+}
+
+/// The emulator as a user gets it: unpacked from its tarball.
+fn emulator(target: &str, prefix: &Path) -> PathBuf {
+    fs::create_dir_all(prefix).unwrap();
+    run("tar", &["-C", prefix.to_str().unwrap(), "-xJf", tarball(target).to_str().unwrap()]);
+    prefix.join("bin").join(format!("qemu-{target}"))
+}
+
+fn exclusive() -> std::sync::MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn every_target_with_a_guest_is_built_proven_and_packed() {
+    let _one = exclusive();
+    assert_eq!(RELEASE.len(), WITH_GUESTS.split(',').count());
+    for row in RELEASE.iter() {
+        let target = row["target"].as_str().unwrap();
+        for check in row["emulator"]["checks"].as_array().unwrap() {
+            assert!(check["passed"].is_string(), "{target}: {check}");
+        }
+        let size = row["size"].as_u64().unwrap();
+        assert!(size > 500_000 && size < 3_000_000, "{target}: {size} bytes");
+    }
+    let folder = tarball("aarch64").parent().unwrap().to_owned();
+    let sums = Command::new("sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(sums.status.success(), "{}", String::from_utf8_lossy(&sums.stdout));
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn a_tarball_holds_the_emulator_its_licences_and_how_it_was_made() {
+    let _one = exclusive();
+    let home = scratch();
+    let emulator = emulator("aarch64", home.path());
+    let expected = ["bin/qemu-aarch64", "COPYING", "COPYING.LIB", "LICENSE", "build.json"];
+    let docs = Path::new("share/doc/anyarch/qemu-aarch64");
+    let mut expected: Vec<PathBuf> = expected
+        .iter()
+        .map(|name| if name.contains('/') { PathBuf::from(name) } else { docs.join(name) })
+        .collect();
+    expected.sort();
+    assert_eq!(files(home.path()), expected);
+    assert_eq!(fs::metadata(&emulator).unwrap().permissions().mode() & 0o777, 0o755);
+    let said = run(emulator.to_str().unwrap(), &["--version"]);
+    assert!(said.starts_with("qemu-aarch64 version 10.2.2 (anyarch-10.2.2-"), "{said}");
+    assert!(run(emulator.to_str().unwrap(), &["--help"]).contains("-execve"));
+    let made: Value =
+        serde_json::from_slice(&fs::read(home.path().join(docs).join("build.json")).unwrap()).unwrap();
+    assert_eq!(made["tag"], "v10.2.2");
+    assert!(!made["sysroot"].as_array().unwrap().is_empty());
+    let bytes = fs::read(&emulator).unwrap();
+    let checkout = driver::checkout();
+    for secret in [checkout.to_str().unwrap(), env!("CARGO_TARGET_TMPDIR")] {
+        assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "it names {secret}");
+    }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn nothing_to_do_takes_no_second_and_what_is_lost_is_packed_again() {
+    let _one = exclusive();
+    let old = released("aarch64")["sha256"].clone();
+    let driver = Driver::usual();
+    let started = Instant::now();
+    let said = driver.succeed(&["build", "--target", "aarch64"]);
+    assert!(said.contains("(0 made now, 1 up to date)"), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    fs::write(tarball("aarch64"), "damaged").unwrap();
+    let json = driver.succeed(&["build", "--json", "--target", "aarch64"]);
+    let built: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&built["tarballs"][0]["sha256"], &built["tarballs"][0]["up_to_date"]),
+        (&old, &Value::Bool(false))
+    );
+}
+
+/// Messages that open the moments at which a build is disturbed, and how long after them.
+const MOMENTS: [(&str, Duration); 5] = [
+    ("unpack and patch QEMU", Duration::from_millis(700)),
+    ("configure v10.2.2", Duration::from_millis(3000)),
+    ("compile qemu-aarch64", Duration::from_millis(4000)),
+    ("compile qemu-aarch64", Duration::from_millis(12000)),
+    ("verify and pack", Duration::from_millis(200)),
+];
+
+/// Processes whose command line or folder names this path.
+fn processes_in(folder: &Path) -> Vec<String> {
+    let needle = folder.to_str().unwrap();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let here = fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+        if here || line.contains(needle) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn ctrl_c_and_kill_at_five_moments_do_not_change_the_tarball() {
+    let _one = exclusive();
+    let undisturbed = released("aarch64")["sha256"].clone();
+    let home = scratch();
+    let driver = Driver::warm(home.path());
+    let build = ["build", "--target", "aarch64"];
+    for (moment, after) in MOMENTS {
+        let mut run = driver.start(&build);
+        run.wait_for(moment);
+        sleep(after);
+        run.signal("INT");
+        assert_eq!(run.end(), Some(130), "{moment}");
+        assert_eq!(processes_in(home.path()), Vec::<String>::new(), "left running after Ctrl-C at {moment}");
+        assert!(!driver.out.exists() || files(&driver.out).iter().all(|path| !path.ends_with(".tar.xz")));
+
+        let mut run = driver.start(&build);
+        run.wait_for(moment);
+        sleep(after);
+        run.signal("KILL");
+        assert_eq!(run.end(), None, "{moment}");
+    }
+    let json = driver.succeed(&["build", "--json", "--target", "aarch64"]);
+    let built: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        built["tarballs"][0]["sha256"], undisturbed,
+        "another folder, ten interruptions: the same bytes"
+    );
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn two_runs_at_the_same_time_do_not_harm_each_other() {
+    let _one = exclusive();
+    let home = scratch();
+    let driver = Driver::warm(home.path());
+    let build = ["build", "--json", "--target", "arm"];
+    let first = driver.start(&build);
+    let second = driver.start(&build);
+    let (first, second) = (first.finish(), second.finish());
+    assert_eq!((first.0, second.0), (Some(0), Some(0)), "{}\n{}", first.1, second.1);
+    assert!((first.1 + &second.1).contains("waiting for another run"));
+    let packed =
+        files(&driver.out).into_iter().find(|path| path.to_str().unwrap().ends_with(".tar.xz")).unwrap();
+    let hash = xtask::store::sha256_file(&driver.out.join(packed)).unwrap();
+    assert_eq!(released("arm")["sha256"], hash, "built in another folder, by another run");
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
+    let _one = exclusive();
+    LazyLock::force(&RELEASE);
+    let home = scratch();
+    let mut driver = Driver::usual();
+    driver.out = home.path().join("out");
+    fs::create_dir(&driver.out).unwrap();
+    for (options, reason) in [("size=300k", "No space left on device"), ("ro", "Read-only file system")] {
+        let setup = format!("mount -t tmpfs -o {options} tmpfs '{}'", driver.out.display());
+        let look = format!(
+            "{setup}\n\"$@\" || {{ code=$?; find '{}' -type f; exit $code; }}; exit",
+            driver.out.display()
+        );
+        let ended = Ended::of(&mut driver.unshared(&["--mount"], &look, &["build", "--target", "aarch64"]));
+        ended.failed(1, &["the tarball can't be written", reason]);
+        assert_eq!(ended.stdout, "", "left in the output folder");
+    }
+}
+
+/// An ordinary user with a folder of their own: `nobody`, when the tests run as root.
+struct Somebody {
+    home: tempfile::TempDir,
+    is_root: bool,
+}
+
+impl Somebody {
+    fn new() -> Self {
+        let home = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let is_root = run("id", &["-u"]).trim() == "0";
+        if is_root {
+            run("chown", &["nobody", home.path().to_str().unwrap()]);
+        }
+        Self { home, is_root }
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(if self.is_root { Path::new("setpriv") } else { program });
+        if self.is_root {
+            command
+                .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"])
+                .arg(program);
+        }
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path());
+        command
+    }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn a_foreign_debian_runs_for_an_ordinary_user_with_nothing_registered() {
+    let _one = exclusive();
+    let somebody = Somebody::new();
+    let home = somebody.home.path();
+    // Everything that the user runs lies in the user's folder, made by the user.
+    driver::Data::copy(&home.join("root"));
+    let xtask = home.join("xtask");
+    fs::copy(env!("CARGO_BIN_EXE_xtask"), &xtask).unwrap();
+    let system = home.join("arm64");
+    let mut rootfs = somebody.command(&xtask);
+    rootfs.env("ANYARCH_CACHE", home.join("cache"));
+    rootfs.args(["rootfs", "--target", "arm64", "--root", "root", "--build-dir", "trees"]).arg(&system);
+    let made = Ended::of(&mut rootfs);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    fs::copy(emulator("aarch64", &scratch().path().join("p")), system.join("qemu-aarch64")).unwrap();
+
+    let guest = |options: &[&str], script: &str| {
+        let mut command = somebody.command(Path::new("unshare"));
+        command.args(["--map-root-user", "--root"]).arg(&system).arg("/qemu-aarch64").args(options);
+        Ended::of(command.args(["/bin/sh", "-c", script]))
+    };
+    let execve = ["--execve", "self"];
+    let promises = [
+        ("uname -m", "aarch64"),
+        ("dpkg --print-architecture", "arm64"),
+        ("dpkg --version | head -n 1", "Debian 'dpkg' package management program version"),
+        ("apt-get --version | head -n 1", "(arm64)"),
+        ("seq 5 | sed s/^/n/ | sort -r | tr '\\n' ' '", "n5 n4 n3 n2 n1"),
+        (
+            "printf '#!/bin/sh\\necho script $1 $(uname -m)\\n' > /tmp/s; chmod +x /tmp/s; /tmp/s one",
+            "script one aarch64",
+        ),
+        ("bash -c 'for i in 1 2 3; do (exec /bin/echo $i); done' | wc -l", "3"),
+        ("perl -e 'print qx(uname -m), system(\"false\") >> 8'", "aarch64\n1"),
+        ("env -i /bin/sh -c 'PATH=/bin; uname -m; env | wc -l'", "aarch64\n3"),
+        ("find /usr/share/doc -name copyright -exec head -c 1 {} + | wc -l", ""),
+        ("cd /usr; ./bin/true; echo $?; no-such-program; echo $?", "0\n127"),
+    ];
+    for (script, said) in promises {
+        let ended = guest(&execve, script);
+        assert!(ended.code == Some(0) && ended.stdout.contains(said), "{script}: {ended:?}");
+    }
+    // Without the option the same child is the kernel's, which has nothing registered for it.
+    let without = guest(&[], "uname -m");
+    assert!(without.code != Some(0) && !without.stdout.contains("aarch64"), "{without:?}");
+}
