@@ -195,23 +195,8 @@ impl<'a> Apt<'a> {
     /// Downloads these packages with all that they depend on, for a root file system.
     pub fn download_with_dependencies(&self, packages: &[String]) -> Result<Vec<(Item, PathBuf)>> {
         let mut command = self.apt_get();
-        command.args(["--print-uris", "install"]).args(packages);
-        let items = parse_uris(&capture(command)?, packages.len())?;
-        let missing = self.missing(&items)?;
-        if !missing.is_empty() {
-            let step = self.session.progress.step(format!(
-                "{} packages of Debian {} {}",
-                missing.len(),
-                self.suite,
-                self.arch
-            ));
-            let mut command = self.apt_get();
-            let names: Vec<&str> = missing.iter().filter_map(|item| item.file.split('_').next()).collect();
-            command.arg("download").args(names);
-            self.receive(command, &missing)?;
-            step.done("checked");
-        }
-        self.kept(items)
+        command.args(["--simulate", "install"]).args(packages);
+        self.download(&parse_simulation(&capture(command)?)?)
     }
 
     /// Downloads one file of a source package into the cache, checked against `sha256`.
@@ -297,6 +282,19 @@ fn parse_uris(text: &str, at_least: usize) -> Result<Vec<Item>> {
     ensure!(items.len() >= at_least, "apt found {} of {at_least} packages:\n{text}", items.len());
     items.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(items)
+}
+
+/// The packages in the lines `Inst NAME (VERSION ...)` of apt's `--simulate`, as `NAME=VERSION`.
+fn parse_simulation(text: &str) -> Result<Vec<String>> {
+    let mut packages = Vec::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("Inst ")) {
+        let said = || format!("apt says something unexpected: {line}");
+        let (name, rest) = line.split_once(" (").with_context(said)?;
+        let version = rest.split(' ').next().with_context(said)?;
+        packages.push(format!("{name}={version}"));
+    }
+    ensure!(!packages.is_empty(), "apt would install nothing:\n{text}");
+    Ok(packages)
 }
 
 /// dpkg's name of this machine's architecture, for the few that this driver runs on.
@@ -390,6 +388,14 @@ mod tests {
         };
         assert_eq!(Mirrors::parse(targets), Some(expected));
         assert_eq!(Mirrors::parse("https://other.example/apt/ cloud main\n"), None);
+    }
+
+    #[test]
+    fn apts_simulation_is_read_with_its_versions() {
+        let text = "Reading package lists...\nInst gcc-12-base (12.2.0-14 Debian:12 [arm64])\n\
+                    Inst libc6 (2.36-9 Debian:12 [arm64]) []\nConf libc6 (2.36-9 Debian:12 [arm64])\n";
+        assert_eq!(parse_simulation(text).expect("read"), ["gcc-12-base=12.2.0-14", "libc6=2.36-9"]);
+        assert!(parse_simulation("0 upgraded\n").is_err());
     }
 
     #[test]

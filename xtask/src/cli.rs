@@ -73,10 +73,11 @@ Examples:
     Source(SourceArgs),
     /// Prepare a host's toolchain: sysroot, meson, ninja, bison, flex; no root needed
     Toolchain(ToolchainArgs),
-    /// Check emulators: ELF header, --version, a guest program with children
+    /// Check emulators: ELF header, --version, a guest program with children, the execve contract
     ///
-    /// Compiles what is not compiled yet. Every check is run, also those that passed before; what this
-    /// machine can't run is reported as not run, with the reason.
+    /// Compiles what is not compiled yet. Every check is run, also those that passed before, and more
+    /// than `build` runs: the execve contract takes 15 s a target and a compiler for its programs. What
+    /// this machine can't run is reported as not run, with the reason.
     Verify(Selection),
     /// Pack emulators, compiling and verifying those that are not yet
     Package(Selection),

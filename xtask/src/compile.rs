@@ -85,7 +85,8 @@ fn ldflags() -> Vec<String> {
 }
 
 impl Facts {
-    fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
+    /// What the emulators of a tree are made from and with.
+    pub fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
         let series = &plan.series;
         let targets: Vec<String> =
             tree.configured.iter().map(|target| format!("{}-linux-user", target.name)).collect();
@@ -162,23 +163,7 @@ impl<'a> BuildTree<'a> {
         let step =
             self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
         store::remove(&self.path)?;
-        fs::create_dir_all(&self.path).with_context(|| format!("cannot create {}", self.path.display()))?;
-        let sysroot = format!("--sysroot={}", toolchain.sysroot.path().display());
-        let map = format!("-ffile-prefix-map={}=.", source.path().display());
-        // Seen from the build tree; the same wherever both lie, as `source-KEY` stands in it.
-        let map_relative = format!("-ffile-prefix-map=../{}=.", file_name(source.path()));
-        let flags = |own: &[String], more: &[&str]| [own.join(" "), more.join(" ")].join(" ");
-        let mut configure = Command::new(Path::new("..").join(file_name(source.path())).join("configure"));
-        toolchain.environment(&mut configure);
-        configure
-            .current_dir(&self.path)
-            .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
-            .args(&self.facts.configure)
-            .arg(format!("--python={}", toolchain.python.join("bin/python3").display()))
-            .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
-            .arg(format!("--cc={}", toolchain.cc.display()))
-            .arg(format!("--extra-cflags={}", flags(&self.facts.cflags, &[&sysroot, &map, &map_relative])))
-            .arg(format!("--extra-ldflags={}", flags(&self.facts.ldflags, &[&sysroot])));
+        let configure = configure_command(&self.path, plan, &self.facts, source, toolchain)?;
         let log = self.log("configure");
         Logged::new(configure, &log)
             .holding(&self.lock)
@@ -202,13 +187,7 @@ impl<'a> BuildTree<'a> {
         };
         let step = self.session.progress.step(what);
         let started = Instant::now();
-        let mut ninja = Command::new(toolchain.python.join("bin/ninja"));
-        toolchain.environment(&mut ninja);
-        ninja
-            .current_dir(&self.path)
-            .env("NINJA_STATUS", "[%f/%t] ")
-            .arg(format!("-j{}", self.session.jobs))
-            .args(&names);
+        let ninja = ninja_command(&self.path, toolchain, self.session.jobs, &names);
         let log = self.log("compile");
         Logged::new(ninja, &log)
             .holding(&self.lock)
@@ -245,6 +224,43 @@ impl<'a> BuildTree<'a> {
         }
         Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone() })
     }
+}
+
+/// QEMU's configure with all that we tell it, run in `folder`, a new one beside the source.
+pub fn configure_command(
+    folder: &Path,
+    plan: &Plan,
+    facts: &Facts,
+    source: &PatchedTree,
+    toolchain: &Toolchain,
+) -> Result<Command> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let beside = Path::new("..").join(file_name(source.path()));
+    let sysroot = format!("--sysroot={}", toolchain.sysroot.path().display());
+    // The source's name must not be in the emulators, seen from anywhere or from the build tree.
+    let absolute = format!("-ffile-prefix-map={}=.", source.path().display());
+    let relative = format!("-ffile-prefix-map={}=.", beside.display());
+    let flags = |own: &[String], more: &[&str]| [own.join(" "), more.join(" ")].join(" ");
+    let mut configure = Command::new(beside.join("configure"));
+    toolchain.environment(&mut configure);
+    configure
+        .current_dir(folder)
+        .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
+        .args(&facts.configure)
+        .arg(format!("--python={}", toolchain.python.join("bin/python3").display()))
+        .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
+        .arg(format!("--cc={}", toolchain.cc.display()))
+        .arg(format!("--extra-cflags={}", flags(&facts.cflags, &[&sysroot, &absolute, &relative])))
+        .arg(format!("--extra-ldflags={}", flags(&facts.ldflags, &[&sysroot])));
+    Ok(configure)
+}
+
+/// ninja for these outputs of the tree in `folder`.
+pub fn ninja_command(folder: &Path, toolchain: &Toolchain, jobs: usize, outputs: &[String]) -> Command {
+    let mut ninja = Command::new(toolchain.python.join("bin/ninja"));
+    toolchain.environment(&mut ninja);
+    ninja.current_dir(folder).env("NINJA_STATUS", "[%f/%t] ").arg(format!("-j{jobs}")).args(outputs);
+    ninja
 }
 
 /// The file that says that a tree is configured.

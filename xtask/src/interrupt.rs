@@ -24,6 +24,14 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// Leaves the end of an interrupted run to the handler, which is still ending children: what failed
+/// meanwhile failed because of that.
+pub fn give_way() {
+    while interrupted() {
+        sleep(GRACE);
+    }
+}
+
 /// Installs the handler, once a process.
 pub fn install() -> Result<()> {
     ctrlc::set_handler(|| {

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = xtask::Cli::parse();
-    match xtask::run(&cli) {
+    let ended = xtask::run(&cli);
+    xtask::interrupt::give_way();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => xtask::exit::report(&error),
     }

@@ -71,8 +71,12 @@ pub fn place(session: &Session, series: &Series) -> Result<PathBuf> {
 
 /// The patched tree, if it has been made.
 pub fn ready(session: &Session, series: &Series) -> Result<Option<PatchedTree>> {
-    let path = place(session, series)?;
-    Ok(store::read_json(&path.join(NOTE)).map(|note| PatchedTree { path, note }))
+    Ok(found(&place(session, series)?))
+}
+
+/// The patched tree in this very folder, if it is one.
+pub fn found(path: &Path) -> Option<PatchedTree> {
+    store::read_json(&path.join(NOTE)).map(|note| PatchedTree { path: path.to_owned(), note })
 }
 
 /// The patched tree of a series: the one that is there, else made from `source`.

@@ -122,6 +122,21 @@ pub fn output(command: &mut Command) -> Result<Output> {
     child.wait_with_output().context("cannot wait for a child")
 }
 
+/// Runs a command whose output is the user's, and lets `on_line` see its standard output go by.
+pub fn relay(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let (mut child, _registered) = spawn(command, None)?;
+    let stdout = child.stdout.take().context("a child without output")?;
+    let mut out = std::io::stdout();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("cannot read a child's output")?;
+        on_line(&line);
+        // The child goes on when nobody reads along any more.
+        let _ = writeln!(out, "{line}");
+    }
+    child.wait().context("cannot wait for a child")
+}
+
 fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Registered)> {
     if interrupt::interrupted() {
         bail!("interrupted");

@@ -1,7 +1,249 @@
-//! x
+//! `bench`: figures as ratios of two runs on this machine, one after the other.
+
+use super::show;
+use crate::cli::{Bench, Measure};
+use crate::compile::{Facts, configure_command, ninja_command};
+use crate::facts::{Target, series};
+use crate::patch::{self, PatchedTree};
+use crate::plan::{Plan, Profile, Request, TreePlan};
+use crate::process::Logged;
 use crate::session::Session;
-use anyhow::Result;
-/// x
-pub fn run(_: &Session, _: &crate::cli::Bench) -> Result<()> {
-    Ok(())
+use crate::toolchain::{self, Toolchain};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// The target that stands for one.
+const ONE: &str = "aarch64";
+/// A large, a middling and a small one; the mean of the three stands for all.
+const THREE: [&str; 3] = ["aarch64", "ppc64le", "m68k"];
+
+/// One figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    /// What it shall not exceed.
+    at_most: f64,
+    /// The measured numbers behind it.
+    from: String,
+}
+
+/// Measures what was asked for and prints the figures.
+pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
+    let mut figures = Vec::new();
+    for measure in &arguments.what {
+        let bench = Setting::new(session)?;
+        figures.extend(match measure {
+            Measure::Cold => bench.cold()?,
+            Measure::Trees => bench.trees()?,
+            Measure::Idle => bench.idle()?,
+        });
+    }
+    show(session, &figures, || {
+        let line = |figure: &Figure| {
+            format!(
+                "{:<58} {:>7.2} {:<3} (at most {}) {}\n",
+                figure.what, figure.value, figure.unit, figure.at_most, figure.from
+            )
+        };
+        figures.iter().map(line).collect()
+    })
+}
+
+/// Everything downloaded and ready, and a folder that vanishes afterwards.
+struct Setting<'a> {
+    session: &'a Session,
+    home: tempfile::TempDir,
+    toolchain: Toolchain,
+}
+
+impl<'a> Setting<'a> {
+    fn new(session: &'a Session) -> Result<Self> {
+        fs::create_dir_all(&session.workspace.trees)?;
+        let home = tempfile::Builder::new().prefix("bench-").tempdir_in(&session.workspace.trees)?;
+        let plan = plan(session, &[ONE])?;
+        super::source::patched(session, &plan.series, None)?;
+        let toolchain = toolchain::prepare(session, &plan.trees[0].host, &plan.series)?;
+        Ok(Self { session, home, toolchain })
+    }
+
+    /// This very driver, with build trees and output in `folder`; gives its JSON and the seconds it took.
+    fn driver(&self, folder: &Path, targets: &str) -> Result<(Value, f64)> {
+        let started = Instant::now();
+        let mut command = Command::new(std::env::current_exe().context("this driver has no path")?);
+        command.args(["build", "--json", "--target", targets, "--jobs", &self.session.jobs.to_string()]);
+        command.arg("--root").arg(&self.session.workspace.root);
+        command.arg("--build-dir").arg(folder).arg("--out").arg(folder.join("out"));
+        let log = self.session.workspace.log("bench-driver");
+        let mut json = String::new();
+        // Its messages come before its result.
+        Logged::new(command, &log).run(&self.session.progress, |line| {
+            if line == "{" || !json.is_empty() {
+                json.push_str(line);
+            }
+        })?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok((serde_json::from_str(&json).context("the driver's result can't be read")?, seconds))
+    }
+
+    /// `configure && ninja`, as a person would type it, in a folder beside the source.
+    fn bare(
+        &self,
+        tree: &PatchedTree,
+        name: &str,
+        plan: &Plan,
+        configured: &[Target],
+        built: &[Target],
+    ) -> Result<f64> {
+        let folder = self.home.path().join(series::DEFAULT).join(name);
+        let only = TreePlan { configured: configured.to_vec(), ..plan.trees[0].clone() };
+        let facts = Facts::gather(plan, &only, &self.toolchain);
+        let outputs: Vec<String> = built.iter().map(Target::emulator).collect();
+        let step = self.session.progress.step(format!("bare build of {name}"));
+        let log = self.session.workspace.log("bench-bare");
+        let started = Instant::now();
+        let configure = configure_command(&folder, plan, &facts, tree, &self.toolchain)?;
+        Logged::new(configure, &log).run(&self.session.progress, |_| ())?;
+        let ninja = ninja_command(&folder, &self.toolchain, self.session.jobs, &outputs);
+        Logged::new(ninja, &log).run(&self.session.progress, |_| ())?;
+        let seconds = started.elapsed().as_secs_f64();
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        step.done("built");
+        Ok(seconds)
+    }
+
+    /// The patched tree in our own folder, which a run of the driver has made there.
+    fn tree(&self, plan: &Plan) -> Result<PatchedTree> {
+        let mut workspace = self.session.workspace.clone();
+        workspace.trees = self.home.path().to_owned();
+        let key = patch::key(&plan.series)?;
+        let path = workspace.trees.join(series::DEFAULT).join(format!("source-{key}"));
+        match patch::found(&path) {
+            Some(tree) => Ok(tree),
+            None => bail!("{} was not made", path.display()),
+        }
+    }
+
+    fn cold(&self) -> Result<Vec<Figure>> {
+        let plan = plan(self.session, &[ONE])?;
+        let home = self.home.path();
+        let (built, first) = self.driver(home, ONE)?;
+        let tree = self.tree(&plan)?;
+        let mut bare = Vec::new();
+        let mut driver = vec![first];
+        for round in 0..2 {
+            bare.push(self.bare(
+                &tree,
+                &format!("bare-{round}"),
+                &plan,
+                &plan.trees[0].targets,
+                &plan.trees[0].targets,
+            )?);
+            let folder = self.fresh(&format!("driver-{round}"))?;
+            driver.push(self.driver(&folder, ONE)?.1);
+            fs::remove_dir_all(&folder)?;
+        }
+        let (ours, theirs) = (least(&driver), least(&bare));
+        let memory = built["peak_memory"].as_u64().context("the driver tells no peak memory")?;
+        Ok(vec![
+            Figure {
+                what: format!("cold build of {ONE} / bare configure && ninja qemu-{ONE}"),
+                value: ours / theirs,
+                unit: "x",
+                at_most: 1.10,
+                from: format!("driver {} s, bare {} s", seconds(&driver), seconds(&bare)),
+            },
+            Figure {
+                what: "memory of the driver in that build".into(),
+                value: memory as f64 / 1e6,
+                unit: "MB",
+                at_most: 100.0,
+                from: String::new(),
+            },
+        ])
+    }
+
+    fn trees(&self) -> Result<Vec<Figure>> {
+        let all = plan(self.session, &["all"])?;
+        let three = plan(self.session, &THREE)?;
+        let home = self.home.path();
+        let (built, together) = self.driver(home, "all")?;
+        let tree = self.tree(&all)?;
+        let mut single = Vec::new();
+        for target in &three.trees[0].targets {
+            single.push(self.bare(&tree, &format!("only-{}", target.name), &all, &[*target], &[*target])?);
+        }
+        let scaled = single.iter().sum::<f64>() / single.len() as f64 * all.pairs() as f64;
+        let (_, idle) = self.driver(home, "all")?;
+        let memory = built["peak_memory"].as_u64().context("the driver tells no peak memory")?;
+        Ok(vec![
+            Figure {
+                what: format!("all {} targets in one tree / a tree for each (scaled)", all.pairs()),
+                value: together / scaled,
+                unit: "x",
+                at_most: 0.25,
+                from: format!(
+                    "one tree, verified and packed: {together:.0} s; single trees of {}: {} s",
+                    THREE.join(", "),
+                    seconds(&single)
+                ),
+            },
+            Figure {
+                what: format!("memory of the driver, {} targets", all.pairs()),
+                value: memory as f64 / 1e6,
+                unit: "MB",
+                at_most: 100.0,
+                from: String::new(),
+            },
+            idle_figure(&all, idle),
+        ])
+    }
+
+    fn idle(&self) -> Result<Vec<Figure>> {
+        let one = plan(self.session, &[ONE])?;
+        let home = self.home.path();
+        self.driver(home, ONE)?;
+        let times = (0..5).map(|_| Ok(self.driver(home, ONE)?.1)).collect::<Result<Vec<_>>>()?;
+        Ok(vec![idle_figure(&one, least(&times))])
+    }
+
+    fn fresh(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.home.path().join(name);
+        ensure!(!folder.exists(), "{} is there already", folder.display());
+        Ok(folder)
+    }
+}
+
+fn idle_figure(plan: &Plan, seconds: f64) -> Figure {
+    Figure {
+        what: format!("the same command again, {} up to date", plan.pairs()),
+        value: seconds,
+        unit: "s",
+        at_most: 1.0,
+        from: String::new(),
+    }
+}
+
+fn plan(session: &Session, targets: &[&str]) -> Result<Plan> {
+    let request = Request {
+        targets: targets.iter().map(|name| (*name).to_owned()).collect(),
+        hosts: vec!["native".to_owned()],
+        series: series::DEFAULT.to_owned(),
+        profile: Profile::Release,
+    };
+    Plan::make(&session.workspace, &request)
+}
+
+fn least(seconds: &[f64]) -> f64 {
+    seconds.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn seconds(all: &[f64]) -> String {
+    all.iter().map(|one| format!("{one:.1}")).collect::<Vec<_>>().join(", ")
 }

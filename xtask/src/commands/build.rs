@@ -10,12 +10,15 @@ use crate::plan::{Plan, TreePlan};
 use crate::progress::human_bytes;
 use crate::session::Session;
 use crate::toolchain::{self, Toolchain};
-use crate::verify::{self, Outcome, Report};
+use crate::verify::{self, Depth, Outcome, Report};
 use anyhow::Result;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// Emulators that are verified and packed at a time.
+const PACKERS: usize = 2;
 
 /// One row of what came of a build.
 #[derive(Debug, Serialize)]
@@ -35,6 +38,8 @@ struct Built {
     folder: PathBuf,
     sums: PathBuf,
     seconds: f64,
+    /// The driver's own, in bytes, without its children's.
+    peak_memory: Option<u64>,
     tarballs: Vec<Row>,
 }
 
@@ -65,6 +70,7 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         release: plan.release,
         sums,
         seconds: started.elapsed().as_secs_f64(),
+        peak_memory: peak_memory(),
         tarballs: rows,
     };
     show(session, &built, || table(&built))?;
@@ -85,7 +91,7 @@ pub fn verify(session: &Session, selection: &Selection) -> Result<()> {
             .into_par_iter()
             .map(|emulator| {
                 let target = emulator.target();
-                Ok((target, verify::verify(session, &plan.series, emulator)?.report().clone()))
+                Ok((target, verify::verify(session, &plan.series, emulator, Depth::Whole)?.report().clone()))
             })
             .collect();
         for report in checked {
@@ -171,28 +177,28 @@ impl Prepared {
             targets.len(),
             tree.host.platform
         ));
-        let rows: Vec<Result<Row>> = emulators
-            .into_par_iter()
-            .map(|emulator| {
-                let started = Instant::now();
-                let verified = verify::verify(session, &plan.series, emulator)?;
-                let tarball = package::pack(
-                    session,
-                    &verified,
-                    self.source.path(),
-                    &self.place,
-                    &self.key,
-                    plan.series.pins.epoch,
-                )?;
-                let seconds = started.elapsed().as_secs_f64();
-                session.progress.detail(&format!(
-                    "  {}: {}",
-                    tarball.target.emulator(),
-                    tarball.record.emulator.summary()
-                ));
-                Ok(Row { tarball, up_to_date: false, seconds })
-            })
-            .collect();
+        // Each packer takes some 40 MB, so there are few of them, however many processors there are.
+        let packers = rayon::ThreadPoolBuilder::new().num_threads(PACKERS.min(session.jobs)).build()?;
+        let one = |emulator: Emulator| {
+            let started = Instant::now();
+            let verified = verify::verify(session, &plan.series, emulator, Depth::Quick)?;
+            let tarball = package::pack(
+                session,
+                &verified,
+                self.source.path(),
+                &self.place,
+                &self.key,
+                plan.series.pins.epoch,
+            )?;
+            let seconds = started.elapsed().as_secs_f64();
+            session.progress.detail(&format!(
+                "  {}: {}",
+                tarball.target.emulator(),
+                tarball.record.emulator.summary()
+            ));
+            Ok(Row { tarball, up_to_date: false, seconds })
+        };
+        let rows: Vec<Result<Row>> = packers.install(|| emulators.into_par_iter().map(one).collect());
         let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
         step.done("done");
         Ok(rows)
@@ -226,6 +232,13 @@ fn table(built: &Built) -> String {
         built.seconds
     ));
     text
+}
+
+/// The most memory that this process ever had, as the kernel counts it (`VmHWM`, in KiB there).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 fn tell_what_was_not_run(session: &Session, target: Target, report: &Report) {

@@ -55,11 +55,11 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
     let got = apt.download_with_dependencies(&packages)?;
     let step = session.progress.step(format!("unpack Debian {} {}", debian.suite, debian.arch));
     store::publish_dir(folder, |root| {
-        merge_usr(root)?;
         for (number, (item, deb)) in got.iter().enumerate() {
             step.count(number as u64, got.len() as u64, &item.file);
             apt::unpack(deb, root).with_context(|| format!("cannot unpack {}", item.file))?;
         }
+        merge_usr(root)?;
         settle(root)
     })?;
     step.done(&format!("{} packages in {}", got.len(), folder.display()));
@@ -67,15 +67,32 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
     show(session, &result, || format!("{}\n", folder.display()))
 }
 
-/// `/bin` and its kind are links into `/usr`, as a Debian installation makes them before any package.
+/// Makes `/bin` and its kind links into `/usr`, as every Debian installation has them. Packages of
+/// bookworm still bring some of them as folders.
 fn merge_usr(root: &Path) -> Result<()> {
     for name in ["bin", "sbin", "lib", "lib64"] {
-        let real = root.join("usr").join(name);
-        fs::create_dir_all(&real).with_context(|| format!("cannot create {}", real.display()))?;
-        symlink(Path::new("usr").join(name), root.join(name))
-            .with_context(|| format!("cannot link /{name}"))?;
+        let (split, merged) = (root.join(name), root.join("usr").join(name));
+        fs::create_dir_all(&merged).with_context(|| format!("cannot create {}", merged.display()))?;
+        if split.is_dir() {
+            move_into(&split, &merged).with_context(|| format!("cannot merge /{name} into /usr"))?;
+        }
+        symlink(Path::new("usr").join(name), &split).with_context(|| format!("cannot link /{name}"))?;
     }
     Ok(())
+}
+
+/// Moves what is in one folder into another, folder by folder, and removes the first.
+fn move_into(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() && place.is_dir() {
+            move_into(&entry.path(), &place)?;
+        } else {
+            fs::rename(entry.path(), place)?;
+        }
+    }
+    Ok(fs::remove_dir(from)?)
 }
 
 /// What package scripts would have made, as far as programs ask for it.

@@ -22,6 +22,8 @@ pub struct Debian {
     pub arch: &'static str,
     /// A suite that releases it: mips64el and mipsel end with bookworm, riscv64 begins with trixie.
     pub suite: &'static str,
+    /// The GNU triple in the names of its cross compilers.
+    pub triple: &'static str,
 }
 
 const fn plain(name: &'static str, aliases: &'static [&'static str]) -> Target {
@@ -33,45 +35,52 @@ const fn debian(
     aliases: &'static [&'static str],
     suite: &'static str,
     arch: &'static str,
+    triple: &'static str,
 ) -> Target {
-    Target { name, aliases, debian: Some(Debian { arch, suite }) }
+    Target { name, aliases, debian: Some(Debian { arch, suite, triple }) }
 }
 
 /// Every target of every series, in QEMU's order. Aliases are unique over the whole table.
 pub const TARGETS: &[Target] = &[
-    debian("aarch64", &["arm64", "arm64v8", "arm64/v8"], "bookworm", "arm64"),
+    debian("aarch64", &["arm64", "arm64v8", "arm64/v8"], "bookworm", "arm64", "aarch64-linux-gnu"),
     plain("aarch64_be", &["arm64be"]),
     plain("alpha", &[]),
-    debian("arm", &["armhf", "armv7", "armv7l", "arm/v7", "arm32v7", "armel", "arm/v6"], "bookworm", "armhf"),
+    debian(
+        "arm",
+        &["armhf", "armv7", "armv7l", "arm/v7", "arm32v7", "armel", "arm/v6"],
+        "bookworm",
+        "armhf",
+        "arm-linux-gnueabihf",
+    ),
     plain("armeb", &["armv7b"]),
     plain("cris", &[]),
     plain("hexagon", &[]),
     plain("hppa", &["parisc"]),
-    debian("i386", &["386", "i486", "i586", "i686", "x86"], "bookworm", "i386"),
+    debian("i386", &["386", "i486", "i586", "i686", "x86"], "bookworm", "i386", "i686-linux-gnu"),
     plain("loongarch64", &["loong64"]),
     plain("m68k", &[]),
     plain("microblaze", &[]),
     plain("microblazeel", &[]),
     plain("mips", &[]),
     plain("mips64", &[]),
-    debian("mips64el", &["mips64le"], "bookworm", "mips64el"),
-    debian("mipsel", &["mipsle"], "bookworm", "mipsel"),
+    debian("mips64el", &["mips64le"], "bookworm", "mips64el", "mips64el-linux-gnuabi64"),
+    debian("mipsel", &["mipsle"], "bookworm", "mipsel", "mipsel-linux-gnu"),
     plain("mipsn32", &[]),
     plain("mipsn32el", &[]),
     plain("nios2", &[]),
     plain("or1k", &["openrisc"]),
     plain("ppc", &["powerpc"]),
     plain("ppc64", &["powerpc64"]),
-    debian("ppc64le", &["ppc64el", "powerpc64le"], "bookworm", "ppc64el"),
+    debian("ppc64le", &["ppc64el", "powerpc64le"], "bookworm", "ppc64el", "powerpc64le-linux-gnu"),
     plain("riscv32", &[]),
-    debian("riscv64", &["rv64"], "trixie", "riscv64"),
-    debian("s390x", &[], "bookworm", "s390x"),
+    debian("riscv64", &["rv64"], "trixie", "riscv64", "riscv64-linux-gnu"),
+    debian("s390x", &[], "bookworm", "s390x", "s390x-linux-gnu"),
     plain("sh4", &[]),
     plain("sh4eb", &[]),
     plain("sparc", &[]),
     plain("sparc32plus", &[]),
     plain("sparc64", &[]),
-    debian("x86_64", &["amd64", "x64"], "bookworm", "amd64"),
+    debian("x86_64", &["amd64", "x64"], "bookworm", "amd64", "x86_64-linux-gnu"),
     plain("xtensa", &[]),
     plain("xtensaeb", &[]),
 ];

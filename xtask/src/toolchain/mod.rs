@@ -23,6 +23,10 @@ use std::process::Command;
 const PASSED_ON: [&str; 4] = ["HOME", "TMPDIR", "TERM", "USER"];
 /// So do those of compiler caches and clusters.
 const PASSED_ON_PREFIXES: [&str; 4] = ["CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_"];
+/// What is the same for every build. QEMU's decodetree writes C in the order of Python's sets, which is
+/// another one in each run unless the hash seed is fixed.
+const FIXED: [(&str, &str); 4] =
+    [("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONHASHSEED", "0")];
 
 /// A host's toolchain, complete and ready.
 #[derive(Debug, Clone)]
@@ -159,13 +163,13 @@ impl Toolchain {
         command.env("BISON_PKGDATADIR", tools.join("usr/share/bison"));
         command.env("M4", tools.join("usr/bin/m4"));
         command.env("LD_LIBRARY_PATH", tools.join("usr/lib").join(build_triple()));
-        command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.envs(FIXED);
     }
 
     /// Stands for everything of it that an emulator's bytes depend on.
     pub fn key(&self) -> Result<String> {
         let python = self.python.file_name().map(|name| name.to_string_lossy().into_owned());
-        store::short_key(&(&self.cc_version, self.sysroot.packages(), self.tools.packages(), python))
+        store::short_key(&(FIXED, &self.cc_version, self.sysroot.packages(), self.tools.packages(), python))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stage 5: proof. An emulator that fails a check is an error; a check that can't be run is reported
 //! as not run, with the reason. Only what went through here can be packed.
 
+mod contract;
 mod elf;
 mod guest;
 
@@ -78,22 +79,34 @@ impl Report {
     }
 }
 
-/// Checks an emulator in every way that this machine can.
-pub fn verify(session: &Session, series: &Series, emulator: Emulator) -> Result<Verified> {
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What every build is checked by, in a second or two: header, version, a guest with children.
+    Quick,
+    /// The execve contract as well, where there is a compiler for the target's programs.
+    Whole,
+}
+
+/// Checks an emulator.
+pub fn verify(session: &Session, series: &Series, emulator: Emulator, depth: Depth) -> Result<Verified> {
     let name = emulator.target().emulator();
-    let report = check(session, series, &emulator)
+    let report = check(session, series, &emulator, depth)
         .with_context(|| format!("{name} for {} is not fit to ship", emulator.host.platform))?;
     Ok(Verified { emulator, report })
 }
 
-fn check(session: &Session, series: &Series, emulator: &Emulator) -> Result<Report> {
+fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth) -> Result<Report> {
     let bytes =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     let mut checks = vec![Check {
         name: "elf".into(),
         outcome: Outcome::Passed(elf::check(&bytes, &emulator.host.elf, emulator.facts.profile)?),
     }];
-    let runs: [(&str, Runner); 2] = [("version", version), ("guest", guest::check)];
+    let mut runs: Vec<(&str, Runner)> = vec![("version", version), ("guest", guest::check)];
+    if depth == Depth::Whole {
+        runs.push(("contract", contract::check));
+    }
     for (name, run) in runs {
         let outcome = if emulator.host.is_native() {
             run(session, series, emulator).with_context(|| format!("the check `{name}` failed"))?

@@ -1,0 +1,137 @@
+//! What the commands print and leave alone.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod driver;
+
+use driver::{Driver, Ended, files, run, scratch, small_data};
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+
+const COMMANDS: [&str; 13] = [
+    "build",
+    "plan",
+    "source",
+    "toolchain",
+    "verify",
+    "package",
+    "patch",
+    "rootfs",
+    "test",
+    "bench",
+    "doctor",
+    "clean",
+    "completions",
+];
+
+#[test]
+fn help_names_every_command_and_each_has_its_own() {
+    let home = scratch();
+    let driver = Driver::fresh(home.path());
+    let all = driver.succeed(&["--help"]);
+    for command in COMMANDS {
+        assert!(all.contains(&format!("\n  {command} ")), "{command} is not in --help");
+        let own = driver.succeed(&[command, "--help"]);
+        assert!(own.contains("Usage: cargo xtask") && own.lines().count() > 8, "{own}");
+        let wide = own.lines().find(|line| line.chars().count() > 100);
+        assert_eq!(wide, None, "{command}");
+    }
+}
+
+#[test]
+fn plan_and_dry_run_say_the_same_and_touch_nothing() {
+    let home = scratch();
+    let driver = Driver::fresh(home.path());
+    let plan = driver.succeed(&["plan", "--target", "all"]);
+    assert_eq!(plan, driver.succeed(&["build", "--target", "all", "--dry-run"]));
+    assert_eq!(plan.lines().filter(|line| line.ends_with("-linux-amd64.tar.xz")).count(), 33);
+    assert!(plan.contains("nios2") && plan.contains("not possible"), "{plan}");
+    let json: Value =
+        serde_json::from_str(&driver.succeed(&["plan", "--target", "arm64", "--json"])).unwrap();
+    assert_eq!(json["trees"][0]["targets"][0], "aarch64");
+    assert_eq!(json["series"]["tag"], "v10.2.2");
+    assert_eq!(files(home.path()), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn completions_are_a_script_that_the_shell_reads() {
+    let home = scratch();
+    let script = home.path().join("completions");
+    fs::write(&script, Driver::fresh(home.path()).succeed(&["completions", "bash"])).unwrap();
+    let script = script.to_str().unwrap();
+    run("bash", &["-n", script]);
+    let complete = format!(
+        ". {script}; COMP_WORDS=(xtask ver); COMP_CWORD=1; _xtask xtask ver; echo \"${{COMPREPLY[@]}}\""
+    );
+    assert_eq!(run("bash", &["-c", &complete]).trim(), "verify");
+}
+
+#[test]
+fn a_terminal_gets_live_lines_and_a_log_plain_ones() {
+    let home = scratch();
+    let (data, source) = small_data(home.path());
+    let mut driver = Driver::fresh(home.path());
+    driver.root = data.root;
+    let arguments = driver.arguments(&["source", "--source", source.to_str().unwrap()]).join(" ");
+    let on_terminal = |variables: &str| {
+        let _ = fs::remove_dir_all(&driver.trees);
+        let line = format!("{variables} {} {arguments}", env!("CARGO_BIN_EXE_xtask"));
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        script
+            .env("TERM", "xterm")
+            .env("ANYARCH_CACHE", driver.cache.as_ref().unwrap())
+            .env_remove("NO_COLOR");
+        let ended = Ended::of(&mut script);
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+        ended.stdout
+    };
+    assert!(on_terminal("").contains("\x1b["), "no live line on a terminal");
+    for variables in ["NO_COLOR=1", "TERM=dumb"] {
+        let plain = on_terminal(variables);
+        assert!(!plain.contains('\x1b') && plain.contains("unpack and patch"), "{plain}");
+    }
+    fs::remove_dir_all(&driver.trees).unwrap();
+    let piped = driver.run(&["source", "--source", source.to_str().unwrap()]);
+    assert!(
+        !piped.stderr.contains('\x1b') && piped.stderr.contains("s] unpack and patch"),
+        "{}",
+        piped.stderr
+    );
+    assert_eq!(piped.stdout.lines().count(), 1, "stdout is for the result");
+}
+
+#[test]
+fn clean_removes_what_was_asked_for_and_nothing_of_others() {
+    let home = scratch();
+    let (data, source) = small_data(home.path());
+    let mut driver = Driver::fresh(home.path());
+    driver.root = data.root;
+    driver.succeed(&["source", "--source", source.to_str().unwrap()]);
+    fs::create_dir_all(driver.out.join("10.2.2-1")).unwrap();
+    fs::write(driver.out.join("10.2.2-1/SHA256SUMS"), "").unwrap();
+    fs::create_dir_all(driver.out.join("mine")).unwrap();
+    fs::write(driver.out.join("mine/letter"), "dear").unwrap();
+    let before = files(home.path());
+    let told = driver.succeed(&["clean", "all", "--dry-run"]);
+    assert!(told.contains("would remove") && files(home.path()) == before, "{told}");
+    driver.succeed(&["clean", "trees"]);
+    assert!(!driver.trees.exists() && driver.cache.as_ref().unwrap().join("downloads").exists());
+    driver.succeed(&["clean", "all"]);
+    assert_eq!(files(&driver.out), [std::path::Path::new("mine/letter")]);
+    assert_eq!(
+        files(driver.cache.as_ref().unwrap()).iter().filter(|path| path.starts_with("downloads")).count(),
+        0
+    );
+}
+
+#[test]
+fn doctor_tells_machines_what_it_tells_people() {
+    let home = scratch();
+    let driver = Driver::fresh(home.path());
+    let json: Value = serde_json::from_str(&driver.succeed(&["doctor", "--json"])).unwrap();
+    let needed = json["needed"].as_array().unwrap();
+    assert!(needed.iter().any(|one| one["what"] == "git" && one["found"].is_string()));
+    assert!(needed.iter().all(|one| !one["get"].as_str().unwrap().is_empty()));
+}
