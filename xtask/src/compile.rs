@@ -210,18 +210,26 @@ impl<'a> BuildTree<'a> {
         }
     }
 
-    /// The emulator without symbols, beside the tree's own file so that ninja has nothing to redo.
+    /// What ships, beside the tree's own file so that ninja has nothing to redo: without symbols, but
+    /// for the dev profile, which is for those who want them.
     fn strip(&self, target: Target) -> Result<Emulator> {
         let linked = self.path.join(target.emulator());
-        let path = self.path.join("stripped").join(target.emulator());
-        if is_older(&path, &linked) {
-            store::create_parent(&path)?;
-            let partial = store::partial_name(&path);
-            let mut strip = Command::new(&self.strip);
-            strip.arg("--strip-all").arg("-o").arg(&partial).arg(&linked);
-            capture(strip)?;
-            fs::rename(&partial, &path).with_context(|| format!("cannot put {} in place", path.display()))?;
-        }
+        let stripped = self.path.join("stripped").join(target.emulator());
+        let path = match self.facts.profile {
+            Profile::Dev => linked,
+            Profile::Release => {
+                if is_older(&stripped, &linked) {
+                    store::create_parent(&stripped)?;
+                    let partial = store::partial_name(&stripped);
+                    let mut strip = Command::new(&self.strip);
+                    strip.arg("--strip-all").arg("-o").arg(&partial).arg(&linked);
+                    capture(strip)?;
+                    fs::rename(&partial, &stripped)
+                        .with_context(|| format!("cannot put {} in place", stripped.display()))?;
+                }
+                stripped
+            }
+        };
         Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone() })
     }
 }

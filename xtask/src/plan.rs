@@ -54,7 +54,7 @@ pub struct Request {
 /// What is going to be made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
-    /// `10.2.2-1`
+    /// `10.2.2-1`, and `10.2.2-1-dev` for the dev profile.
     pub release: String,
     /// How it is compiled.
     pub profile: Profile,
@@ -103,7 +103,11 @@ impl Plan {
             configured: configured.clone(),
         });
         Ok(Self {
-            release: series.release(),
+            release: match request.profile {
+                Profile::Release => series.release(),
+                // Nothing that is made for work on QEMU may pass for a release.
+                Profile::Dev => format!("{}-dev", series.release()),
+            },
             profile: request.profile,
             trees: trees.collect(),
             impossible: impossible(&request.targets, &hosts, &series),
