@@ -5,8 +5,9 @@
 use crate::download;
 use crate::exit::Lacks;
 use crate::process::{self, capture};
+use crate::progress::count;
 use crate::session::Session;
-use crate::store::{self, Lock};
+use crate::store::{self, Lock, Scratch};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -18,9 +19,29 @@ use xshell::{Shell, cmd};
 /// Lists that are younger than this are not asked for again.
 const FRESH: Duration = Duration::from_secs(6 * 60 * 60);
 /// Debian's own keys, which apt checks every list with.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Names a mirror of Debian for machines whose apt knows none.
 const MIRROR: &str = "ANYARCH_DEBIAN_MIRROR";
+/// What holds for every call. Hooks of the machine are for the machine's own package database, and
+/// what the signed lists do not vouch for is never taken, whatever the machine's settings allow.
+const CONFIGURATION: &str = r#"
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Post-Invoke;
+APT::Sandbox::User "";
+APT::Install-Recommends "false";
+APT::Update::Error-Mode "any";
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::Languages "none";
+Acquire::Retries "1";
+Acquire::http::Timeout "8";
+Acquire::https::Timeout "8";
+"#;
 
 /// A file that apt would download.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -48,6 +69,9 @@ impl<'a> Apt<'a> {
     /// Opens the private apt of a suite (`bookworm`) and architecture (`amd64`), with fresh lists of
     /// its binary packages; `source` as architecture stands for source packages.
     pub fn open(session: &'a Session, suite: &str, arch: &str) -> Result<Self> {
+        if let Some(odd) = [suite, arch].iter().find(|name| !is_package_name(name)) {
+            bail!("Debian has no suite or architecture `{odd}`");
+        }
         for tool in ["apt-get", "dpkg-deb"] {
             which::which(tool).map_err(|_| {
                 Lacks::new(
@@ -72,12 +96,13 @@ impl<'a> Apt<'a> {
         self.arch == "source"
     }
 
-    /// `apt-get` with private folders. What the machine's apt says of sources, pins and installed
+    /// `apt-get` with private folders. What the machine's apt says of sources, pins, hooks and installed
     /// packages is left out; what it says of how to reach servers stays.
     fn apt_get(&self) -> Command {
         let mut command = Command::new("apt-get");
         let folder = |name: &str| self.home.join(name).display().to_string();
         let arch = if self.is_source() { native_arch() } else { &self.arch };
+        command.arg(format!("-c={}", folder("apt.conf")));
         let options = [
             format!("Dir::State={}", folder("state")),
             format!("Dir::State::status={}", folder("status")),
@@ -88,13 +113,6 @@ impl<'a> Apt<'a> {
             "Dir::Etc::preferencesparts=/dev/null".to_owned(),
             format!("APT::Architecture={arch}"),
             format!("APT::Architectures={arch}"),
-            "APT::Sandbox::User=".to_owned(),
-            "APT::Install-Recommends=false".to_owned(),
-            "APT::Update::Error-Mode=any".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::Retries=1".to_owned(),
-            "Acquire::http::Timeout=20".to_owned(),
-            "Acquire::https::Timeout=20".to_owned(),
         ];
         for option in options {
             command.args(["-o", &option]);
@@ -112,15 +130,17 @@ impl<'a> Apt<'a> {
         let known = fs::read_to_string(self.home.join("sources.list")).is_ok_and(|old| lists.contains(&old));
         let age = fs::metadata(&stamp).and_then(|meta| meta.modified()).ok();
         let is_fresh = age.is_some_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < FRESH);
-        if known && is_fresh {
+        if known && (is_fresh || self.session.offline) {
             return Ok(());
         }
+        self.online()?;
         store::remove(&stamp)?;
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             let folder = self.home.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         store::write_file(&self.home.join("status"), b"")?;
+        store::write_file(&self.home.join("apt.conf"), CONFIGURATION.as_bytes())?;
         let step =
             self.session.progress.step(format!("package lists of Debian {} {}", self.suite, self.arch));
         let mut outcome = Ok(());
@@ -141,6 +161,18 @@ impl<'a> Apt<'a> {
         })?;
         store::write_file(&stamp, b"")?;
         step.done("fresh");
+        Ok(())
+    }
+
+    /// An error if only the cache may be used.
+    fn online(&self) -> Result<()> {
+        if self.session.offline {
+            bail!(
+                "packages of Debian {} {} are not all in the cache, and --offline is set",
+                self.suite,
+                self.arch
+            );
+        }
         Ok(())
     }
 
@@ -179,8 +211,8 @@ impl<'a> Apt<'a> {
         let missing = self.missing(&items)?;
         if !missing.is_empty() {
             let step = self.session.progress.step(format!(
-                "{} packages of Debian {} {}",
-                missing.len(),
+                "{} of Debian {} {}",
+                count(missing.len(), "package"),
                 self.suite,
                 self.arch
             ));
@@ -240,7 +272,8 @@ impl<'a> Apt<'a> {
 
     /// Runs a download in a private folder and takes what it brought into the cache.
     fn receive(&self, mut command: Command, items: &[Item]) -> Result<()> {
-        let folder = tempfile::tempdir_in(&self.home).context("cannot make a folder for downloads")?;
+        self.online()?;
+        let folder = Scratch::new(&self.home)?;
         command.current_dir(folder.path());
         let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
         process::Logged::new(command, &log)
@@ -309,6 +342,13 @@ pub fn native_arch() -> &'static str {
     }
 }
 
+/// Whether a name can be one of a package, with `=VERSION` or not. Nothing else reaches apt's command
+/// line, where it could pass for an option.
+pub fn is_package_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
+}
+
 /// Suites that are still being made get their fixes directly.
 fn has_security(suite: &str) -> bool {
     !matches!(suite, "sid" | "unstable" | "experimental" | "testing" | "forky")
@@ -316,19 +356,25 @@ fn has_security(suite: &str) -> bool {
 
 /// Where this machine's apt gets Debian from.
 #[derive(Debug, PartialEq, Eq)]
-struct Mirrors {
+pub struct Mirrors {
+    /// Debian itself.
     main: String,
+    /// Its security fixes.
     security: Option<String>,
 }
 
 impl Mirrors {
-    fn of_this_machine() -> Result<Self> {
+    /// Reads them from apt's configuration; the lists need not be there.
+    pub fn of_this_machine() -> Result<Self> {
         if let Some(main) = std::env::var(MIRROR).ok().filter(|uri| !uri.is_empty()) {
             return Ok(Self { main, security: None });
         }
         let shell = Shell::new().context("no current folder")?;
         let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
-        let targets = capture(cmd!(shell, "apt-get indextargets --format {format} 'Created-By: Packages'"))?;
+        let targets = capture(cmd!(
+            shell,
+            "apt-get indextargets --no-release-info --format {format} 'Created-By: Packages'"
+        ))?;
         Self::parse(&targets).ok_or_else(|| {
             Lacks::new(
                 "a mirror of Debian in this machine's apt configuration",

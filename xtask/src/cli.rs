@@ -76,8 +76,8 @@ Examples:
     /// Check emulators: ELF header, --version, a guest program with children, the execve contract
     ///
     /// Compiles what is not compiled yet. Every check is run, also those that passed before, and more
-    /// than `build` runs: the execve contract takes 15 s a target and a compiler for its programs. What
-    /// this machine can't run is reported as not run, with the reason.
+    /// than `build` runs: the execve contract takes some 15 s a target, and needs a C compiler for the
+    /// target. What this machine can't run is reported as not run, with the reason.
     Verify(Selection),
     /// Pack emulators, compiling and verifying those that are not yet
     Package(Selection),
@@ -91,7 +91,7 @@ Examples:
     #[command(after_help = "\
 Example:
   cargo xtask rootfs --target aarch64 /tmp/arm64
-  cp dist/*/bin/qemu-aarch64 /tmp/arm64/
+  tar -C /tmp/arm64 --strip-components=1 -xJf dist/10.2.2-1/qemu-aarch64-*.tar.xz bin/qemu-aarch64
   unshare --map-root-user --root /tmp/arm64 /qemu-aarch64 --execve self /bin/sh")]
     Rootfs(Rootfs),
     /// Run everything that must hold: formatting, lints, unit tests, real builds, real guests

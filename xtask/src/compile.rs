@@ -42,8 +42,10 @@ pub struct Facts {
     pub profile: Profile,
     /// The host's GNU triple.
     pub triple: String,
-    /// The C compiler's name for itself.
+    /// What the C compiler says of itself.
     pub compiler: String,
+    /// What the linker says of itself.
+    pub linker: String,
     /// The static libraries' packages, by file name and sha256.
     pub sysroot: Vec<(String, String)>,
     /// Options of QEMU's configure, without paths.
@@ -57,10 +59,10 @@ pub struct Facts {
 /// A linked and stripped emulator that nobody has tried yet.
 #[derive(Debug, Clone)]
 pub struct Emulator {
-    pub(crate) target: Target,
-    pub(crate) host: Host,
-    pub(crate) path: PathBuf,
-    pub(crate) facts: Facts,
+    target: Target,
+    host: Host,
+    path: PathBuf,
+    facts: Facts,
 }
 
 impl Emulator {
@@ -69,11 +71,24 @@ impl Emulator {
         self.target
     }
 
+    /// What it runs on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What it was made from and with.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
 }
+
+/// Counted up when the same facts are turned into other bytes: another environment, another layout.
+const RECIPE: u32 = 1;
 
 /// Compiler options that make small files whose bytes do not depend on where they were built.
 fn cflags() -> Vec<String> {
@@ -103,6 +118,7 @@ impl Facts {
             profile: plan.profile,
             triple: tree.host.triple.clone(),
             compiler: toolchain.cc_version.clone(),
+            linker: toolchain.ld_version.clone(),
             sysroot: toolchain
                 .sysroot
                 .packages()
@@ -124,7 +140,7 @@ pub fn pkgversion(series: &Series) -> String {
 /// The key of the tree that a plan's host is built in: everything that goes into it.
 pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
     let facts = Facts::gather(plan, tree, toolchain);
-    store::short_key(&(&facts, crate::patch::key(&plan.series)?, toolchain.key()?))
+    store::short_key(&(RECIPE, &facts, crate::patch::key(&plan.series)?, toolchain.key()?))
 }
 
 impl<'a> BuildTree<'a> {
@@ -179,11 +195,17 @@ impl<'a> BuildTree<'a> {
     }
 
     /// Compiles and strips the emulators of these targets.
-    pub fn compile(&self, targets: &[Target], toolchain: &Toolchain) -> Result<Vec<Emulator>> {
+    pub fn compile(
+        &self,
+        targets: &[Target],
+        source: &PatchedTree,
+        toolchain: &Toolchain,
+    ) -> Result<Vec<Emulator>> {
+        source.unchanged()?;
         let names: Vec<String> = targets.iter().map(Target::emulator).collect();
         let what = match &names[..] {
-            [one] => format!("compile {one} for {}", self.host.platform),
-            many => format!("compile {} emulators for {}", many.len(), self.host.platform),
+            [one] => format!("compile {one}"),
+            many => format!("compile {} emulators", many.len()),
         };
         let step = self.session.progress.step(what);
         let started = Instant::now();
@@ -201,7 +223,7 @@ impl<'a> BuildTree<'a> {
     /// Follows ninja's output: how far it is, and which emulators are linked.
     fn watch(&self, line: &str, step: &Step<'_>, started: Instant) {
         let Some((done, total, what)) = ninja_line(line) else { return };
-        step.count(done, total, what);
+        step.count(done, total, what.rsplit(['/', ' ']).next().unwrap_or(what));
         if let Some(name) = what.strip_prefix("Linking target qemu-") {
             let seconds = started.elapsed().as_secs_f64();
             self.session

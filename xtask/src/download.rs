@@ -1,6 +1,5 @@
 //! Downloads over HTTP: checked against a hash before anybody sees them, kept by that hash.
 
-use crate::progress::Step;
 use crate::session::Session;
 use crate::store::{self, Lock};
 use crate::workspace::Workspace;
@@ -37,21 +36,37 @@ pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<Pa
     Ok(None)
 }
 
-/// Takes a local file into the kept ones, if it has this hash.
+/// Takes a local file into the kept ones, if it has this hash. What is kept is what was hashed, even
+/// if the file changes meanwhile.
 pub fn keep(workspace: &Workspace, file: &Path, sha256: &str, name: &str) -> Result<PathBuf> {
-    let found = store::sha256_file(file)?;
+    let path = place(workspace, sha256, name);
+    let mut from = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    store::write_file_with(&path, |to| copy_checked(&mut from, to, sha256, |_| ()))
+        .with_context(|| format!("{} was not kept", file.display()))?;
+    Ok(path)
+}
+
+/// Copies a stream whose content must have this hash; `on_bytes` hears how many went by.
+fn copy_checked(from: &mut impl Read, to: &mut File, sha256: &str, on_bytes: impl Fn(u64)) -> Result<()> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut done = 0;
+    loop {
+        let n = from.read(&mut buffer).context("the transfer broke off")?;
+        if n == 0 {
+            break;
+        }
+        hash.update(&buffer[..n]);
+        to.write_all(&buffer[..n])?;
+        done += n as u64;
+        on_bytes(done);
+    }
+    let found = hex::encode(hash.finalize());
     ensure!(
         found == sha256,
-        "{} is not the pinned file, so nothing of it is used\n  its sha256 is {found}\n  pinned is    {sha256}",
-        file.display()
+        "its content is not the pinned one, so nothing of it was kept\n  its sha256 is {found}\n  pinned is    {sha256}"
     );
-    let path = place(workspace, sha256, name);
-    let copy = |to: &mut File| -> Result<()> {
-        std::io::copy(&mut File::open(file)?, to)?;
-        Ok(())
-    };
-    store::write_file_with(&path, copy)?;
-    Ok(path)
+    Ok(())
 }
 
 /// Gets `url`, whose content must have this hash, and gives the file.
@@ -63,9 +78,12 @@ pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
         return Ok(path);
     }
     let step = session.progress.step(format!("download {name}"));
-    let response = request(url)?;
-    store::write_file_with(&path, |file| transfer(response, file, sha256, &step))
-        .with_context(|| format!("{url} was not downloaded"))?;
+    let mut response = request(url)?;
+    let total = response.content_length();
+    store::write_file_with(&path, |file| {
+        copy_checked(&mut response, file, sha256, |done| step.bytes(done, total))
+    })
+    .with_context(|| format!("{url} was not downloaded"))?;
     step.done("checked");
     Ok(path)
 }
@@ -85,27 +103,4 @@ fn request(url: &str) -> Result<Response> {
         bail!("{url} answers {}", response.status());
     }
     Ok(response)
-}
-
-fn transfer(mut response: Response, file: &mut File, sha256: &str, step: &Step<'_>) -> Result<()> {
-    let total = response.content_length();
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    let mut done = 0;
-    loop {
-        let n = response.read(&mut buffer).context("the transfer broke off")?;
-        if n == 0 {
-            break;
-        }
-        hash.update(&buffer[..n]);
-        file.write_all(&buffer[..n])?;
-        done += n as u64;
-        step.bytes(done, total);
-    }
-    let found = hex::encode(hash.finalize());
-    ensure!(
-        found == sha256,
-        "its content is not the pinned one, so nothing of it was kept\n  its sha256 is {found}\n  pinned is    {sha256}"
-    );
-    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Errors travel as [`anyhow::Error`]; the two kinds that change the exit code are types here, found
 //! again in the chain at the very end. `clap` itself exits with 2 for a malformed command line.
 
+use std::io::{Write as _, stderr};
 use std::process::ExitCode;
 
 /// The command line asks for something that does not exist or does not fit. Exit code 2.
@@ -50,10 +51,12 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
         last = cause;
     }
-    if error.chain().any(is_full_disk) && !text.contains(FULL_DISK_ADVICE) {
+    let about_output = error.to_string() == crate::commands::NO_OUTPUT;
+    if !about_output && error.chain().any(is_full_disk) && !text.contains(FULL_DISK_ADVICE) {
         text.push_str(&format!("\n  {FULL_DISK_ADVICE}"));
     }
-    eprintln!("{text}");
+    // Without a stderr, the exit code has to do.
+    let _ = writeln!(stderr(), "{text}");
     ExitCode::from(code(error))
 }
 

@@ -3,6 +3,9 @@
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Write as _, stderr};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -13,6 +16,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Process groups of running children, by their leader.
 static CHILDREN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// Files and folders that nobody shall find.
+static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn children() -> MutexGuard<'static, BTreeSet<i32>> {
@@ -39,7 +44,11 @@ pub fn install() -> Result<()> {
             return; // The first one is still at it.
         }
         end_children();
-        eprintln!("\ninterrupted; the same command goes on from here");
+        for path in temporary().iter() {
+            // What can't be removed now, the next run sweeps.
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+        let _ = writeln!(stderr(), "\ninterrupted; the same command goes on from here");
         // 128 + SIGINT, as shells report it.
         std::process::exit(130);
     })
@@ -58,6 +67,29 @@ fn end_children() {
     }
     for group in &groups {
         let _ = kill_process_group(*group, Signal::KILL);
+    }
+}
+
+fn temporary() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A note that a path is to be removed should the run be interrupted; dropped when it is in place or
+/// gone.
+#[derive(Debug)]
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Notes a path.
+    pub fn note(path: &Path) -> Self {
+        temporary().insert(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        temporary().remove(&self.0);
     }
 }
 

@@ -23,18 +23,36 @@ const WINDOW: u32 = 2 << 20;
 /// What the format may change in; counted up when the layout or the compression does.
 const LAYOUT: u32 = 1;
 
-/// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one, or finds it again.
+/// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one, or [`ready`] finds it again.
 #[derive(Debug, Clone, Serialize)]
 pub struct Tarball {
-    /// What it emulates.
-    pub target: Target,
-    /// What it runs on, by Docker's name.
-    pub host: String,
-    /// The file.
-    pub path: PathBuf,
-    /// What is known of it.
+    target: Target,
+    host: String,
+    path: PathBuf,
     #[serde(flatten)]
-    pub record: Record,
+    record: Record,
+}
+
+impl Tarball {
+    /// What it emulates.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// What it runs on, by Docker's name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is known of it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
 }
 
 /// What is known of a packed emulator, kept in the build tree.
@@ -50,9 +68,10 @@ pub struct Record {
     pub emulator: Report,
 }
 
-/// Stands for a pair's whole way: the tree it is compiled in, the checks, the layout.
-pub fn key(tree_key: &str, suite_key: &str) -> Result<String> {
-    store::short_key(&(LAYOUT, tree_key, suite_key))
+/// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
+/// layout and the time of its files.
+pub fn key(tree_key: &str, suite_key: &str, host: &Host, epoch: u64) -> Result<String> {
+    store::short_key(&(LAYOUT, tree_key, suite_key, &host.elf, epoch))
 }
 
 /// Where the record of a target is kept in its build tree.
@@ -64,7 +83,8 @@ fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathB
     session.workspace.out.join(release).join(plan::tarball(&target, release, host))
 }
 
-/// The tarball of a pair, if it was made with this key and is still the same file.
+/// The tarball of a pair, if it was made with this key, is still the same file, and was proven by all
+/// that this machine can do now.
 pub fn ready(
     session: &Session,
     release: &str,
@@ -75,7 +95,9 @@ pub fn ready(
 ) -> Option<Tarball> {
     let record: Record = store::read_json(&record_place(tree, target))?;
     let path = place(session, release, target, host);
-    let same = record.key == key && store::sha256_file(&path).is_ok_and(|found| found == record.sha256);
+    let proven = session.offline || !host.is_native() || !record.emulator.is_incomplete(target);
+    let same =
+        proven && record.key == key && store::sha256_file(&path).is_ok_and(|found| found == record.sha256);
     same.then(|| Tarball { target, host: host.platform.clone(), path, record })
 }
 
@@ -89,7 +111,7 @@ pub fn pack(
     epoch: u64,
 ) -> Result<Tarball> {
     let emulator = verified.emulator();
-    let (target, host, facts) = (emulator.target(), &emulator.host, &emulator.facts);
+    let (target, host, facts) = (emulator.target(), emulator.host(), emulator.facts());
     let path = place(session, &facts.release, target, host);
     let content =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
@@ -197,26 +219,32 @@ fn xz(filter: Option<XzFilter>) -> Result<Stream> {
 /// xz's `-e`, as `LZMA_PRESET_EXTREME` of liblzma's `lzma/container.h`.
 const EXTREME: u32 = 1 << 31;
 
-/// Writes `SHA256SUMS` of all tarballs in a release's folder, as `sha256sum --check` reads it.
-pub fn write_sums(session: &Session, release: &str) -> Result<PathBuf> {
+/// Writes `SHA256SUMS` of these tarballs, all of one release, as `sha256sum --check` reads it. Gives
+/// the names of others in that folder, which the file does not vouch for.
+pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Result<(PathBuf, Vec<String>)> {
     let folder = session.workspace.out.join(release);
     let sums = folder.join("SHA256SUMS");
     let _lock = Lock::acquire(&session.workspace.trees.join(format!("sums-{release}")), &session.progress)?;
-    let listed = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let mut lines = Vec::new();
-    for entry in listed {
-        let name = entry.with_context(|| format!("cannot list {}", folder.display()))?.file_name();
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with("qemu-") && name.ends_with(".tar.xz") {
-            lines.push((name.clone(), format!("{}  {name}\n", store::sha256_file(&folder.join(&name))?)));
-        }
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for tarball in tarballs {
+        let name = tarball.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        lines.push((name.clone(), format!("{}  {name}\n", tarball.record.sha256)));
     }
     lines.sort();
+    let mut others = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let name = entry.with_context(|| format!("cannot list {}", folder.display()))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if name.ends_with(".tar.xz") && !lines.iter().any(|(listed, _)| *listed == name) {
+            others.push(name);
+        }
+    }
+    others.sort();
     let text: String = lines.into_iter().map(|(_, line)| line).collect();
     if fs::read_to_string(&sums).ok().as_deref() != Some(&text) {
         store::write_file(&sums, text.as_bytes())?;
     }
-    Ok(sums)
+    Ok((sums, others))
 }
 
 #[cfg(test)]

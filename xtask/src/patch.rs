@@ -6,16 +6,17 @@ use crate::facts::series::Patch;
 use crate::process::{capture, output};
 use crate::session::Session;
 use crate::source::{PinnedSource, git};
-use crate::store::{self, Lock};
+use crate::store::{self, Lock, Scratch};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use xshell::Shell;
 
-/// The commit that [`open`] tags before the patches.
-const BASE: &str = "anyarch-base";
+/// Counted up when a tree is made in another way from the same ingredients.
+const RECIPE: u32 = 1;
 /// What a patched tree says of itself.
 const NOTE: &str = ".anyarch.json";
 
@@ -30,6 +31,8 @@ pub struct PatchedTree {
 struct Note {
     /// Where the source came from.
     origin: String,
+    /// Names, sizes and times of its files when it was made.
+    fingerprint: String,
 }
 
 impl PatchedTree {
@@ -42,13 +45,59 @@ impl PatchedTree {
     pub fn origin(&self) -> &str {
         &self.note.origin
     }
+
+    /// An error if a file was changed, added or removed since the tree was made: what is compiled from
+    /// here shall be what is pinned.
+    pub fn unchanged(&self) -> Result<()> {
+        if fingerprint(&self.path)? == self.note.fingerprint {
+            return Ok(());
+        }
+        bail!(
+            "{} was edited, so it is no longer the pinned source\n\
+             to get it back: cargo xtask clean trees\n\
+             to work on QEMU: cargo xtask patch open FOLDER, then cargo xtask patch refresh FOLDER",
+            self.path.display()
+        )
+    }
 }
+
+/// Stands for the names, sizes and times of all files below a folder, but for what builds leave there.
+fn fingerprint(tree: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    let mut folders = vec![tree.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let listed = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        for entry in listed {
+            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+            let meta = entry.metadata().with_context(|| format!("cannot read {}", entry.path().display()))?;
+            let path = entry.path();
+            let name = path.strip_prefix(tree).unwrap_or(&path).to_owned();
+            if meta.is_dir() {
+                folders.push(path);
+            } else if !LEFT_BY_BUILDS.iter().any(|left| name == Path::new(left)) {
+                files.push((
+                    name.into_os_string().into_encoded_bytes(),
+                    meta.len(),
+                    meta.mtime(),
+                    meta.mtime_nsec(),
+                ));
+            }
+        }
+    }
+    files.sort();
+    store::short_key(&files)
+}
+
+/// The note itself, and what meson makes.
+const LEFT_BY_BUILDS: [&str; 2] = [NOTE, "subprojects/.wraplock"];
 
 /// What a tree is made of, whichever provider it came from.
 #[derive(Debug, Serialize)]
 struct Ingredients<'a> {
+    recipe: u32,
     tag: &'a str,
-    commit: &'a str,
+    /// The commit, and the hashes of both tarballs: another pin, another tree.
+    pins: [&'a str; 3],
     tree: &'a crate::facts::series::Tree,
     patches: Vec<&'a str>,
 }
@@ -56,8 +105,9 @@ struct Ingredients<'a> {
 /// The key of the series' patched tree.
 pub fn key(series: &Series) -> Result<String> {
     store::short_key(&Ingredients {
+        recipe: RECIPE,
         tag: &series.pins.tag,
-        commit: &series.pins.git.commit,
+        pins: [&series.pins.git.commit, &series.pins.tarball.sha256, &series.pins.debian.sha256],
         tree: &series.pins.tree,
         patches: series.patches.iter().map(|patch| patch.sha256.as_str()).collect(),
     })
@@ -75,7 +125,7 @@ pub fn ready(session: &Session, series: &Series) -> Result<Option<PatchedTree>> 
 }
 
 /// The patched tree in this very folder, if it is one.
-pub fn found(path: &Path) -> Option<PatchedTree> {
+pub(crate) fn found(path: &Path) -> Option<PatchedTree> {
     store::read_json(&path.join(NOTE)).map(|note| PatchedTree { path: path.to_owned(), note })
 }
 
@@ -92,13 +142,14 @@ pub fn apply(
     }
     let source = source()?;
     let step = session.progress.step(format!("unpack and patch QEMU {}", series.pins.version));
-    let note = Note { origin: source.origin().to_owned() };
+    let mut note = Note { origin: source.origin().to_owned(), fingerprint: String::new() };
     store::publish_dir(&path, |tree| {
         source.unpack(series, tree)?;
         complete(series, tree)?;
         for patch in &series.patches {
             apply_one(patch, tree)?;
         }
+        note.fingerprint = fingerprint(tree)?;
         store::write_json(&tree.join(NOTE), &note)
     })?;
     step.done(&format!("{} patches, source from {}", series.patches.len(), note.origin));
@@ -182,9 +233,7 @@ pub struct Checked {
 
 /// Applies every patch to a fresh copy of the source. Fuzz is an error, a hunk that moved is told.
 pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Result<Vec<Checked>> {
-    let folder = session.workspace.trees.join(&series.pins.series);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let home = tempfile::tempdir_in(&folder).context("cannot make a folder for the source")?;
+    let home = Scratch::new(&session.workspace.trees.join(&series.pins.series))?;
     source.unpack(series, home.path())?;
     complete(series, home.path())?;
     let mut checked = Vec::new();
@@ -197,6 +246,11 @@ pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Resul
         checked.push(Checked { patch: patch.name.clone(), moved });
     }
     Ok(checked)
+}
+
+/// The tag at the commit before the patches.
+fn base(series: &Series) -> String {
+    format!("anyarch-base-{}", series.pins.tag)
 }
 
 /// Makes `folder` a git repository with the source as its first commit and every patch as one more.
@@ -212,7 +266,7 @@ pub fn open(series: &Series, source: &PinnedSource, folder: &Path) -> Result<()>
     capture(at(&["init", "--quiet", "--initial-branch=anyarch"]))?;
     capture(at(&["add", "--all", "--force", "."]))?;
     capture(at(&["commit", "--quiet", "--message", &format!("QEMU {}, as pinned", series.pins.version)]))?;
-    capture(at(&["tag", BASE]))?;
+    capture(at(&["tag", &base(series)]))?;
     if !series.patches.is_empty() {
         let mut am = at(&["am", "--quiet", "--keep-non-patch", "--whitespace=nowarn"]);
         am.args(series.patches.iter().map(|patch| &patch.path));
@@ -245,17 +299,24 @@ fn committer(mut command: Command) -> Command {
 pub fn refresh(session: &Session, series: &Series, folder: &Path) -> Result<Vec<String>> {
     let shell = Shell::new().context("no current folder")?;
     let at = |arguments: &[&str]| git::git(&shell).arg("-C").arg(folder).args(arguments);
-    capture(at(&["rev-parse", "--verify", "--quiet", BASE]))
-        .map_err(|_| Usage(format!("{} was not made by `cargo xtask patch open`", folder.display())))?;
+    let base = base(series);
+    let wrong = |text: String| Err(Usage(format!("{} {text}", folder.display())).into());
+    if capture(at(&["merge-base", "--is-ancestor", &base, "HEAD"])).is_err() {
+        return wrong(format!("was not made by `cargo xtask patch open` for QEMU {}", series.pins.version));
+    }
+    for under_way in ["rebase-apply", "rebase-merge"] {
+        let path = capture(at(&["rev-parse", "--git-path", under_way]))?;
+        if folder.join(path.trim()).exists() {
+            return wrong("is in the middle of a `git am` or `git rebase`: end that first".to_owned());
+        }
+    }
     let dirty = capture(at(&["status", "--porcelain"]))?;
     if !dirty.trim().is_empty() {
-        return Err(
-            Usage(format!("{} has changes that are not committed:\n{dirty}", folder.display())).into()
-        );
+        return wrong(format!("has changes that are not committed:\n{dirty}"));
     }
     let patches = session.workspace.root.join("patches").join(&series.pins.series);
-    let made = tempfile::tempdir_in(&patches).context("cannot write patches")?;
-    let range = format!("{BASE}..HEAD");
+    let made = Scratch::new(&session.workspace.trees)?;
+    let range = format!("{base}..HEAD");
     let format =
         at(&["format-patch", "--quiet", "--no-numbered", "--zero-commit", "--no-signature", "--no-renames"])
             .args(["--full-index", "--output-directory"])
@@ -267,12 +328,12 @@ pub fn refresh(session: &Session, series: &Series, folder: &Path) -> Result<Vec<
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    for old in series.patches.iter().filter(|old| !names.contains(&old.name)) {
-        store::remove(&old.path)?;
-    }
     for name in &names {
         let bytes = fs::read(made.path().join(name)).with_context(|| format!("cannot read {name}"))?;
         store::write_file(&patches.join(name), &bytes)?;
+    }
+    for old in series.patches.iter().filter(|old| !names.contains(&old.name)) {
+        store::remove(&old.path)?;
     }
     Ok(names)
 }

@@ -8,6 +8,7 @@ use crate::interrupt::{self, Registered};
 use crate::progress::Progress;
 use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,6 +17,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 /// Lines of output that a failure shows.
 const TAIL: usize = 25;
@@ -81,7 +85,9 @@ impl<'a> Logged<'a> {
 }
 
 fn failure(shown: &str, status: ExitStatus, tail: &[String], log: &Path) -> anyhow::Error {
-    let mut text = format!("`{shown}` {}", ended(status));
+    // The whole command stands in the log's first line.
+    let program = shown.split(' ').next().unwrap_or_default();
+    let mut text = format!("{program} {}", ended(status));
     for line in tail {
         text.push_str("\n  | ");
         text.push_str(line);
@@ -122,6 +128,30 @@ pub fn output(command: &mut Command) -> Result<Output> {
     child.wait_with_output().context("cannot wait for a child")
 }
 
+/// The same with an end to patience: a child that takes longer is killed, with all that it started,
+/// which is an error.
+pub fn output_within(limit: Duration, command: &mut Command) -> Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let shown = show(command);
+    let (child, _registered) = spawn(command, None)?;
+    let group = Pid::from_child(&child);
+    let (done, waiting) = mpsc::channel::<()>();
+    let watch = thread::spawn(move || {
+        let late = matches!(waiting.recv_timeout(limit), Err(RecvTimeoutError::Timeout));
+        if late {
+            // It may have ended this very moment.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        late
+    });
+    let output = child.wait_with_output().context("cannot wait for a child")?;
+    drop(done);
+    if watch.join().unwrap_or(false) {
+        bail!("`{shown}` did not end within {} s", limit.as_secs());
+    }
+    Ok(output)
+}
+
 /// Runs a command whose output is the user's, and lets `on_line` see its standard output go by.
 pub fn relay(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -137,7 +167,8 @@ pub fn relay(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<Exi
     child.wait().context("cannot wait for a child")
 }
 
-fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Registered)> {
+/// Starts a child in a process group of its own that ends with us.
+pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Registered)> {
     if interrupt::interrupted() {
         bail!("interrupted");
     }
@@ -162,7 +193,7 @@ fn end_with_parent(command: &mut Command, lock: Option<&Lock>) {
     // borrowed for longer than the command lives.
     unsafe {
         command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
             if let Some(lock) = lock {
                 let lock = std::os::fd::BorrowedFd::borrow_raw(lock);
                 rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty())?;

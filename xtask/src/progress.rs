@@ -3,7 +3,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::env;
-use std::io::{IsTerminal as _, stderr};
+use std::io::{IsTerminal as _, Write as _, stderr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,8 @@ impl Progress {
         match &self.live {
             // A println that fails has nobody left to tell.
             Some(live) => drop(live.println(line)),
-            None => eprintln!("[{:>6.1}s] {line}", self.started.elapsed().as_secs_f64()),
+            // Nor has a log that nobody reads.
+            None => drop(writeln!(stderr(), "[{:>6.1}s] {line}", self.started.elapsed().as_secs_f64())),
         }
     }
 
@@ -47,7 +48,7 @@ impl Progress {
     /// Output of a child, only shown with `-vv`.
     pub fn output(&self, line: &str) {
         if self.verbosity > 1 {
-            eprintln!("           | {line}");
+            let _ = writeln!(stderr(), "           | {line}");
         }
     }
 
@@ -90,9 +91,7 @@ impl Step<'_> {
             Some(bar) => {
                 if bar.length() != Some(total) {
                     bar.set_length(total);
-                    bar.set_style(style(
-                        "{spinner} {prefix} [{bar:24}] {pos}/{len} {elapsed} (left {eta}) {wide_msg}",
-                    ));
+                    bar.set_style(style("{spinner} {prefix} [{bar:12}] {pos}/{len}, {eta} left {wide_msg}"));
                 }
                 bar.set_position(done);
                 bar.set_message(now.to_owned());
@@ -137,6 +136,11 @@ impl Drop for Step<'_> {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A number of things: `1 tarball`, `33 tarballs`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A size for people, in units of 1000 as package tools print them.

@@ -1,5 +1,7 @@
 //! Nothing is half done: locks, files and folders that appear whole or not at all.
 
+use crate::exit::Usage;
+use crate::interrupt::Temporary;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result, anyhow};
 use serde::{Serialize, de::DeserializeOwned};
@@ -7,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// An exclusive lock on a path, held until it is dropped. The kernel releases it when the process
 /// ends, however it ends. [`crate::process`] can hand it on to a child, so that a compiler that
@@ -72,6 +75,8 @@ pub fn publish_dir(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
         let _ = remove(&partial);
         return Err(error);
     }
+    // What stands there could not be used, or nobody would make it anew.
+    remove(path)?;
     fs::rename(&partial, path).with_context(|| format!("cannot put {} in place", path.display()))
 }
 
@@ -94,15 +99,86 @@ pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) 
     create_parent(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let what = || format!("cannot write {}", path.display());
+    sweep(folder);
     let mut file = tempfile::Builder::new()
-        .prefix(".partial-")
+        .prefix(&scratch_prefix())
         .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(folder)
         .with_context(what)?;
+    let _noted = Temporary::note(file.path());
     fill(file.as_file_mut()).with_context(what)?;
     file.as_file().sync_all().with_context(what)?;
     file.persist(path).map_err(|e| e.error).with_context(what)?;
     Ok(())
+}
+
+/// A folder that vanishes with this value, with an interruption, or when a later run finds that the
+/// process which made it was killed.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: TempDir,
+    _noted: Temporary,
+}
+
+impl Scratch {
+    /// Makes one in `folder`, which is made as well.
+    pub fn new(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        sweep(folder);
+        let made = tempfile::Builder::new().prefix(&scratch_prefix()).tempdir_in(folder);
+        let folder = made.with_context(|| format!("cannot make a folder in {}", folder.display()))?;
+        Ok(Self { _noted: Temporary::note(folder.path()), folder })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// What names of files and folders on the way begin with, before the number of the process.
+const SCRATCH: &str = ".partial-";
+
+fn scratch_prefix() -> String {
+    format!("{SCRATCH}{}-", std::process::id())
+}
+
+/// Removes what killed processes left in a folder. Nobody is told: it was never anything.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid =
+            name.to_str().and_then(|name| name.strip_prefix(SCRATCH)).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = remove(&entry.path());
+        }
+    }
+}
+
+/// The file that marks a folder as a cache, <https://bford.info/cachedir/>. Ours can be made anew, so
+/// backups may pass them over, and only folders with it are ever cleaned.
+const TAG: &str = "CACHEDIR.TAG";
+/// What such a file begins with, and who wrote it.
+const TAG_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by anyarch's `cargo xtask`; `cargo xtask clean` empties it.\n";
+
+/// Makes a folder ours: a new or an empty one, or one that is ours already.
+pub fn claim(folder: &Path) -> Result<()> {
+    if is_ours(folder) {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    if entries.next().is_some() && !is_ours(folder) {
+        let text =
+            format!("{} holds things that are not anyarch's: name a folder of its own", folder.display());
+        return Err(Usage(text).into());
+    }
+    write_file(&folder.join(TAG), TAG_TEXT.as_bytes())
+}
+
+/// Whether [`claim`] made this folder ours.
+pub fn is_ours(folder: &Path) -> bool {
+    fs::read_to_string(folder.join(TAG)).is_ok_and(|text| text == TAG_TEXT)
 }
 
 /// Reads a JSON file that this driver wrote. Missing, cut or of another shape: `None`, since every
@@ -174,6 +250,27 @@ mod tests {
         assert!(write_file_with(&path, |_| anyhow::bail!("stopped")).is_err());
         assert_eq!(fs::read(&path).expect("readable"), b"old");
         assert_eq!(fs::read_dir(home.path()).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
+        let home = tempfile::tempdir().expect("a folder");
+        let dead = home.path().join(format!("{SCRATCH}999999999-x"));
+        let living = home.path().join(format!("{SCRATCH}1-x"));
+        fs::write(&dead, "").expect("written");
+        fs::write(&living, "").expect("written");
+        let scratch = Scratch::new(home.path()).expect("made");
+        assert!(!dead.exists() && living.exists() && scratch.path().is_dir());
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_not_claimed() {
+        let home = tempfile::tempdir().expect("a folder");
+        claim(&home.path().join("new")).expect("new");
+        claim(&home.path().join("new")).expect("ours");
+        assert!(is_ours(&home.path().join("new")) && !is_ours(home.path()));
+        let error = claim(home.path()).expect_err("it holds something");
+        assert!(error.is::<Usage>(), "{error:#}");
     }
 
     #[test]

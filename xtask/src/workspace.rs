@@ -25,7 +25,9 @@ impl Workspace {
             Some(root) => root.to_owned(),
             None => checkout()?,
         };
-        let root = root.canonicalize().with_context(|| format!("no checkout at {}", root.display()))?;
+        let root = root
+            .canonicalize()
+            .map_err(|error| Usage(format!("no checkout at {}: {error}", root.display())))?;
         if !root.join("patches").is_dir() {
             return Err(Usage(format!(
                 "{} is no anyarch checkout: it has no patches/ folder",

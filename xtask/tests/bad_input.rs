@@ -43,7 +43,7 @@ fn an_unknown_target_host_or_series_is_answered_with_the_nearest_name() {
         .run(&["build", "--target", "arm", "--host", "adm64"])
         .failed(2, &["no host `adm64`", "did you mean `amd64`?"]);
     driver.run(&["plan", "--target", "arm", "--qemu", "10.3"]).failed(2, &["no series `10.3`", "10.2"]);
-    driver.run(&["build", "--target", "cris"]).failed(2, &["no target cris", "series 7.2 has it"]);
+    driver.run(&["build", "--target", "cris"]).failed(2, &["no target cris", "QEMU has it up to 9.1"]);
     driver.run(&["build"]).failed(2, &["--target"]);
     driver.run(&["biuld"]).failed(2, &["build"]);
 }
@@ -208,7 +208,7 @@ fn no_network_and_no_cache_is_told_within_seconds_with_what_to_do() {
     );
     assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}", started.elapsed());
     nothing_kept(&driver);
-    driver.run(&["source", "--offline"]).failed(1, &["--offline forbids", "--source"]);
+    driver.run(&["source", "--offline"]).failed(1, &["--offline is set", "--source"]);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn no_compiler_is_told_before_anything_is_downloaded() {
     driver.environment.push(("PATH".into(), programs.display().to_string()));
     let said = ["a C compiler for amd64", "to get it: apt-get install gcc"];
     driver.run(&["build", "--target", "aarch64"]).failed(3, &said);
-    assert!(files(driver.cache.as_deref().unwrap()).is_empty());
+    assert_eq!(files(driver.cache.as_deref().unwrap()), [Path::new("CACHEDIR.TAG")]);
     let doctor = driver.run(&["doctor"]);
     assert_eq!(doctor.code, Some(3));
     assert!(doctor.stdout.contains("missing  compiler for amd64"), "{}", doctor.stdout);
@@ -274,7 +274,7 @@ fn what_is_no_checkout_is_told() {
     driver.root = home.path().to_owned();
     driver.run(&["doctor"]).failed(2, &["is no anyarch checkout"]);
     driver.root = home.path().join("missing");
-    driver.run(&["doctor"]).failed(1, &["no checkout at"]);
+    driver.run(&["doctor"]).failed(2, &["no checkout at"]);
 }
 
 #[test]
@@ -309,4 +309,101 @@ fn a_patch_folder_that_is_not_ours_or_not_committed_is_refused() {
     let text = fs::read_to_string(Path::new(tree.trim()).join("linux-user/main.c")).unwrap();
     assert_eq!(text, "int changed;\n");
     driver.run(&["patch", "open", folder]).failed(2, &["is not empty"]);
+}
+
+#[test]
+fn what_looks_like_an_option_is_never_passed_on_as_one() {
+    let home = scratch();
+    let driver = Driver::fresh(home.path());
+    let trap = home.path().join("trap");
+    let source = format!("--source=--upload-pack=touch {};:x://", trap.display());
+    driver.run(&["source", &source]).failed(2, &["a source is a tarball, a folder or a git URL"]);
+    let package = format!("--package=-oAPT::Update::Pre-Invoke::=touch {}", trap.display());
+    let folder = home.path().join("system");
+    driver
+        .run(&["rootfs", "--target", "arm64", &package, folder.to_str().unwrap()])
+        .failed(2, &["is no name of a package"]);
+    assert!(!trap.exists());
+}
+
+#[test]
+fn offline_is_kept_by_every_command() {
+    let home = scratch();
+    let (data, _) = small_data(home.path());
+    let driver = cut_off(home.path(), &data);
+    let folder = home.path().join("system");
+    let said = ["--offline is set"];
+    driver.run(&["rootfs", "--offline", "--target", "arm64", folder.to_str().unwrap()]).failed(1, &said);
+    driver.run(&["source", "--offline", "--source", "https://127.0.0.1:1/qemu.git"]).failed(1, &said);
+    driver.run(&["toolchain", "--offline"]).failed(1, &said);
+    driver.run(&["toolchain", "--offline", "--refresh"]).failed(2, &["wants a network"]);
+}
+
+#[test]
+fn folders_of_somebody_else_are_neither_used_nor_cleaned() {
+    let home = scratch();
+    let mut driver = Driver::fresh(home.path());
+    fs::create_dir_all(home.path().join("mine/downloads")).unwrap();
+    fs::write(home.path().join("mine/downloads/letter"), "dear").unwrap();
+    driver.cache = Some(home.path().join("mine"));
+    driver.run(&["toolchain"]).failed(2, &["not anyarch's", "ANYARCH_CACHE"]);
+    driver.run(&["clean", "all"]).failed(2, &["was not made by this driver"]);
+    assert!(home.path().join("mine/downloads/letter").exists());
+}
+
+#[test]
+fn an_edited_source_tree_is_not_compiled() {
+    let home = scratch();
+    let (data, source) = small_data(home.path());
+    let driver = cut_off(home.path(), &data);
+    let tree = driver.succeed(&["source", "--source", source.to_str().unwrap()]);
+    let tree = xtask::patch::ready(
+        &xtask::session::Session {
+            workspace: xtask::workspace::Workspace {
+                root: driver.root.clone(),
+                cache: driver.cache.clone().unwrap(),
+                trees: driver.trees.clone(),
+                out: driver.out.clone(),
+            },
+            progress: xtask::progress::Progress::new(0),
+            jobs: 1,
+            json: false,
+            offline: true,
+        },
+        &xtask::facts::Series::read(&data.root.join("patches"), "10.2").unwrap(),
+    )
+    .unwrap()
+    .unwrap_or_else(|| panic!("no tree at {tree}"));
+    tree.unchanged().unwrap();
+    fs::write(tree.path().join("linux-user/main.c"), "int edited;\n").unwrap();
+    let error = tree.unchanged().unwrap_err().to_string();
+    assert!(error.contains("was edited") && error.contains("patch open"), "{error}");
+}
+
+#[test]
+fn patches_are_not_refreshed_in_the_middle_of_a_rebase() {
+    let home = scratch();
+    let (data, source) = small_data(home.path());
+    fs::remove_file(data.root.join("patches/10.2/0001-two.patch")).unwrap();
+    let driver = cut_off(home.path(), &data);
+    let work = home.path().join("work");
+    let folder = work.to_str().unwrap();
+    driver.succeed(&["patch", "open", folder, "--source", source.to_str().unwrap()]);
+    let git = |arguments: &[&str]| {
+        let mut all = vec!["-C", folder, "-c", "user.name=x", "-c", "user.email=x@localhost"];
+        all.extend(arguments);
+        Ended::of(std::process::Command::new("git").args(all))
+    };
+    for text in ["int first;\n", "int second;\n"] {
+        fs::write(work.join("linux-user/main.c"), text).unwrap();
+        assert_eq!(git(&["commit", "-qam", text.trim()]).code, Some(0));
+    }
+    driver.succeed(&["patch", "refresh", folder]);
+    // The second patch alone meets a conflict, and git stops with a clean tree.
+    assert_eq!(git(&["checkout", "-q", "anyarch-base-v10.2.2"]).code, Some(0));
+    let second = data.root.join("patches/10.2/0002-int-second.patch");
+    assert_ne!(git(&["am", "-q", second.to_str().unwrap()]).code, Some(0));
+    driver.run(&["patch", "refresh", folder]).failed(2, &["in the middle of"]);
+    assert!(second.exists(), "a patch was lost");
+    assert_eq!(git(&["am", "--abort"]).code, Some(0));
 }

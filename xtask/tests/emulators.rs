@@ -93,7 +93,8 @@ fn a_tarball_holds_the_emulator_its_licences_and_how_it_was_made() {
     assert!(!made["sysroot"].as_array().unwrap().is_empty());
     let bytes = fs::read(&emulator).unwrap();
     let checkout = driver::checkout();
-    for secret in [checkout.to_str().unwrap(), env!("CARGO_TARGET_TMPDIR")] {
+    let cache = xtask::workspace::Workspace::locate(Some(&checkout), None, None).unwrap().cache;
+    for secret in [checkout.to_str().unwrap(), env!("CARGO_TARGET_TMPDIR"), cache.to_str().unwrap()] {
         assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "it names {secret}");
     }
 }
@@ -165,7 +166,9 @@ fn long_all_thirty_three_targets_are_built_and_packed() {
 }
 
 /// Messages that open the moments at which a build is disturbed, and how long after them.
-const MOMENTS: [(&str, Duration); 5] = [
+const MOMENTS: [(&str, Duration); 7] = [
+    ("download qemu_", Duration::from_millis(50)),
+    ("Python environment", Duration::from_millis(800)),
     ("unpack and patch QEMU", Duration::from_millis(700)),
     ("configure v10.2.2", Duration::from_millis(3000)),
     ("compile qemu-aarch64", Duration::from_millis(4000)),
@@ -190,33 +193,46 @@ fn processes_in(folder: &Path) -> Vec<String> {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn ctrl_c_and_kill_at_five_moments_do_not_change_the_tarball() {
+fn ctrl_c_and_kill_at_seven_moments_do_not_change_the_tarball() {
     let _one = exclusive();
     let undisturbed = released("aarch64")["sha256"].clone();
     let home = scratch();
-    let driver = Driver::warm(home.path());
+    // A cache of its own: the other one's path, users and downloads must not matter.
+    let driver = Driver::fresh(home.path());
     let build = ["build", "--target", "aarch64"];
     for (moment, after) in MOMENTS {
-        let mut run = driver.start(&build);
-        run.wait_for(moment);
-        sleep(after);
-        run.signal("INT");
-        assert_eq!(run.end(), Some(130), "{moment}");
-        assert_eq!(processes_in(home.path()), Vec::<String>::new(), "left running after Ctrl-C at {moment}");
-        assert!(!driver.out.exists() || files(&driver.out).iter().all(|path| !path.ends_with(".tar.xz")));
-
-        let mut run = driver.start(&build);
-        run.wait_for(moment);
-        sleep(after);
-        run.signal("KILL");
-        assert_eq!(run.end(), None, "{moment}");
+        for signal in ["INT", "KILL"] {
+            let mut run = driver.start(&build);
+            if !run.wait_for_or_end(moment) {
+                // A download can be over before the signal; then it is kept, and there is no such moment.
+                assert!(moment.starts_with("download"), "no `{moment}` in\n{}", run.said);
+                continue;
+            }
+            sleep(after);
+            run.signal(signal);
+            let expected = if signal == "INT" { Some(130) } else { None };
+            assert_eq!(run.end(), expected, "{signal} at {moment}");
+            if signal == "INT" {
+                assert_eq!(processes_in(home.path()), Vec::<String>::new(), "left running at {moment}");
+                let left: Vec<_> = files(home.path()).into_iter().filter(|path| is_partial(path)).collect();
+                assert_eq!(left, Vec::<PathBuf>::new(), "left behind at {moment}");
+            }
+            assert_eq!(files(&driver.out), Vec::<PathBuf>::new(), "{signal} at {moment}");
+        }
     }
     let json = driver.succeed(&["build", "--json", "--target", "aarch64"]);
     let built: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         built["tarballs"][0]["sha256"], undisturbed,
-        "another folder, ten interruptions: the same bytes"
+        "other folders, many interruptions: the same bytes"
     );
+    let left: Vec<_> = files(home.path()).into_iter().filter(|path| is_partial(path)).collect();
+    assert_eq!(left, Vec::<PathBuf>::new(), "what killed runs left is swept");
+}
+
+/// A file on its way, or in a folder on its way, by the names that the driver uses.
+fn is_partial(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str().to_string_lossy().starts_with(".partial-"))
 }
 
 #[test]
@@ -256,6 +272,47 @@ fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
         ended.failed(1, &["the tarball can't be written", reason]);
         assert_eq!(ended.stdout, "", "left in the output folder");
     }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn a_proof_that_could_not_be_run_is_told_and_made_up_for() {
+    let _one = exclusive();
+    LazyLock::force(&RELEASE);
+    let mut driver = Driver::usual();
+    let home = scratch();
+    driver.out = home.path().join("out");
+    // A cache that has all but the guests, as on a machine that was cut off after its first build.
+    let cache = home.path().join("cache");
+    let usual = xtask::workspace::Workspace::locate(Some(&driver.root), None, None).unwrap().cache;
+    run("cp", &["-a", usual.to_str().unwrap(), cache.to_str().unwrap()]);
+    fs::remove_dir_all(cache.join("guests")).unwrap();
+    driver.cache = Some(cache);
+    // Its Python environment holds the path of the first cache and works from there.
+    let offline = driver.run(&["build", "--target", "arm", "--offline"]);
+    assert_eq!(offline.code, Some(0), "{}", offline.stderr);
+    assert!(offline.stdout.contains("guest not run"), "{}", offline.stdout);
+    assert!(offline.stderr.contains("not run: guest of qemu-arm: busybox-static"), "{}", offline.stderr);
+    let online = driver.succeed(&["build", "--target", "arm"]);
+    assert!(online.contains("elf, version, guest\n") && online.contains("1 made"), "{online}");
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn checksums_vouch_only_for_what_this_checkout_makes() {
+    let _one = exclusive();
+    let folder = tarball("arm").parent().unwrap().to_owned();
+    let stranger = folder.join("qemu-stranger-10.2.2-1-linux-amd64.tar.xz");
+    fs::write(&stranger, "from elsewhere").unwrap();
+    let ended = Driver::usual().run(&["build", "--target", "arm"]);
+    fs::remove_file(stranger).unwrap();
+    assert!(
+        ended.stderr.contains("not in SHA256SUMS") && ended.stderr.contains("qemu-stranger"),
+        "{}",
+        ended.stderr
+    );
+    let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+    assert!(!sums.contains("stranger") && sums.lines().count() >= WITH_GUESTS.split(',').count(), "{sums}");
 }
 
 /// An ordinary user with a folder of their own: `nobody`, when the tests run as root.
@@ -329,6 +386,7 @@ fn a_foreign_debian_runs_for_an_ordinary_user_with_nothing_registered() {
         ("perl -e 'print qx(uname -m), system(\"false\") >> 8'", "aarch64\n1"),
         ("env -i /bin/sh -c 'PATH=/bin; uname -m; env | wc -l'", "aarch64\n1\n"),
         ("find /etc -name passwd -exec basename {} \\;", "passwd\n"),
+        ("ls -ld /etc 2>&1 | grep -c implemented", "0\n"),
         ("cd /usr; ./bin/true; echo $?; no-such-program; echo $?", "0\n127"),
     ];
     for (script, said) in promises {

@@ -8,6 +8,7 @@ use crate::patch::{self, PatchedTree};
 use crate::plan::{Plan, Profile, Request, TreePlan};
 use crate::process::Logged;
 use crate::session::Session;
+use crate::store::Scratch;
 use crate::toolchain::{self, Toolchain};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
@@ -59,14 +60,13 @@ pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
 /// Everything downloaded and ready, and a folder that vanishes afterwards.
 struct Setting<'a> {
     session: &'a Session,
-    home: tempfile::TempDir,
+    home: Scratch,
     toolchain: Toolchain,
 }
 
 impl<'a> Setting<'a> {
     fn new(session: &'a Session) -> Result<Self> {
-        fs::create_dir_all(&session.workspace.trees)?;
-        let home = tempfile::Builder::new().prefix("bench-").tempdir_in(&session.workspace.trees)?;
+        let home = Scratch::new(&session.workspace.trees)?;
         let plan = plan(session, &[ONE])?;
         super::source::patched(session, &plan.series, None)?;
         let toolchain = toolchain::prepare(session, &plan.trees[0].host, &plan.series)?;

@@ -7,7 +7,7 @@ use crate::facts::Target;
 use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;
 use crate::plan::{Plan, TreePlan};
-use crate::progress::human_bytes;
+use crate::progress::{count, human_bytes};
 use crate::session::Session;
 use crate::toolchain::{self, Toolchain};
 use crate::verify::{self, Depth, Outcome, Report};
@@ -64,7 +64,15 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         let ready = Prepared::new(session, &plan, tree, given)?;
         rows.extend(ready.pack(session, &plan, tree)?);
     }
-    let sums = package::write_sums(session, &plan.release)?;
+    let listed = current(session, &plan, rows.iter().map(|row| &row.tarball))?;
+    let (sums, others) = package::write_sums(session, &plan.release, &listed)?;
+    if !others.is_empty() {
+        session.progress.say(&format!(
+            "note: not in SHA256SUMS, since they were made from something else: {}\n      \
+             build them again, or remove them",
+            others.join(" ")
+        ));
+    }
     let built = Built {
         folder: session.workspace.out.join(&plan.release),
         release: plan.release,
@@ -75,9 +83,30 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
     };
     show(session, &built, || table(&built))?;
     for row in &built.tarballs {
-        tell_what_was_not_run(session, row.tarball.target, &row.tarball.record.emulator);
+        tell_what_was_not_run(session, row.tarball.target(), &row.tarball.record().emulator);
     }
     Ok(())
+}
+
+/// The tarballs that belong to this plan's release: those just made or found, and those of other
+/// targets that earlier runs made from the very same.
+fn current<'a>(
+    session: &Session,
+    plan: &Plan,
+    known: impl Iterator<Item = &'a Tarball>,
+) -> Result<Vec<Tarball>> {
+    let mut listed: Vec<Tarball> = known.cloned().collect();
+    for tree in &plan.trees {
+        let prepared = Prepared::new(session, plan, tree, None)?;
+        for target in &tree.configured {
+            let is_known =
+                listed.iter().any(|one| one.target() == *target && one.host() == tree.host.platform);
+            if !is_known {
+                listed.extend(prepared.find(session, plan, tree, *target));
+            }
+        }
+    }
+    Ok(listed)
 }
 
 /// `verify`.
@@ -134,7 +163,7 @@ impl Prepared {
         let tree_key = compile::key(plan, tree, &toolchain)?;
         Ok(Self {
             place: BuildTree::place(session, plan, tree, &tree_key),
-            key: package::key(&tree_key, &verify::suite_key(session)?)?,
+            key: package::key(&tree_key, &verify::suite_key(session)?, &tree.host, plan.series.pins.epoch)?,
             source,
             toolchain,
         })
@@ -148,7 +177,7 @@ impl Prepared {
         targets: &[Target],
     ) -> Result<(BuildTree<'a>, Vec<Emulator>)> {
         let build = BuildTree::open(session, plan, tree, &self.source, &self.toolchain)?;
-        let emulators = build.compile(targets, &self.toolchain)?;
+        let emulators = build.compile(targets, &self.source, &self.toolchain)?;
         Ok((build, emulators))
     }
 
@@ -166,15 +195,15 @@ impl Prepared {
             if missing.is_empty() { Vec::new() } else { self.make(session, plan, tree, &missing)? };
         let old = found.into_iter().flatten().map(|tarball| Row { tarball, up_to_date: true, seconds: 0.0 });
         made.extend(old);
-        made.sort_by_key(|row| tree.targets.iter().position(|target| *target == row.tarball.target));
+        made.sort_by_key(|row| tree.targets.iter().position(|target| *target == row.tarball.target()));
         Ok(made)
     }
 
     fn make(&self, session: &Session, plan: &Plan, tree: &TreePlan, targets: &[Target]) -> Result<Vec<Row>> {
         let (_build, emulators) = self.compile(session, plan, tree, targets)?;
         let step = session.progress.step(format!(
-            "verify and pack {} emulators for {}",
-            targets.len(),
+            "verify and pack {} for {}",
+            count(targets.len(), "emulator"),
             tree.host.platform
         ));
         // Each packer takes some 40 MB, so there are few of them, however many processors there are.
@@ -193,8 +222,8 @@ impl Prepared {
             let seconds = started.elapsed().as_secs_f64();
             session.progress.detail(&format!(
                 "  {}: {}",
-                tarball.target.emulator(),
-                tarball.record.emulator.summary()
+                tarball.target().emulator(),
+                tarball.record().emulator.summary()
             ));
             Ok(Row { tarball, up_to_date: false, seconds })
         };
@@ -207,16 +236,16 @@ impl Prepared {
 
 fn table(built: &Built) -> String {
     let mut text = format!(
-        "{:<14} {:<8} {:>9} {:>9} {:>8}  verified\n",
-        "target", "host", "emulator", "tarball", "time"
+        "{:<12} {:<7} {:>8} {:>8} {:>7}  verified\n",
+        "target", "host", "emulator", "tarball", "proof"
     );
     for row in &built.tarballs {
-        let record = &row.tarball.record;
+        let record = row.tarball.record();
         let time = if row.up_to_date { "-".to_owned() } else { format!("{:.1} s", row.seconds) };
         text.push_str(&format!(
-            "{:<14} {:<8} {:>9} {:>9} {:>8}  {}\n",
-            row.tarball.target.name,
-            row.tarball.host,
+            "{:<12} {:<7} {:>8} {:>8} {:>7}  {}\n",
+            row.tarball.target().name,
+            row.tarball.host(),
             human_bytes(record.emulator.size),
             human_bytes(record.size),
             time,
@@ -225,11 +254,11 @@ fn table(built: &Built) -> String {
     }
     let made = built.tarballs.iter().filter(|row| !row.up_to_date).count();
     text.push_str(&format!(
-        "{} tarballs in {} ({made} made now, {} up to date), {:.1} s\n",
-        built.tarballs.len(),
-        built.folder.display(),
+        "{}: {made} made, {} up to date, {:.1} s\n{}\n",
+        count(built.tarballs.len(), "tarball"),
         built.tarballs.len() - made,
-        built.seconds
+        built.seconds,
+        built.folder.display(),
     ));
     text
 }

@@ -2,6 +2,7 @@
 
 use super::show;
 use crate::cli::{Clean, Kind};
+use crate::exit::Usage;
 use crate::progress::human_bytes;
 use crate::session::Session;
 use crate::store;
@@ -19,6 +20,16 @@ struct Removed {
 /// Removes what was asked for, or tells what would go.
 pub fn run(session: &Session, arguments: &Clean) -> Result<()> {
     let mut removed = Vec::new();
+    let workspace = &session.workspace;
+    for folder in [&workspace.cache, &workspace.trees] {
+        if folder.is_dir() && !store::is_ours(folder) {
+            return Err(Usage(format!(
+                "{} was not made by this driver: nothing of it is removed",
+                folder.display()
+            ))
+            .into());
+        }
+    }
     for path in places(session, &arguments.kinds)? {
         if fs::symlink_metadata(&path).is_ok() {
             removed.push(Removed { bytes: size(&path)?, path: path.clone() });

@@ -1,12 +1,14 @@
 //! `doctor`: what this machine lacks, with the command that gets it.
 
 use super::show;
+use crate::apt::{self, Mirrors};
 use crate::exit::{Lacks, Usage};
-use crate::facts::Host;
+use crate::facts::{Host, Series, series};
 use crate::session::Session;
 use crate::toolchain;
 use anyhow::Result;
 use serde::Serialize;
+use std::path::Path;
 
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -26,7 +28,8 @@ const PROGRAMS: [(&str, &str, &str); 5] = [
 ];
 
 /// Programs that only some things want.
-const OPTIONAL: [(&str, &str, &str); 2] = [
+const OPTIONAL: [(&str, &str, &str); 3] = [
+    ("xz", "unpacking tarballs with tar", "apt-get install xz-utils"),
     ("unshare", "guest systems without root (tests, the tour)", "apt-get install util-linux"),
     ("strace", "the test that interception is inert when off", "apt-get install strace"),
 ];
@@ -41,6 +44,7 @@ pub fn run(session: &Session) -> Result<()> {
     };
     let mut needed: Vec<Finding> = PROGRAMS.iter().map(find).collect();
     needed.extend(compilers(session)?);
+    needed.extend(settings(session)?);
     let optional: Vec<Finding> = OPTIONAL.iter().map(find).collect();
 
     let result =
@@ -78,4 +82,45 @@ fn compilers(session: &Session) -> Result<Option<Finding>> {
         found: toolchain::compilers(host).ok().map(|(cc, _)| cc.display().to_string()),
         get: host.compiler.install.clone(),
     }))
+}
+
+/// What is there, but may not do: Python's version, apt's mirrors and keys, the name of the cache.
+fn settings(session: &Session) -> Result<Vec<Finding>> {
+    let series = Series::read(&session.workspace.root.join("patches"), series::DEFAULT)?;
+    let finding = |what: String, wanted_for: &str, found: Option<String>, get: &str| Finding {
+        what,
+        wanted_for: wanted_for.to_owned(),
+        found,
+        get: get.to_owned(),
+    };
+    let python = toolchain::interpreter(&series.pins.build.python).ok();
+    let keyring = Path::new(apt::KEYRING).is_file().then(|| apt::KEYRING.to_owned());
+    let cache = &session.workspace.cache;
+    let cache_fits = toolchain::refuse_blanks(cache, "", "").is_ok().then(|| cache.display().to_string());
+    Ok(vec![
+        finding(
+            format!("Python {} or newer", series.pins.build.python),
+            "QEMU's configure",
+            python.map(|(path, version)| format!("{} ({version})", path.display())),
+            "apt-get install python3",
+        ),
+        finding(
+            "a Debian mirror".to_owned(),
+            "sysroots and Debian's source",
+            Mirrors::of_this_machine().ok().map(|_| "in apt's configuration".to_owned()),
+            "export ANYARCH_DEBIAN_MIRROR=URI, with the address of a Debian mirror",
+        ),
+        finding(
+            "Debian's keys".to_owned(),
+            "checking what mirrors send",
+            keyring,
+            "apt-get install debian-archive-keyring",
+        ),
+        finding(
+            "a cache without blanks".to_owned(),
+            "QEMU's configure",
+            cache_fits,
+            "export ANYARCH_CACHE=FOLDER, with no blank or colon in its name",
+        ),
+    ])
 }

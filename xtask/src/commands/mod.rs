@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command};
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::session::Session;
+use crate::store;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
@@ -26,8 +27,9 @@ use std::thread::available_parallelism;
 /// Runs what the command line says.
 pub fn run(cli: &Cli) -> Result<()> {
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command().bin_name("xtask"), "xtask", &mut io::stdout());
-        return Ok(());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command().bin_name("xtask"), "xtask", &mut script);
+        return print(&script);
     }
     let global = &cli.global;
     let session = Session {
@@ -42,6 +44,11 @@ pub fn run(cli: &Cli) -> Result<()> {
         offline: global.offline,
     };
     interrupt::install()?;
+    if makes_something(&cli.command) {
+        store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
+        store::claim(&session.workspace.trees)
+            .context("the folder of build trees can't be used; say --build-dir")?;
+    }
     match &cli.command {
         Command::Build(arguments) => build::build(&session, arguments),
         Command::Plan(selection) => plan::print(&session, &selection.request()),
@@ -59,6 +66,17 @@ pub fn run(cli: &Cli) -> Result<()> {
     }
 }
 
+/// Commands that only look leave no trace, not even an empty folder.
+fn makes_something(command: &Command) -> bool {
+    match command {
+        Command::Build(arguments) => !arguments.dry_run,
+        Command::Plan(_) | Command::Doctor | Command::Clean(_) | Command::Completions { .. } => false,
+        // The tests run the driver themselves.
+        Command::Test(_) => false,
+        _ => true,
+    }
+}
+
 fn processors() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
@@ -72,8 +90,15 @@ fn show<T: Serialize>(session: &Session, value: &T, text: impl FnOnce() -> Strin
     } else {
         text()
     };
-    match io::stdout().write_all(text.as_bytes()) {
+    print(text.as_bytes())
+}
+
+/// What a command says when nobody can be told what came of it.
+pub const NO_OUTPUT: &str = "cannot write to standard output";
+
+fn print(bytes: &[u8]) -> Result<()> {
+    match io::stdout().write_all(bytes) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write the result"),
+        written => written.context(NO_OUTPUT),
     }
 }

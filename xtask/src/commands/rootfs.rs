@@ -6,7 +6,7 @@ use crate::cli::Rootfs;
 use crate::exit::Usage;
 use crate::facts::{Target, targets};
 use crate::session::Session;
-use crate::store;
+use crate::store::{self, Scratch};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::fs;
@@ -35,7 +35,8 @@ const PACKAGES: [&str; 16] = [
 
 /// Unpacks the system.
 pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
-    let target = Target::named(&arguments.target)?;
+    let name = if arguments.target == "native" { std::env::consts::ARCH } else { &arguments.target };
+    let target = Target::named(name)?;
     let debian = target.debian.ok_or_else(|| {
         let have = targets::TARGETS.iter().filter(|target| target.debian.is_some()).map(|target| target.name);
         Usage(format!(
@@ -44,24 +45,30 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
             have.collect::<Vec<_>>().join(" ")
         ))
     })?;
-    let folder = &arguments.folder;
+    if let Some(odd) = arguments.packages.iter().find(|name| !apt::is_package_name(name)) {
+        return Err(Usage(format!("`{odd}` is no name of a package")).into());
+    }
+    let folder = &std::path::absolute(&arguments.folder)?;
     let is_new = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if !is_new {
         return Err(Usage(format!("{} is not empty: name a new folder", folder.display())).into());
     }
+    // Made beside its place, and before any download: whether that can be is known now.
+    let scratch = Scratch::new(folder.parent().unwrap_or(folder))?;
     let packages: Vec<String> =
         PACKAGES.iter().map(|name| (*name).to_owned()).chain(arguments.packages.iter().cloned()).collect();
     let apt = Apt::open(session, debian.suite, debian.arch)?;
     let got = apt.download_with_dependencies(&packages)?;
     let step = session.progress.step(format!("unpack Debian {} {}", debian.suite, debian.arch));
-    store::publish_dir(folder, |root| {
-        for (number, (item, deb)) in got.iter().enumerate() {
-            step.count(number as u64, got.len() as u64, &item.file);
-            apt::unpack(deb, root).with_context(|| format!("cannot unpack {}", item.file))?;
-        }
-        merge_usr(root)?;
-        settle(root)
-    })?;
+    let root = scratch.path().join("root");
+    fs::create_dir(&root).with_context(|| format!("cannot create {}", root.display()))?;
+    for (number, (item, deb)) in got.iter().enumerate() {
+        step.count(number as u64, got.len() as u64, &item.file);
+        apt::unpack(deb, &root).with_context(|| format!("cannot unpack {}", item.file))?;
+    }
+    merge_usr(&root)?;
+    settle(&root)?;
+    fs::rename(&root, folder).with_context(|| format!("cannot put {} in place", folder.display()))?;
     step.done(&format!("{} packages in {}", got.len(), folder.display()));
     let result = json!({ "target": target, "folder": folder, "packages": got.iter().map(|(item, _)| item).collect::<Vec<_>>() });
     show(session, &result, || format!("{}\n", folder.display()))

@@ -5,6 +5,7 @@ use crate::process::{self, ended};
 use crate::session::Session;
 use anyhow::{Result, bail};
 use std::env;
+use std::io::{Write as _, stdout};
 use std::process::Command;
 
 /// Tests whose names begin so are only run with `--long`.
@@ -32,7 +33,7 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     session.progress.say(&format!("$ {}", process::show(&tests)));
     let status = process::relay(&mut tests, |line| count.read(line))?;
     // The closing line of every run, for people and for CI.
-    println!("{} passed, {} failed", count.passed, count.failed);
+    let _ = writeln!(stdout(), "{} passed, {} failed", count.passed, count.failed);
     if !status.success() || count.failed > 0 {
         bail!("the tests {}; one alone: cargo xtask test NAME", ended(status));
     }

@@ -2,11 +2,14 @@
 
 use super::show;
 use crate::cli::ToolchainArgs;
+use crate::exit::Usage;
 use crate::facts::{Host, Series};
 use crate::session::Session;
-use crate::{store, toolchain};
-use anyhow::Result;
+use crate::store;
+use crate::toolchain::{self, Toolchain};
+use anyhow::{Context as _, Result};
 use serde_json::json;
+use std::fs;
 
 /// Prepares a host's toolchain and says what is in it.
 pub fn run(session: &Session, arguments: &ToolchainArgs) -> Result<()> {
@@ -14,12 +17,11 @@ pub fn run(session: &Session, arguments: &ToolchainArgs) -> Result<()> {
     let hosts = Host::all(&root.join("toolchains"))?;
     let host = Host::named(&arguments.host, &hosts)?;
     let series = Series::read(&root.join("patches"), &arguments.series)?;
-    if arguments.refresh {
-        for kind in ["apt", "sysroots", "tools", "python"] {
-            store::remove(&session.workspace.cache.join(kind))?;
-        }
-    }
-    let made = toolchain::prepare(session, host, &series)?;
+    let made = if arguments.refresh {
+        refresh(session, || toolchain::prepare(session, host, &series))?
+    } else {
+        toolchain::prepare(session, host, &series)?
+    };
     let result = json!({
         "host": host.platform,
         "cc": made.cc,
@@ -41,4 +43,30 @@ pub fn run(session: &Session, arguments: &ToolchainArgs) -> Result<()> {
             made.tools.path().display(),
         )
     })
+}
+
+/// What a refresh makes anew.
+const KINDS: [&str; 4] = ["apt", "sysroots", "tools", "python"];
+
+/// Sets aside what is in the cache, makes it anew, and puts the old back if that fails.
+fn refresh(session: &Session, prepare: impl FnOnce() -> Result<Toolchain>) -> Result<Toolchain> {
+    if session.offline {
+        return Err(Usage("--refresh wants a network, --offline forbids it".into()).into());
+    }
+    let place = |kind: &str| session.workspace.cache.join(kind);
+    let aside = |kind: &str| session.workspace.cache.join(format!("{kind}.old"));
+    for kind in KINDS.iter().filter(|kind| place(kind).exists()) {
+        store::remove(&aside(kind))?;
+        fs::rename(place(kind), aside(kind)).with_context(|| format!("cannot set {kind} aside"))?;
+    }
+    let made = prepare();
+    for kind in KINDS {
+        if made.is_err() && aside(kind).exists() {
+            store::remove(&place(kind))?;
+            fs::rename(aside(kind), place(kind))
+                .with_context(|| format!("cannot put the old {kind} back"))?;
+        }
+        store::remove(&aside(kind))?;
+    }
+    made
 }

@@ -83,6 +83,10 @@ pub enum XzFilter {
     X86,
 }
 
+/// Docker's names of hosts that people rightly look for, whether or not they have a file yet.
+const PLATFORMS: [&str; 10] =
+    ["386", "amd64", "arm/v6", "arm/v7", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"];
+
 impl Host {
     /// Reads every `toolchains/<host>.toml`, sorted by platform.
     pub fn all(toolchains: &Path) -> Result<Vec<Self>> {
@@ -128,12 +132,15 @@ impl Host {
                     || host.file_name() == wanted
                     || host.aliases.iter().any(|a| a == wanted)
             })
-            .ok_or_else(|| match name {
-                "native" => Usage(format!(
-                    "emulators for this machine's own host ({wanted}) can't be made yet; hosts: {}",
-                    hosts.iter().map(|host| host.platform.as_str()).collect::<Vec<_>>().join(" ")
-                )),
-                _ => unknown("host", name, hosts.iter().map(|host| host.platform.as_str())),
+            .ok_or_else(|| {
+                let known = hosts.iter().map(|host| host.platform.as_str());
+                if !PLATFORMS.contains(&wanted) && name != "native" {
+                    return unknown("host", name, known);
+                }
+                let known = known.collect::<Vec<_>>().join(" ");
+                Usage(format!(
+                    "no emulators can be made for the host `{wanted}` yet; hosts of this checkout: {known}"
+                ))
             })
     }
 
@@ -175,6 +182,8 @@ mod tests {
         assert_eq!(Host::named("x86_64", &hosts).expect("known").platform, "amd64");
         let error = Host::named("adm64", &hosts).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `amd64`?"), "{error}");
+        let error = Host::named("linux/loong64", &hosts[..1]).expect_err("no file").to_string();
+        assert!(error.contains("`loong64` yet; hosts of this checkout: "), "{error}");
     }
 
     #[test]

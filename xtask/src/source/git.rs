@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 use xshell::{Cmd, Shell, cmd};
 
@@ -18,13 +20,35 @@ fn place(session: &Session, commit: &str) -> PathBuf {
     session.workspace.cache.join("git").join(commit)
 }
 
-/// The repository that holds this commit whole, if there is one.
-pub fn kept(session: &Session, commit: &str) -> Option<PathBuf> {
-    Some(place(session, commit)).filter(|repository| repository.join("HEAD").is_file())
+/// The repository that holds this commit whole, if there is one. Its objects are checked against their
+/// names, as downloads are against their hashes; a damaged one is removed.
+pub fn kept(session: &Session, commit: &str) -> Result<Option<PathBuf>> {
+    let repository = place(session, commit);
+    if !repository.join("HEAD").is_file() {
+        return Ok(None);
+    }
+    let shell = Shell::new().context("no current folder")?;
+    let sound = git(&shell).arg("-C").arg(&repository).args(["fsck", "--no-progress", "--no-dangling"]);
+    if capture(sound).is_ok() {
+        return Ok(Some(repository));
+    }
+    store::remove(&repository)?;
+    Ok(None)
 }
 
-/// git with nothing of the user's settings that could change bytes, and never a question.
+/// git with nothing of the user's or the machine's settings, which could change bytes or ask something.
 pub fn git(shell: &Shell) -> Cmd<'_> {
+    git_of_user(shell)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env_remove("GIT_CONFIG_COUNT")
+        .env_remove("GIT_CONFIG_PARAMETERS")
+}
+
+/// git as the user set it up, with their proxies and credentials, but never a question.
+fn git_of_user(shell: &Shell) -> Cmd<'_> {
+    let quiet_ssh =
+        std::env::var("GIT_SSH_COMMAND").unwrap_or("ssh -oBatchMode=yes -oConnectTimeout=5".into());
     cmd!(
         shell,
         "git -c core.autocrlf=false -c core.fsmonitor=false -c gc.auto=0 -c advice.detachedHead=false"
@@ -32,7 +56,7 @@ pub fn git(shell: &Shell) -> Cmd<'_> {
     .args(["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=15"])
     .env("GIT_TERMINAL_PROMPT", "0")
     .env("GIT_ASKPASS", "true")
-    .env("GIT_CONFIG_NOSYSTEM", "1")
+    .env("GIT_SSH_COMMAND", quiet_ssh)
     .env_remove("GIT_DIR")
     .env_remove("GIT_WORK_TREE")
     .env_remove("GIT_INDEX_FILE")
@@ -42,20 +66,26 @@ pub fn git(shell: &Shell) -> Cmd<'_> {
 pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Result<PathBuf> {
     let repository = place(session, commit);
     let _lock = Lock::acquire(&repository, &session.progress)?;
-    if let Some(repository) = kept(session, commit) {
+    if let Some(repository) = kept(session, commit)? {
         return Ok(repository);
     }
-    answers(url)?;
+    if !Path::new(url).exists() {
+        if session.offline {
+            bail!("{url} is not on this machine, and --offline is set");
+        }
+        answers(url)?;
+    }
     let shell = Shell::new().context("no current folder")?;
     let step = session.progress.step(format!("git fetch {reference} of {url}"));
     store::publish_dir(&repository, |folder| {
         init(&shell, folder)?;
         let log = session.workspace.log("git-fetch");
-        let fetch = git(&shell).arg("-C").arg(folder).args([
+        let fetch = git_of_user(&shell).arg("-C").arg(folder).args([
             "fetch",
             "--progress",
             "--depth=1",
             "--no-tags",
+            "--",
             url,
             reference,
         ]);
@@ -86,19 +116,32 @@ pub fn init(shell: &Shell, repository: &Path) -> Result<()> {
 /// Finds out in seconds whether a server can be reached at all; through a proxy only git can tell.
 fn answers(url: &str) -> Result<()> {
     let Ok(parsed) = reqwest::Url::parse(url) else {
-        return Ok(()); // A path, or ssh's short form.
+        return Ok(()); // ssh's short form; ssh has a limit of its own.
     };
     let proxies = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
-    let port = match parsed.scheme() {
-        "https" | "http" if proxies.iter().any(|name| std::env::var_os(name).is_some()) => None,
+    if proxies.iter().any(|name| std::env::var_os(name).is_some()) {
+        return Ok(());
+    }
+    let usual = match parsed.scheme() {
         "https" => Some(443),
         "http" => Some(80),
         "git" => Some(9418),
         _ => None,
     };
-    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port().or(port)) else {
+    let (Some(host), Some(port)) = (parsed.host_str().map(str::to_owned), parsed.port().or(usual)) else {
         return Ok(());
     };
+    // Looking up a name has no limit of its own, so it is done aside; a thread that is late ends with us.
+    let (tell, told) = mpsc::channel();
+    let asked = host.clone();
+    thread::spawn(move || tell.send(connect(&asked, port)));
+    match told.recv_timeout(CONNECT) {
+        Ok(answer) => answer,
+        Err(_) => bail!("{host} does not answer within {} s", CONNECT.as_secs()),
+    }
+}
+
+fn connect(host: &str, port: u16) -> Result<()> {
     let addresses =
         (host, port).to_socket_addrs().with_context(|| format!("no address of {host} is known"))?;
     let mut failure = None;
@@ -117,13 +160,10 @@ fn answers(url: &str) -> Result<()> {
 /// Writes a commit or tree of a repository into an existing empty folder.
 pub fn export(repository: &Path, id: &str, into: &Path, leave_out: &[PathBuf]) -> Result<()> {
     let shell = Shell::new().context("no current folder")?;
-    let archive = git(&shell).arg("-C").arg(repository).args(["archive", "--format=tar", id]);
-    let mut child = Command::from(archive)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .context("cannot run git")?;
+    let mut archive =
+        Command::from(git(&shell).arg("-C").arg(repository).args(["archive", "--format=tar", id]));
+    archive.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let (mut child, _registered) = process::spawn(&mut archive, None)?;
     let stream = child.stdout.take().context("git has no output")?;
     let unpacked = unpack::tar(stream, into, Rules { strip_top: false, leave_out });
     let status = child.wait().context("cannot wait for git")?;

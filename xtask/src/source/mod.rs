@@ -61,7 +61,7 @@ pub fn obtain(session: &Session, series: &Series, given: Option<&str>) -> Result
     }
     if session.offline {
         bail!(
-            "QEMU {} is not in the cache ({}), and --offline forbids to get it\n\
+            "QEMU {} is not in the cache ({}), and --offline is set\n\
              run `cargo xtask source` once with a network, or give a copy: --source qemu-{}.tar.xz",
             series.pins.version,
             session.workspace.cache.display(),
@@ -86,7 +86,9 @@ fn from_network(session: &Session, series: &Series) -> Result<PinnedSource> {
             Ok(source) => return Ok(source),
             Err(error) => {
                 let seconds = started.elapsed().as_secs_f64();
-                session.progress.say(&format!("source: not from {name} ({seconds:.1} s): {}", root(&error)));
+                session
+                    .progress
+                    .say(&format!("source: {name} can't be had ({seconds:.1} s): {}", reason(&error)));
                 failures.push(format!("{name}: {error:#}"));
             }
         }
@@ -101,10 +103,18 @@ fn from_network(session: &Session, series: &Series) -> Result<PinnedSource> {
     ))
 }
 
-/// The innermost reason on one line; the whole chain is for the case that nobody answers.
-fn root(error: &anyhow::Error) -> String {
-    let text = error.root_cause().to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+/// What went wrong, on one line; the whole chain is for the case that nobody answers.
+fn reason(error: &anyhow::Error) -> String {
+    let mut lines = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        if lines.last() != Some(&line) {
+            lines.push(line);
+        }
+    }
+    lines.truncate(2);
+    lines.join(": ")
 }
 
 fn from_cache(session: &Session, series: &Series) -> Result<Option<PinnedSource>> {
@@ -116,7 +126,7 @@ fn from_cache(session: &Session, series: &Series) -> Result<Option<PinnedSource>
             return Ok(Some(PinnedSource::tarball(file, format!("the cache: {name}, sha256 {sha256}"))));
         }
     }
-    Ok(git::kept(session, &pins.git.commit).map(|repository| PinnedSource {
+    Ok(git::kept(session, &pins.git.commit)?.map(|repository| PinnedSource {
         form: Form::Object { repository, id: pins.git.commit.clone() },
         origin: format!("the cache: git commit {}", pins.git.commit),
     }))
@@ -154,6 +164,9 @@ fn from_debian(session: &Session, series: &Series) -> Result<PinnedSource> {
 /// A tarball, a folder or a git URL that the user gave.
 fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSource> {
     let pins = &series.pins;
+    if given.is_empty() || given.starts_with('-') {
+        return Err(Usage("a source is a tarball, a folder or a git URL".into()).into());
+    }
     let path = Path::new(given);
     if path.is_file() {
         return tarball_of_user(session, series, path);

@@ -4,7 +4,7 @@ use super::git::{git, init};
 use crate::facts::Series;
 use crate::process::capture;
 use crate::session::Session;
-use crate::store::{self, Lock};
+use crate::store::{Lock, Scratch};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use xshell::Shell;
@@ -13,25 +13,28 @@ use xshell::Shell;
 /// tree's id, if the series pins this id.
 pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(PathBuf, String)> {
     let pinned = [series.pins.tarball.tree.as_deref(), series.pins.debian.tree.as_deref()];
-    let repository = session.workspace.cache.join("git").join("given");
-    let _lock = Lock::acquire(&repository, &session.progress)?;
+    let home = session.workspace.cache.join("git");
+    let scratch = Scratch::new(&home)?;
     let step = session.progress.step(format!("read {}", folder.display()));
-    let mut id = String::new();
-    store::remove(&repository)?;
-    store::publish_dir(&repository, |partial| {
-        id = tree_id(partial, folder)?;
-        if !pinned.contains(&Some(id.as_str())) {
-            let known: Vec<&str> = pinned.iter().flatten().copied().collect();
-            bail!(
-                "its content is not the pinned one, so nothing of it is used\n  \
-                 its git tree is {id}\n  pinned: {}\n\
-                 a git checkout at {} or a tarball is checked by its own pin; give that instead",
-                known.join(" "),
-                series.pins.tag
-            );
-        }
-        Ok(())
-    })?;
+    let made = scratch.path().join("tree");
+    let id = tree_id(&made, folder)?;
+    if !pinned.contains(&Some(id.as_str())) {
+        let known: Vec<&str> = pinned.iter().flatten().copied().collect();
+        bail!(
+            "its content is not the pinned one, so nothing of it is used\n  \
+             its git tree is {id}\n  pinned: {}\n\
+             a git checkout at {} or a tarball is checked by its own pin; give that instead",
+            known.join(" "),
+            series.pins.tag
+        );
+    }
+    // By its id, it is the same whoever makes it.
+    let repository = home.join(format!("tree-{id}"));
+    let _lock = Lock::acquire(&repository, &session.progress)?;
+    if !repository.is_dir() {
+        std::fs::rename(&made, &repository)
+            .with_context(|| format!("cannot put {} in place", repository.display()))?;
+    }
     step.done("the pinned tree");
     Ok((repository, id))
 }

@@ -4,7 +4,7 @@
 mod python;
 mod sysroot;
 
-pub use python::requirements;
+pub use python::{interpreter, requirements};
 pub use sysroot::{Package, Root};
 
 use crate::exit::{Lacks, Usage};
@@ -25,16 +25,23 @@ const PASSED_ON: [&str; 4] = ["HOME", "TMPDIR", "TERM", "USER"];
 const PASSED_ON_PREFIXES: [&str; 4] = ["CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_"];
 /// What is the same for every build. QEMU's decodetree writes C in the order of Python's sets, which is
 /// another one in each run unless the hash seed is fixed.
-const FIXED: [(&str, &str); 4] =
-    [("LC_ALL", "C.UTF-8"), ("TZ", "UTC"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONHASHSEED", "0")];
+const FIXED: [(&str, &str); 5] = [
+    ("LC_ALL", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONHASHSEED", "0"),
+    ("PYTHONNOUSERSITE", "1"),
+];
 
 /// A host's toolchain, complete and ready.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
     /// The C compiler.
     pub cc: PathBuf,
-    /// What it says with `--version`, first line.
+    /// What it says of itself with `--version`, first line, without the name it was called by.
     pub cc_version: String,
+    /// The same of its linker, which comes with the assembler and strip.
+    pub ld_version: String,
     /// The program that strips symbols.
     pub strip: PathBuf,
     /// Headers and static libraries.
@@ -93,7 +100,8 @@ pub fn prepare(session: &Session, host: &Host, series: &Series) -> Result<Toolch
         || python::prepare(session, &requirements, &series.pins.build.python, &tools),
     );
     Ok(Toolchain {
-        cc_version: first_line(&cc)?,
+        cc_version: version(&cc)?,
+        ld_version: version(&linker(&cc)?)?,
         cc,
         strip,
         sysroot: sysroot?,
@@ -131,11 +139,22 @@ fn first_of(names: &[String], what: &str, host: &Host) -> Result<PathBuf> {
     })
 }
 
-fn first_line(program: &Path) -> Result<String> {
+/// What a program says of itself. It begins with the name it was called by, which says nothing.
+fn version(program: &Path) -> Result<String> {
     let mut command = Command::new(program);
-    command.arg("--version");
+    command.arg("--version").env("LC_ALL", "C.UTF-8");
     let text = capture(command)?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    let line = text.lines().next().unwrap_or_default().trim();
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    Ok(line.strip_prefix(&*name).unwrap_or(line).trim().to_owned())
+}
+
+/// The linker that a compiler calls.
+fn linker(cc: &Path) -> Result<PathBuf> {
+    let mut command = Command::new(cc);
+    command.arg("-print-prog-name=ld");
+    let name = capture(command)?;
+    Ok(which::which(name.trim()).unwrap_or_else(|_| PathBuf::from(name.trim())))
 }
 
 impl Toolchain {
@@ -169,7 +188,14 @@ impl Toolchain {
     /// Stands for everything of it that an emulator's bytes depend on.
     pub fn key(&self) -> Result<String> {
         let python = self.python.file_name().map(|name| name.to_string_lossy().into_owned());
-        store::short_key(&(FIXED, &self.cc_version, self.sysroot.packages(), self.tools.packages(), python))
+        store::short_key(&(
+            FIXED,
+            &self.cc_version,
+            &self.ld_version,
+            self.sysroot.packages(),
+            self.tools.packages(),
+            python,
+        ))
     }
 }
 

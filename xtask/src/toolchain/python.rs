@@ -5,17 +5,34 @@ use crate::exit::Lacks;
 use crate::process::{self, capture};
 use crate::session::Session;
 use crate::store::{self, Lock};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use xshell::{Shell, cmd};
+
+/// What the environment must have in the end.
+const PROGRAMS: [&str; 3] = ["meson", "ninja", "pkg-config"];
+/// Counted up when the environment is made in another way.
+const RECIPE: u32 = 2;
+
+/// Python and pip without those settings of the user's that change what is installed where; how pip
+/// reaches its index stays the user's.
+fn alone(mut command: Command) -> Command {
+    for name in ["PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV"]
+    {
+        command.env_remove(name);
+    }
+    command.env("PYTHONNOUSERSITE", "1").env("PIP_USER", "0");
+    command
+}
 
 /// The environment with what the requirements file pins, at `<cache>/python/<key>`: as it is, else
 /// made. `tools` holds the pip that fills it, since a Debian Python comes without.
 pub fn prepare(session: &Session, requirements: &Path, oldest: &str, tools: &Root) -> Result<PathBuf> {
     let (python, version) = interpreter(oldest)?;
     let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = store::short_key(&(store::sha256(&pinned), &python, &version))?;
+    let key = store::short_key(&(RECIPE, store::sha256(&pinned), &python, &version))?;
     let place = session.workspace.cache.join("python").join(key);
     let _lock = Lock::acquire(&place, &session.progress)?;
     let stamp = place.join("complete");
@@ -24,7 +41,7 @@ pub fn prepare(session: &Session, requirements: &Path, oldest: &str, tools: &Roo
     }
     if session.offline {
         bail!(
-            "the build tools are not in the cache, and --offline forbids to get them\n\
+            "the build tools are not in the cache, and --offline is set\n\
                run `cargo xtask toolchain` once with a network"
         );
     }
@@ -33,19 +50,27 @@ pub fn prepare(session: &Session, requirements: &Path, oldest: &str, tools: &Roo
     store::remove(&place)?;
     fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
     let log = session.workspace.log("python");
-    let shell = Shell::new().context("no current folder")?;
-    process::Logged::new(cmd!(shell, "{python} -m venv --without-pip {place}"), &log)
+    // QEMU's configure makes an environment inside this one, and looks for a pip in it unless this one
+    // lets the machine's packages through.
+    let mut venv = Command::new(&python);
+    venv.args(["-m", "venv", "--system-site-packages", "--without-pip"]).arg(&place);
+    process::Logged::new(alone(venv), &log)
         .run(&session.progress, |_| ())
         .context("cannot make a Python environment")?;
-    let inner = place.join("bin/python3");
-    let pip = pip_of(tools)?;
-    let install =
-        cmd!(shell, "{inner} {pip} install --require-hashes --only-binary :all: --no-deps --no-compile")
-            .args(["--disable-pip-version-check", "--no-input", "--retries=1", "--requirement"])
-            .arg(requirements);
-    process::Logged::new(install, &log)
+    let mut install = Command::new(place.join("bin/python3"));
+    install.arg(pip_of(tools)?).args(["install", "--require-hashes", "--only-binary", ":all:", "--no-deps"]);
+    install.args(["--ignore-installed", "--no-compile", "--disable-pip-version-check", "--no-input"]);
+    install.args(["--retries=1", "--requirement"]).arg(requirements);
+    process::Logged::new(alone(install), &log)
         .run(&session.progress, |_| ())
         .context("meson and ninja can't be got from PyPI by pip")?;
+    for program in PROGRAMS {
+        ensure!(
+            place.join("bin").join(program).is_file(),
+            "pip has put no {program} into {}",
+            place.display()
+        );
+    }
     store::write_file(&stamp, b"")?;
     step.done("ready");
     Ok(place)
@@ -61,13 +86,13 @@ fn pip_of(tools: &Root) -> Result<PathBuf> {
 }
 
 /// The machine's Python, real path and version.
-fn interpreter(oldest: &str) -> Result<(PathBuf, String)> {
+pub fn interpreter(oldest: &str) -> Result<(PathBuf, String)> {
     let lacks =
         |found: &str| Lacks::new(format!("Python {oldest} or newer{found}"), "apt-get install python3");
     let python = which::which("python3").map_err(|_| lacks(""))?;
     let shell = Shell::new().context("no current folder")?;
     let asked = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2], sys.version_info[:2] >= tuple(map(int, sys.argv[1].split('.'))))";
-    let said = capture(cmd!(shell, "{python} -c {asked} {oldest}"))?;
+    let said = capture(alone(cmd!(shell, "{python} -c {asked} {oldest}").into()))?;
     let words: Vec<&str> = said.split_whitespace().collect();
     match words[..] {
         [path, version, "True"] => Ok((PathBuf::from(path), version.to_owned())),
@@ -97,8 +122,9 @@ mod tests {
         assert!(
             ["meson", "ninja", "pkgconf", "pycotap"].iter().all(|n| names.iter().any(|p| p.starts_with(n)))
         );
-        let mut blocks = text.split("\\\n").peekable();
-        assert!(blocks.peek().is_some());
-        assert!(text.lines().filter(|l| l.contains("==")).count() <= text.matches("--hash=sha256:").count());
+        let joined = text.replace("\\\n", " ");
+        for line in joined.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.contains("==") && line.contains("--hash=sha256:"), "{line}");
+        }
     }
 }

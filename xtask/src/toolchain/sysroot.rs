@@ -43,7 +43,7 @@ impl Root {
         }
         if session.offline {
             bail!(
-                "the {kind} folder for Debian {suite} {arch} is not in the cache, and --offline forbids to get it\n\
+                "the {kind} folder for Debian {suite} {arch} is not in the cache, and --offline is set\n\
                  run `cargo xtask toolchain` once with a network"
             );
         }

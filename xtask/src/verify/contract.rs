@@ -1,12 +1,13 @@
 //! The execve contract: the guest `exec.c` does the same under `--execve self` as natively, line for
 //! line, and `contract.sh` finds nothing wrong. Needs a compiler for the target.
 
-use super::Outcome;
+use super::{Outcome, PATIENCE, alone};
 use crate::compile::Emulator;
 use crate::exit::Lacks;
 use crate::facts::{Series, Target};
-use crate::process::{capture, ended, output};
+use crate::process::{capture, ended, output_within};
 use crate::session::Session;
+use crate::store::Scratch;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,25 +22,24 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
         Ok(cross) => cross,
         Err(lacks) => return Ok(Outcome::NotRun(lacks.to_string().replace("\n  ", "; "))),
     };
-    let home =
-        tempfile::tempdir_in(&session.workspace.trees).context("cannot make a folder for the guest")?;
+    let home = Scratch::new(&session.workspace.trees)?;
     let source = session.workspace.root.join("guests/exec");
     let guest = compile(&cross, &source, &home.path().join("guest"))?;
     let native = compile(&which::which("gcc")?, &source, &home.path().join("native"))?;
 
     let folder = home.path().join("cases");
-    let expected = transcript(Command::new(&native), &folder)?;
-    let mut emulated = Command::new(emulator.path());
+    let expected = transcript(alone(&native), &folder)?;
+    let mut emulated = alone(emulator.path());
     emulated.args(["--execve", "self"]).arg(&guest);
     let seen = transcript(emulated, &folder)?;
     compare(&expected, &seen)?;
 
-    let mut script = Command::new("sh");
+    let mut script = alone(Path::new("sh"));
     script
         .arg(source.join("contract.sh"))
         .args([emulator.path(), &guest, &native])
         .env("TMPDIR", home.path());
-    let result = output(&mut script)?;
+    let result = output_within(PATIENCE, &mut script)?;
     let tap = Tap::read(&String::from_utf8_lossy(&result.stdout));
     ensure!(tap.failed.is_empty(), "contract.sh: {}", tap.failed.join("\n  "));
     ensure!(result.status.success() && tap.passed > 0, "contract.sh {}", ended(result.status));
@@ -77,7 +77,7 @@ fn compile(cc: &Path, source: &Path, to: &Path) -> Result<PathBuf> {
 /// What `exec.c` prints of all its cases.
 fn transcript(mut command: Command, folder: &Path) -> Result<String> {
     command.arg("--run").arg(folder);
-    let result = output(&mut command)?;
+    let result = output_within(PATIENCE, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout).into_owned();
     if !result.status.success() {
         let complaint = String::from_utf8_lossy(&result.stderr);

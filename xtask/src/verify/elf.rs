@@ -15,8 +15,8 @@ pub fn check(bytes: &[u8], expected: &Elf, profile: Profile) -> Result<String> {
     }
     .context("its ELF header can't be read")?;
     compare(&seen, expected, profile)?;
-    let pie = if seen.is_pie { "static PIE" } else { "static" };
-    Ok(format!("{} {}-bit {pie}, relro, bind now, no executable stack", expected.machine, seen.bits))
+    let kind = if seen.is_pie { "static PIE, full RELRO" } else { "static" };
+    Ok(format!("{} {}-bit {kind}, no executable stack", expected.machine, seen.bits))
 }
 
 /// What a header says, as far as anybody asks.

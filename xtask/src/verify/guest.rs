@@ -1,18 +1,17 @@
 //! A guest program really run: Debian's static busybox of the target's architecture, whose shell runs
 //! a script that starts children in every usual way, all under `--execve self`.
 
-use super::Outcome;
+use super::{Outcome, PATIENCE, alone};
 use crate::apt::{self, Apt};
 use crate::compile::Emulator;
 use crate::facts::Series;
 use crate::facts::targets::Debian;
-use crate::process::{ended, output};
+use crate::process::{ended, output_within};
 use crate::session::Session;
-use crate::store::{self, Lock};
+use crate::store::{self, Lock, Scratch};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// A kernel release that no kernel has. It is given to the first program alone, so a child that
 /// reports it ran in the emulator, with the first one's settings.
@@ -28,30 +27,24 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
     let Some(debian) = emulator.target().debian else {
         return Ok(Outcome::NotRun("no guest program for this target is at hand".into()));
     };
-    let busybox = match busybox(session, debian) {
-        Ok(busybox) => busybox,
-        Err(error) => {
-            return Ok(Outcome::NotRun(format!(
-                "busybox-static of Debian {} is not to be had: {error}",
-                debian.arch
-            )));
-        }
+    let Some(busybox) = busybox(session, debian)? else {
+        let reason =
+            format!("busybox-static of Debian {} is not in the cache, and --offline is set", debian.arch);
+        return Ok(Outcome::NotRun(reason));
     };
-    let home =
-        tempfile::tempdir_in(&session.workspace.trees).context("cannot make a folder for the guest")?;
+    let home = Scratch::new(&session.workspace.trees)?;
     let shell = home.path().join("busybox");
     fs::copy(&busybox, &shell).context("cannot copy busybox")?;
-    let mut command = Command::new(emulator.path());
+    let mut command = alone(emulator.path());
     command
         .args(["-r", RELEASE, "--execve", "self"])
         .arg(&shell)
         .arg("sh")
         .arg(script(session))
         .current_dir(home.path())
-        .env_clear()
         .env("KEPT", "a value")
         .env("PATH", "/nowhere");
-    let result = output(&mut command)?;
+    let result = output_within(PATIENCE, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout);
     let complaints = String::from_utf8_lossy(&result.stderr);
     let complaints = complaints.trim();
@@ -92,23 +85,25 @@ fn compare(said: &str, expected: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The busybox of an architecture, unpacked in the cache.
-fn busybox(session: &Session, debian: Debian) -> Result<PathBuf> {
+/// The busybox of an architecture, unpacked in the cache. None if only the cache may be used and it is
+/// not there.
+fn busybox(session: &Session, debian: Debian) -> Result<Option<PathBuf>> {
     let top =
         session.workspace.cache.join("guests").join(format!("busybox-{}-{}", debian.suite, debian.arch));
     let _lock = Lock::acquire(&top, &session.progress)?;
     if !top.is_dir() {
         if session.offline {
-            bail!("it is not in the cache, and --offline forbids to get it");
+            return Ok(None);
         }
-        let apt = Apt::open(session, debian.suite, debian.arch)?;
+        let apt = Apt::open(session, debian.suite, debian.arch)
+            .context("the guest program can't be got; --offline goes on without this proof")?;
         let got = apt.download(&["busybox-static".to_owned()])?;
         store::publish_dir(&top, |folder| {
             got.iter().try_for_each(|(_, deb)| apt::unpack(deb, folder))?;
             program(folder).map(drop)
         })?;
     }
-    program(&top)
+    program(&top).map(Some)
 }
 
 /// Debian moved programs from `/bin` to `/usr/bin`.

@@ -8,8 +8,8 @@ mod guest;
 pub use guest::script;
 
 use crate::compile::{Emulator, pkgversion};
-use crate::facts::Series;
-use crate::process::{ended, output};
+use crate::facts::{Series, Target};
+use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// An emulator that passed every check that could be run. Only [`verify`] makes one.
 #[derive(Debug, Clone)]
@@ -69,6 +70,12 @@ pub enum Outcome {
 }
 
 impl Report {
+    /// Whether a check was not run that this machine may be able to run the next time.
+    pub fn is_incomplete(&self, emulator_of: Target) -> bool {
+        let not_run = self.checks.iter().any(|check| matches!(check.outcome, Outcome::NotRun(_)));
+        not_run && emulator_of.debian.is_some()
+    }
+
     /// `elf, version, guest`, and what was not run.
     pub fn summary(&self) -> String {
         let named = |check: &Check| match &check.outcome {
@@ -92,7 +99,7 @@ pub enum Depth {
 pub fn verify(session: &Session, series: &Series, emulator: Emulator, depth: Depth) -> Result<Verified> {
     let name = emulator.target().emulator();
     let report = check(session, series, &emulator, depth)
-        .with_context(|| format!("{name} for {} is not fit to ship", emulator.host.platform))?;
+        .with_context(|| format!("{name} for {} is not fit to ship", emulator.host().platform))?;
     Ok(Verified { emulator, report })
 }
 
@@ -101,17 +108,17 @@ fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth) 
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     let mut checks = vec![Check {
         name: "elf".into(),
-        outcome: Outcome::Passed(elf::check(&bytes, &emulator.host.elf, emulator.facts.profile)?),
+        outcome: Outcome::Passed(elf::check(&bytes, &emulator.host().elf, emulator.facts().profile)?),
     }];
     let mut runs: Vec<(&str, Runner)> = vec![("version", version), ("guest", guest::check)];
     if depth == Depth::Whole {
         runs.push(("contract", contract::check));
     }
     for (name, run) in runs {
-        let outcome = if emulator.host.is_native() {
+        let outcome = if emulator.host().is_native() {
             run(session, series, emulator).with_context(|| format!("the check `{name}` failed"))?
         } else {
-            Outcome::NotRun(format!("programs for {} do not run on this machine", emulator.host.platform))
+            Outcome::NotRun(format!("programs for {} do not run on this machine", emulator.host().platform))
         };
         checks.push(Check { name: name.into(), outcome });
     }
@@ -129,10 +136,20 @@ fn version(_: &Session, series: &Series, emulator: &Emulator) -> Result<Outcome>
     Ok(Outcome::Passed(said))
 }
 
-fn first_line(program: &Path, option: &str) -> Result<String> {
+/// An emulator that hangs must not hang a build: no check takes a tenth of this.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A command for a guest, with nothing of the user's environment: `QEMU_*` would be options.
+fn alone(program: &Path) -> Command {
     let mut command = Command::new(program);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+fn first_line(program: &Path, option: &str) -> Result<String> {
+    let mut command = alone(program);
     command.arg(option);
-    let result = output(&mut command)?;
+    let result = output_within(PATIENCE, &mut command)?;
     if !result.status.success() {
         bail!("`{} {option}` {}", program.display(), ended(result.status));
     }
