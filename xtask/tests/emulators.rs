@@ -107,8 +107,9 @@ fn nothing_to_do_takes_no_second_and_what_is_lost_is_packed_again() {
     let driver = Driver::usual();
     let started = Instant::now();
     let said = driver.succeed(&["build", "--target", "aarch64"]);
-    assert!(said.contains("(0 made now, 1 up to date)"), "{said}");
+    assert!(said.contains("0 made, 1 up to date"), "{said}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(driver.succeed(&["package", "--target", "aarch64"]).contains("0 made, 1 up to date"));
     fs::write(tarball("aarch64"), "damaged").unwrap();
     let json = driver.succeed(&["build", "--json", "--target", "aarch64"]);
     let built: Value = serde_json::from_str(&json).unwrap();
@@ -163,6 +164,22 @@ fn long_all_thirty_three_targets_are_built_and_packed() {
         assert!(passed("elf") && passed("version"), "{row}");
     }
     assert!(built["peak_memory"].as_u64().unwrap() < 100_000_000, "{}", built["peak_memory"]);
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_a_dev_build_keeps_its_symbols_and_is_no_release() {
+    let _one = exclusive();
+    let json = Driver::usual().succeed(&["build", "--json", "--profile", "dev", "--target", "x86_64"]);
+    let built: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(built["release"], "10.2.2-1-dev");
+    let row = &built["tarballs"][0];
+    assert!(row["path"].as_str().unwrap().ends_with("10.2.2-1-dev-linux-amd64.tar.xz"), "{row}");
+    assert!(row["emulator"]["size"].as_u64().unwrap() > 10_000_000, "symbols are missing: {row}");
+    assert!(
+        row["emulator"]["checks"].as_array().unwrap().iter().all(|check| check["passed"].is_string()),
+        "{row}"
+    );
 }
 
 /// Messages that open the moments at which a build is disturbed, and how long after them.

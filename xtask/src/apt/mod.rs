@@ -2,6 +2,10 @@
 //! its packages. Nothing on the system changes; proxies, credentials and mirrors of its
 //! configuration hold here too.
 
+mod mirrors;
+
+pub use mirrors::Mirrors;
+
 use crate::download;
 use crate::exit::Lacks;
 use crate::process::{self, capture};
@@ -20,8 +24,6 @@ use xshell::{Shell, cmd};
 const FRESH: Duration = Duration::from_secs(6 * 60 * 60);
 /// Debian's own keys, which apt checks every list with.
 pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Names a mirror of Debian for machines whose apt knows none.
-const MIRROR: &str = "ANYARCH_DEBIAN_MIRROR";
 /// What holds for every call. Hooks of the machine are for the machine's own package database, and
 /// what the signed lists do not vouch for is never taken, whatever the machine's settings allow.
 const CONFIGURATION: &str = r#"
@@ -354,87 +356,9 @@ fn has_security(suite: &str) -> bool {
     !matches!(suite, "sid" | "unstable" | "experimental" | "testing" | "forky")
 }
 
-/// Where this machine's apt gets Debian from.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mirrors {
-    /// Debian itself.
-    main: String,
-    /// Its security fixes.
-    security: Option<String>,
-}
-
-impl Mirrors {
-    /// Reads them from apt's configuration; the lists need not be there.
-    pub fn of_this_machine() -> Result<Self> {
-        if let Some(main) = std::env::var(MIRROR).ok().filter(|uri| !uri.is_empty()) {
-            return Ok(Self { main, security: None });
-        }
-        let shell = Shell::new().context("no current folder")?;
-        let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
-        let targets = capture(cmd!(
-            shell,
-            "apt-get indextargets --no-release-info --format {format} 'Created-By: Packages'"
-        ))?;
-        Self::parse(&targets).ok_or_else(|| {
-            Lacks::new(
-                "a mirror of Debian in this machine's apt configuration",
-                format!("export {MIRROR}=URI, with the address of a Debian mirror"),
-            )
-            .into()
-        })
-    }
-
-    /// The first repository with a `main` of a Debian release, and the first with its security fixes.
-    fn parse(targets: &str) -> Option<Self> {
-        const SUITES: [&str; 12] = [
-            "bullseye",
-            "bookworm",
-            "trixie",
-            "forky",
-            "duke",
-            "sid",
-            "oldoldstable",
-            "oldstable",
-            "stable",
-            "testing",
-            "unstable",
-            "experimental",
-        ];
-        let mut main = None;
-        let mut security = None;
-        for line in targets.lines() {
-            let mut words = line.split_whitespace();
-            let (Some(uri), Some(release), Some("main")) = (words.next(), words.next(), words.next()) else {
-                continue;
-            };
-            match release.rsplit_once('-') {
-                None if SUITES.contains(&release) => drop(main.get_or_insert(uri)),
-                Some((suite, "security")) if SUITES.contains(&suite) => drop(security.get_or_insert(uri)),
-                _ => {}
-            }
-        }
-        Some(Self { main: main?.to_owned(), security: security.map(str::to_owned) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_machines_own_mirrors_are_found_among_other_repositories() {
-        let targets = "https://other.example/apt/ cloud main\n\
-                       http://mirror.example/security/ bookworm-security main\n\
-                       http://mirror.example/debian/ bookworm-updates main\n\
-                       http://mirror.example/debian/ bookworm main\n\
-                       http://second.example/debian/ trixie main\n";
-        let expected = Mirrors {
-            main: "http://mirror.example/debian/".into(),
-            security: Some("http://mirror.example/security/".into()),
-        };
-        assert_eq!(Mirrors::parse(targets), Some(expected));
-        assert_eq!(Mirrors::parse("https://other.example/apt/ cloud main\n"), None);
-    }
 
     #[test]
     fn apts_simulation_is_read_with_its_versions() {
