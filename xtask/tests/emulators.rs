@@ -403,7 +403,7 @@ fn a_foreign_debian_runs_for_an_ordinary_user_with_nothing_registered() {
         ("perl -e 'print qx(uname -m), system(\"false\") >> 8'", "aarch64\n1"),
         ("env -i /bin/sh -c 'PATH=/bin; uname -m; env | wc -l'", "aarch64\n1\n"),
         ("find /etc -name passwd -exec basename {} \\;", "passwd\n"),
-        ("ls -ld /etc 2>&1 | grep -c implemented", "0\n"),
+        ("ls -ld /etc 2>&1 | grep -c implemented || true", "0\n"),
         ("cd /usr; ./bin/true; echo $?; no-such-program; echo $?", "0\n127"),
     ];
     for (script, said) in promises {

@@ -90,6 +90,7 @@ impl<'a> Apt<'a> {
             _lock: Lock::acquire(&home, &session.progress)?,
             home,
         };
+        store::write_file(&apt.home.join("apt.conf"), CONFIGURATION.as_bytes())?;
         apt.update()?;
         Ok(apt)
     }
@@ -142,7 +143,6 @@ impl<'a> Apt<'a> {
             fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         store::write_file(&self.home.join("status"), b"")?;
-        store::write_file(&self.home.join("apt.conf"), CONFIGURATION.as_bytes())?;
         let step =
             self.session.progress.step(format!("package lists of Debian {} {}", self.suite, self.arch));
         let mut outcome = Ok(());
