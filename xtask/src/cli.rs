@@ -96,7 +96,7 @@ Example:
     Rootfs(Rootfs),
     /// Run everything that must hold: formatting, lints, unit tests, real builds, real guests
     Test(Test),
-    /// Measure: build time against a bare build, trees, idle runs, memory
+    /// Measure: build time and memory against a bare build, one tree against many, idle runs
     ///
     /// Every figure is a ratio of two runs on this machine, one after the other. The results go to
     /// stdout; `docs/benchmarks.md` holds those that were published.

@@ -223,7 +223,7 @@ impl<'a> BuildTree<'a> {
     /// Follows ninja's output: how far it is, and which emulators are linked.
     fn watch(&self, line: &str, step: &Step<'_>, started: Instant) {
         let Some((done, total, what)) = ninja_line(line) else { return };
-        step.count(done, total, what.rsplit(['/', ' ']).next().unwrap_or(what));
+        step.count(done, total, subject(what));
         if let Some(name) = what.strip_prefix("Linking target qemu-") {
             let seconds = started.elapsed().as_secs_f64();
             self.session
@@ -309,6 +309,13 @@ fn is_older(path: &Path, than: &Path) -> bool {
     }
 }
 
+/// What ninja is at, short: the file that is compiled or linked, or the kind of work.
+fn subject(what: &str) -> &str {
+    let is_file = what.starts_with("Compiling") || what.starts_with("Linking");
+    let word = if is_file { what.rsplit(['/', ' ']).next() } else { what.split(' ').next() };
+    word.unwrap_or(what)
+}
+
 /// Reads `[12/440] Compiling ...`.
 fn ninja_line(line: &str) -> Option<(u64, u64, &str)> {
     let (count, what) = line.strip_prefix('[')?.split_once("] ")?;
@@ -328,5 +335,7 @@ mod tests {
         );
         assert_eq!(ninja_line("warning: [12/440] nothing"), None);
         assert_eq!(ninja_line("[ 12/x] y"), None);
+        assert_eq!(subject("Compiling C object libx.a.p/util_x.c.o"), "util_x.c.o");
+        assert_eq!(subject("Generating trace with a custom command (wrapped by meson)"), "Generating");
     }
 }

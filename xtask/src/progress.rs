@@ -91,7 +91,7 @@ impl Step<'_> {
             Some(bar) => {
                 if bar.length() != Some(total) {
                     bar.set_length(total);
-                    bar.set_style(style("{spinner} {prefix} [{bar:12}] {pos}/{len}, {eta} left {wide_msg}"));
+                    bar.set_style(style("{spinner} {prefix} [{bar:12}] {pos}/{len} {elapsed} {wide_msg}"));
                 }
                 bar.set_position(done);
                 bar.set_message(now.to_owned());

@@ -115,7 +115,8 @@ pub fn verify(session: &Session, selection: &Selection) -> Result<()> {
     let mut reports: Vec<(Target, Report)> = Vec::new();
     for tree in &plan.trees {
         let prepared = Prepared::new(session, &plan, tree, None)?;
-        let (_tree, emulators) = prepared.compile(session, &plan, tree, &tree.targets)?;
+        let build = BuildTree::open(session, &plan, tree, &prepared.source, &prepared.toolchain)?;
+        let emulators = build.compile(&tree.targets, &prepared.source, &prepared.toolchain)?;
         let checked: Vec<Result<_>> = emulators
             .into_par_iter()
             .map(|emulator| {
@@ -169,18 +170,6 @@ impl Prepared {
         })
     }
 
-    fn compile<'a>(
-        &self,
-        session: &'a Session,
-        plan: &Plan,
-        tree: &TreePlan,
-        targets: &[Target],
-    ) -> Result<(BuildTree<'a>, Vec<Emulator>)> {
-        let build = BuildTree::open(session, plan, tree, &self.source, &self.toolchain)?;
-        let emulators = build.compile(targets, &self.source, &self.toolchain)?;
-        Ok((build, emulators))
-    }
-
     fn find(&self, session: &Session, plan: &Plan, tree: &TreePlan, target: Target) -> Option<Tarball> {
         package::ready(session, &plan.release, target, &tree.host, &self.place, &self.key)
     }
@@ -200,10 +189,22 @@ impl Prepared {
     }
 
     fn make(&self, session: &Session, plan: &Plan, tree: &TreePlan, targets: &[Target]) -> Result<Vec<Row>> {
-        let (_build, emulators) = self.compile(session, plan, tree, targets)?;
+        let build = BuildTree::open(session, plan, tree, &self.source, &self.toolchain)?;
+        // Another run may have made some of them while this one waited for the tree.
+        let (mut rows, mut missing) = (Vec::new(), Vec::new());
+        for target in targets {
+            match self.find(session, plan, tree, *target) {
+                Some(tarball) => rows.push(Row { tarball, up_to_date: true, seconds: 0.0 }),
+                None => missing.push(*target),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(rows);
+        }
+        let emulators = build.compile(&missing, &self.source, &self.toolchain)?;
         let step = session.progress.step(format!(
             "verify and pack {} for {}",
-            count(targets.len(), "emulator"),
+            count(missing.len(), "emulator"),
             tree.host.platform
         ));
         // Each packer takes some 40 MB, so there are few of them, however many processors there are.
@@ -227,8 +228,10 @@ impl Prepared {
             ));
             Ok(Row { tarball, up_to_date: false, seconds })
         };
-        let rows: Vec<Result<Row>> = packers.install(|| emulators.into_par_iter().map(one).collect());
-        let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
+        let made: Vec<Result<Row>> = packers.install(|| emulators.into_par_iter().map(one).collect());
+        for row in made {
+            rows.push(row?);
+        }
         step.done("done");
         Ok(rows)
     }

@@ -150,17 +150,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Reads its messages until one holds `words`; false if none does.
-    pub fn wait_for_or_end(&mut self, words: &str) -> bool {
+    /// Reads its messages until one holds `words`.
+    pub fn wait_for(&mut self, words: &str) {
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
             self.said.push_str(&line);
             if line.contains(words) {
-                return true;
+                return;
             }
             line.clear();
         }
-        false
+        panic!("it ended without a word of `{words}`:\n{}", self.said);
     }
 
     pub fn signal(&self, name: &str) {
