@@ -82,11 +82,14 @@ impl<'a> Setting<'a> {
         command.arg("--build-dir").arg(folder).arg("--out").arg(folder.join("out"));
         let log = self.session.workspace.log("bench-driver");
         let mut json = String::new();
-        // Its messages come before its result.
+        let mut inside = false;
+        // Its messages come before and after its result.
         Logged::new(command, &log).run(&self.session.progress, |line| {
-            if line == "{" || !json.is_empty() {
+            inside |= line == "{";
+            if inside {
                 json.push_str(line);
             }
+            inside &= line != "}";
         })?;
         let seconds = started.elapsed().as_secs_f64();
         Ok((serde_json::from_str(&json).context("the driver's result can't be read")?, seconds))
