@@ -174,62 +174,52 @@ impl<'a> Setting<'a> {
 
     fn trees(&self) -> Result<Vec<Figure>> {
         let all = plan(self.session, &["all"])?;
-        let three = plan(self.session, &THREE)?;
-        let home = self.home.path();
-        let (built, together) = self.driver(home, "all")?;
+        let three = plan(self.session, &THREE)?.trees[0].targets.clone();
+        self.source()?;
         let tree = self.tree(&all)?;
+        let targets = &all.trees[0].targets;
+        let together = self.bare(&tree, "all", &all, targets, targets)?;
         let mut single = Vec::new();
-        for target in &three.trees[0].targets {
+        for target in &three {
             single.push(self.bare(&tree, &format!("only-{}", target.name), &all, &[*target], &[*target])?);
         }
         let scaled = single.iter().sum::<f64>() / single.len() as f64 * all.pairs() as f64;
-        let (_, idle) = self.driver(home, "all")?;
-        let memory = built["peak_memory"].as_u64().context("the driver tells no peak memory")?;
-        Ok(vec![
-            Figure {
-                what: format!("all {} targets in one tree / a tree for each (scaled)", all.pairs()),
-                value: together / scaled,
-                unit: "x",
-                at_most: 0.25,
-                from: format!(
-                    "one tree, verified and packed: {together:.0} s; single trees of {}: {} s",
-                    THREE.join(", "),
-                    seconds(&single)
-                ),
-            },
-            Figure {
-                what: format!("memory of the driver, {} targets", all.pairs()),
-                value: memory as f64 / 1e6,
-                unit: "MB",
-                at_most: 100.0,
-                from: String::new(),
-            },
-            idle_figure(&all, idle),
-        ])
+        let names: Vec<&str> = three.iter().map(|target| target.name).collect();
+        Ok(vec![Figure {
+            what: format!("all {} targets in one tree / a tree for each (scaled)", all.pairs()),
+            value: together / scaled,
+            unit: "x",
+            at_most: 0.25,
+            from: format!("one tree {together:.0} s; trees of {}: {} s", names.join(", "), seconds(&single)),
+        }])
+    }
+
+    /// Has the driver unpack and patch the source in our own folder.
+    fn source(&self) -> Result<()> {
+        let mut command = Command::new(std::env::current_exe().context("this driver has no path")?);
+        command.arg("source").arg("--root").arg(&self.session.workspace.root);
+        command.arg("--build-dir").arg(self.home.path());
+        let log = self.session.workspace.log("bench-driver");
+        Logged::new(command, &log).run(&self.session.progress, |_| ())
     }
 
     fn idle(&self) -> Result<Vec<Figure>> {
-        let one = plan(self.session, &[ONE])?;
         let home = self.home.path();
         self.driver(home, ONE)?;
         let times = (0..5).map(|_| Ok(self.driver(home, ONE)?.1)).collect::<Result<Vec<_>>>()?;
-        Ok(vec![idle_figure(&one, least(&times))])
+        Ok(vec![Figure {
+            what: format!("the same command again, {ONE} up to date"),
+            value: least(&times),
+            unit: "s",
+            at_most: 1.0,
+            from: String::new(),
+        }])
     }
 
     fn fresh(&self, name: &str) -> Result<PathBuf> {
         let folder = self.home.path().join(name);
         ensure!(!folder.exists(), "{} is there already", folder.display());
         Ok(folder)
-    }
-}
-
-fn idle_figure(plan: &Plan, seconds: f64) -> Figure {
-    Figure {
-        what: format!("the same command again, {} up to date", plan.pairs()),
-        value: seconds,
-        unit: "s",
-        at_most: 1.0,
-        from: String::new(),
     }
 }
 
