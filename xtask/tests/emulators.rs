@@ -101,7 +101,7 @@ fn a_tarball_holds_the_emulator_its_licences_and_how_it_was_made() {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn nothing_to_do_takes_no_second_and_what_is_lost_is_packed_again() {
+fn nothing_to_do_takes_seconds_at_most_and_what_is_lost_is_packed_again() {
     let _one = exclusive();
     let old = released("aarch64")["sha256"].clone();
     let driver = Driver::usual();

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 /// The target that stands for one.
 const ONE: &str = "aarch64";
-/// A large, a middling and a small one; the mean of the three stands for all.
+/// A large one and two middling ones; the mean of the three stands for all.
 const THREE: [&str; 3] = ["aarch64", "ppc64le", "m68k"];
 
 /// One figure.
