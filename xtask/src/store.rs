@@ -6,6 +6,7 @@ use crate::progress::Progress;
 use anyhow::{Context as _, Result, anyhow};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -167,8 +168,10 @@ pub fn claim(folder: &Path) -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let mut entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    if entries.next().is_some() && !is_ours(folder) {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    // Another run may be about to claim the same folder: its tag, still under its own name, is no stranger.
+    let strange = |name: &OsStr| !name.as_encoded_bytes().starts_with(SCRATCH.as_bytes());
+    if entries.flatten().any(|entry| strange(&entry.file_name())) && !is_ours(folder) {
         let text =
             format!("{} holds things that are not anyarch's: name a folder of its own", folder.display());
         return Err(Usage(text).into());
@@ -271,6 +274,22 @@ mod tests {
         assert!(is_ours(&home.path().join("new")) && !is_ours(home.path()));
         let error = claim(home.path()).expect_err("it holds something");
         assert!(error.is::<Usage>(), "{error:#}");
+    }
+
+    #[test]
+    fn a_new_folder_can_be_claimed_by_several_runs_at_once() {
+        let home = tempfile::tempdir().expect("a folder");
+        for round in 0..50 {
+            let folder = home.path().join(round.to_string());
+            let start = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                let claims: Vec<_> =
+                    (0..8).map(|_| scope.spawn(|| (start.wait(), claim(&folder)).1)).collect();
+                for outcome in claims {
+                    outcome.join().expect("no panic").expect("claimed");
+                }
+            });
+        }
     }
 
     #[test]
