@@ -34,8 +34,8 @@ pub struct Facts {
     pub release: String,
     /// `v10.2.2`
     pub tag: String,
-    /// The commit that the tag names.
-    pub commit: String,
+    /// The commit that the tag names, where that is known.
+    pub commit: Option<String>,
     /// Our patches, by name and sha256.
     pub patches: Vec<(String, String)>,
     /// `release` or `dev`.
@@ -277,11 +277,13 @@ pub fn configure_command(
         .current_dir(folder)
         .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
         .args(&facts.configure)
-        .arg(format!("--python={}", toolchain.python.join("bin/python3").display()))
         .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
         .arg(format!("--cc={}", toolchain.cc.display()))
         .arg(format!("--extra-cflags={}", flags(&facts.cflags, &[&sysroot, &absolute, &relative])))
         .arg(format!("--extra-ldflags={}", flags(&facts.ldflags, &[&sysroot])));
+    if plan.series.pins.build.python_option {
+        configure.arg(format!("--python={}", toolchain.python.join("bin/python3").display()));
+    }
     Ok(configure)
 }
 

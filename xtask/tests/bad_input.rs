@@ -91,7 +91,10 @@ fn a_tag_at_another_commit_is_not_kept() {
     git(&["commit", "--quiet", "--message", "another"]);
     git(&["tag", "v10.2.2"]);
     let driver = cut_off(home.path(), &data);
-    let said = ["is not the pinned commit, so nothing of it was kept", &data.series.pins.git.commit];
+    let said = [
+        "is not the pinned commit, so nothing of it was kept",
+        data.series.pins.git.commit.as_ref().unwrap(),
+    ];
     driver.run(&["source", "--source", work.to_str().unwrap()]).failed(1, &said);
     nothing_kept(&driver);
 }
@@ -239,7 +242,7 @@ fn a_full_disk_is_told_with_what_to_do() {
     let (data, _) = small_data(home.path());
     let body = vec![b'x'; 4 << 20];
     let hash = xtask::store::sha256(&body);
-    let tarball = Data::copy(&home.path().join("other")).series.pins.tarball.sha256;
+    let tarball = Data::copy(&home.path().join("other")).series.pins.tarball.sha256.unwrap();
     data.pin(&xtask::store::sha256_file(&home.path().join("qemu-10.2.2.tar.xz")).unwrap(), &hash);
     assert_ne!(tarball, hash);
     data.pin("http://127.0.0.1:1", &serve("200 OK", body));
@@ -304,7 +307,7 @@ fn a_patch_folder_that_is_not_ours_or_not_committed_is_refused() {
             "change it all",
         ],
     );
-    assert_eq!(driver.succeed(&["patch", "refresh", folder]), "0001-change-it-all.patch\n");
+    assert_eq!(driver.succeed(&["patch", "refresh", folder]), "10.2/0001-change-it-all.patch\n");
     let tree = driver.succeed(&["source", "--source", source.to_str().unwrap()]);
     let text = fs::read_to_string(Path::new(tree.trim()).join("linux-user/main.c")).unwrap();
     assert_eq!(text, "int changed;\n");

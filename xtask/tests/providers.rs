@@ -85,7 +85,7 @@ fn source_comes_from_git_tarball_distribution_and_the_user_and_is_always_the_sam
     let data = Data::copy(&at("http/root"));
     let server = serve("200 OK", fs::read(&tarball).unwrap());
     data.cut_off().pin("http://127.0.0.1:1", &server);
-    data.pin(&data.series.pins.tarball.sha256, &data.series.pins.debian.sha256);
+    data.pin(data.series.pins.tarball.sha256.as_ref().unwrap(), &data.series.pins.debian.sha256);
     let (tree, origin) = obtain(&at("http"), &data, &[]);
     assert!(origin.starts_with(&server), "{origin}");
     same(&reference, &tree);
@@ -111,7 +111,7 @@ fn source_comes_from_git_tarball_distribution_and_the_user_and_is_always_the_sam
     let daemon = Daemon::start(&at("git"));
     let data = Data::copy(&at("git/root"));
     data.cut_off().pin("git://127.0.0.1:1", &format!("git://127.0.0.1:{}", daemon.1));
-    data.pin(&data.series.pins.git.commit, commit.trim());
+    data.pin(data.series.pins.git.commit.as_ref().unwrap(), commit.trim());
     let (tree, origin) = obtain(&at("git"), &data, &[]);
     assert!(origin.starts_with("git git://127.0.0.1:") && origin.contains(commit.trim()), "{origin}");
     same(&reference, &tree);

@@ -1,4 +1,5 @@
-//! What is built: one folder `patches/<series>/` each, with its pins and its patches.
+//! What is built: one folder `patches/<series>/` each, with its pins and its patches, and
+//! `patches/common/` with the patches that all series begin with.
 
 use super::{Target, read_toml, unknown};
 use crate::store;
@@ -11,20 +12,23 @@ use std::path::{Path, PathBuf};
 /// The series that is built when nobody says another.
 pub const DEFAULT: &str = "10.2";
 
+/// The folder of the patches that come first in every series: they only add files of our own.
+pub const COMMON: &str = "common";
+
 /// A QEMU series as its file pins it, with the patches beside that file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Series {
     /// What `series.toml` says.
     #[serde(flatten)]
     pub pins: Pins,
-    /// Our patches, in the order in which they are applied.
+    /// Our patches, in the order in which they are applied: the common ones, then its own.
     pub patches: Vec<Patch>,
 }
 
 /// One patch file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Patch {
-    /// Its file name.
+    /// Its name below `patches/`: `common/0001-x.patch`.
     pub name: String,
     /// The hash of its bytes.
     pub sha256: String,
@@ -68,8 +72,8 @@ pub struct Pins {
 pub struct Git {
     /// Where to clone from.
     pub url: String,
-    /// The commit that the tag names, 40 hex digits.
-    pub commit: String,
+    /// The commit that the tag names, 40 hex digits. Without it, nothing is taken from git.
+    pub commit: Option<String>,
 }
 
 /// A tarball on a server.
@@ -78,8 +82,8 @@ pub struct Git {
 pub struct Tarball {
     /// Where it is.
     pub url: String,
-    /// Its hash, 64 hex digits.
-    pub sha256: String,
+    /// Its hash, 64 hex digits. Without it, nothing is taken from there.
+    pub sha256: Option<String>,
     /// The id of the git tree with its content, if somebody has seen it: unpacked copies are
     /// checked by this.
     pub tree: Option<String>,
@@ -119,6 +123,9 @@ pub struct Tree {
 pub struct Build {
     /// The oldest Python that it takes.
     pub python: String,
+    /// Whether configure is told which Python to use. To QEMU before 8.1 that means its own copy of
+    /// meson, which not every source has; without it, Python and meson are looked up in `PATH`.
+    pub python_option: bool,
     /// Its linux-user targets, by QEMU's names.
     pub targets: Vec<String>,
     /// Options of QEMU's `configure`.
@@ -135,7 +142,9 @@ impl Series {
         }
         let pins: Pins = read_toml(&folder.join("series.toml"))?;
         check(&pins, name).with_context(|| format!("{} is wrong", folder.join("series.toml").display()))?;
-        Ok(Self { pins, patches: read_patches(&folder)? })
+        let mut all = read_patches(&patches.join(COMMON))?;
+        all.extend(read_patches(&folder)?);
+        Ok(Self { pins, patches: all })
     }
 
     /// The names of all series.
@@ -172,8 +181,9 @@ fn check(pins: &Pins, name: &str) -> Result<()> {
     );
     ensure!(pins.tag == format!("v{}", pins.version), "tag {} is not version {}", pins.tag, pins.version);
     let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
-    ensure!(is_hex(&pins.git.commit, 40), "git.commit must be 40 hex digits");
-    ensure!(is_hex(&pins.tarball.sha256, 64), "tarball.sha256 must be 64 hex digits");
+    let may_be_hex = |pin: &Option<String>, digits| pin.as_ref().is_none_or(|pin| is_hex(pin, digits));
+    ensure!(may_be_hex(&pins.git.commit, 40), "git.commit must be 40 hex digits");
+    ensure!(may_be_hex(&pins.tarball.sha256, 64), "tarball.sha256 must be 64 hex digits");
     ensure!(is_hex(&pins.debian.sha256, 64), "debian.sha256 must be 64 hex digits");
     for name in &pins.build.targets {
         ensure!(Target::named(name)?.name == name, "build.targets: {name} is not QEMU's name");
@@ -183,11 +193,16 @@ fn check(pins: &Pins, name: &str) -> Result<()> {
 
 fn read_patches(folder: &Path) -> Result<Vec<Patch>> {
     let mut patches = Vec::new();
+    if !folder.exists() {
+        return Ok(patches);
+    }
+    let home = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+        let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "patch") {
             patches.push(Patch {
-                name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                name: format!("{home}/{}", entry.file_name().to_string_lossy()),
                 sha256: store::sha256_file(&path)?,
                 path,
             });

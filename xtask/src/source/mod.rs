@@ -119,33 +119,53 @@ fn reason(error: &anyhow::Error) -> String {
 
 fn from_cache(session: &Session, series: &Series) -> Result<Option<PinnedSource>> {
     let pins = &series.pins;
-    let official = pins.tarball.url.rsplit('/').next().unwrap_or_default();
-    for (sha256, name) in [(&pins.tarball.sha256, official), (&pins.debian.sha256, pins.debian.file.as_str())]
-    {
+    for (sha256, name) in tarballs(series) {
         if let Some(file) = download::kept(&session.workspace, sha256, name)? {
             return Ok(Some(PinnedSource::tarball(file, format!("the cache: {name}, sha256 {sha256}"))));
         }
     }
-    Ok(git::kept(session, &pins.git.commit)?.map(|repository| PinnedSource {
-        form: Form::Object { repository, id: pins.git.commit.clone() },
-        origin: format!("the cache: git commit {}", pins.git.commit),
+    let Some(commit) = &pins.git.commit else { return Ok(None) };
+    Ok(git::kept(session, commit)?.map(|repository| PinnedSource {
+        form: Form::Object { repository, id: commit.clone() },
+        origin: format!("the cache: git commit {commit}"),
     }))
 }
 
-fn from_git(session: &Session, series: &Series) -> Result<PinnedSource> {
+/// The tarballs that a series pins: hash and file name.
+fn tarballs(series: &Series) -> Vec<(&str, &str)> {
     let pins = &series.pins;
-    let reference = format!("refs/tags/{}", pins.tag);
-    let repository = git::fetch(session, &pins.git.url, &reference, &pins.git.commit)?;
+    let official = pins.tarball.url.rsplit('/').next().unwrap_or_default();
+    let official = pins.tarball.sha256.as_deref().map(|sha256| (sha256, official));
+    official.into_iter().chain([(pins.debian.sha256.as_str(), pins.debian.file.as_str())]).collect()
+}
+
+/// The pin that a provider is checked by; without it, nothing of the provider's is used.
+fn pin<'a>(pin: &'a Option<String>, name: &str, series: &Series) -> Result<&'a str> {
+    let file = format!("patches/{}/series.toml", series.pins.series);
+    pin.as_deref().with_context(|| format!("not asked: {file} pins no {name}"))
+}
+
+/// The pinned commit from a repository, by the series' tag.
+fn at_tag(session: &Session, series: &Series, url: &str, shown: &str) -> Result<PinnedSource> {
+    let pins = &series.pins;
+    let commit = pin(&pins.git.commit, "git.commit", series)?;
+    let repository = git::fetch(session, url, &format!("refs/tags/{}", pins.tag), commit)?;
     Ok(PinnedSource {
-        form: Form::Object { repository, id: pins.git.commit.clone() },
-        origin: format!("git {} at {}, commit {}", pins.git.url, pins.tag, pins.git.commit),
+        form: Form::Object { repository, id: commit.to_owned() },
+        origin: format!("git {shown} at {}, commit {commit}", pins.tag),
     })
 }
 
+fn from_git(session: &Session, series: &Series) -> Result<PinnedSource> {
+    let url = &series.pins.git.url;
+    at_tag(session, series, url, url)
+}
+
 fn from_tarball(session: &Session, series: &Series) -> Result<PinnedSource> {
-    let pin = &series.pins.tarball;
-    let file = download::get(session, &pin.url, &pin.sha256)?;
-    Ok(PinnedSource::tarball(file, format!("{}, sha256 {}", pin.url, pin.sha256)))
+    let url = &series.pins.tarball.url;
+    let sha256 = pin(&series.pins.tarball.sha256, "tarball.sha256", series)?;
+    let file = download::get(session, url, sha256)?;
+    Ok(PinnedSource::tarball(file, format!("{url}, sha256 {sha256}")))
 }
 
 fn from_debian(session: &Session, series: &Series) -> Result<PinnedSource> {
@@ -163,7 +183,6 @@ fn from_debian(session: &Session, series: &Series) -> Result<PinnedSource> {
 
 /// A tarball, a folder or a git URL that the user gave.
 fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSource> {
-    let pins = &series.pins;
     if given.is_empty() || given.starts_with('-') {
         return Err(Usage("a source is a tarball, a folder or a git URL".into()).into());
     }
@@ -182,25 +201,18 @@ fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSo
         return Err(Usage("there is no such file or folder, and it is no git URL".into()).into());
     }
     let url = if path.exists() { std::path::absolute(path)?.display().to_string() } else { given.to_owned() };
-    let reference = format!("refs/tags/{}", pins.tag);
-    let repository = git::fetch(session, &url, &reference, &pins.git.commit)?;
-    Ok(PinnedSource {
-        form: Form::Object { repository, id: pins.git.commit.clone() },
-        origin: format!("git {given} at {}, commit {}", pins.tag, pins.git.commit),
-    })
+    at_tag(session, series, &url, given)
 }
 
 fn tarball_of_user(session: &Session, series: &Series, path: &Path) -> Result<PinnedSource> {
-    let pins = &series.pins;
     let found = crate::store::sha256_file(path)?;
-    let official = pins.tarball.url.rsplit('/').next().unwrap_or_default();
-    let known = [(&pins.tarball.sha256, official), (&pins.debian.sha256, pins.debian.file.as_str())];
-    let Some((sha256, name)) = known.iter().find(|(sha256, _)| **sha256 == found) else {
+    let known = tarballs(series);
+    let Some((sha256, name)) = known.iter().find(|(sha256, _)| *sha256 == found) else {
+        let pinned: Vec<String> = known.iter().map(|(sha256, name)| format!("{sha256}  {name}")).collect();
         bail!(
             "its sha256 is not a pinned one, so nothing of it is used: cut short, changed, or another version?\n  \
-             its sha256 is {found}\n  upstream's is  {}\n  Debian's is    {}",
-            pins.tarball.sha256,
-            pins.debian.sha256
+             its sha256 is {found}\n  pinned:       {}",
+            pinned.join("\n                ")
         );
     };
     let file = download::keep(&session.workspace, path, sha256, name)?;

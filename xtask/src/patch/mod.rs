@@ -1,12 +1,15 @@
 //! Stage 2: the series' patches on pinned source, and their upkeep.
 
-use crate::exit::Usage;
+mod upkeep;
+
+pub use upkeep::{Checked, check, open, refresh};
+
 use crate::facts::Series;
 use crate::facts::series::Patch;
-use crate::process::{capture, output};
+use crate::process::output;
 use crate::session::Session;
 use crate::source::{PinnedSource, git};
-use crate::store::{self, Lock, Scratch};
+use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -97,17 +100,18 @@ struct Ingredients<'a> {
     recipe: u32,
     tag: &'a str,
     /// The commit, and the hashes of both tarballs: another pin, another tree.
-    pins: [&'a str; 3],
+    pins: [Option<&'a str>; 3],
     tree: &'a crate::facts::series::Tree,
     patches: Vec<&'a str>,
 }
 
 /// The key of the series' patched tree.
 pub fn key(series: &Series) -> Result<String> {
+    let pins = &series.pins;
     store::short_key(&Ingredients {
         recipe: RECIPE,
         tag: &series.pins.tag,
-        pins: [&series.pins.git.commit, &series.pins.tarball.sha256, &series.pins.debian.sha256],
+        pins: [pins.git.commit.as_deref(), pins.tarball.sha256.as_deref(), Some(&pins.debian.sha256)],
         tree: &series.pins.tree,
         patches: series.patches.iter().map(|patch| patch.sha256.as_str()).collect(),
     })
@@ -220,122 +224,6 @@ fn failed_hunk(error: &str, patch: &str) -> Option<String> {
         }
     }
     Some(format!("{file}, line {line}"))
-}
-
-/// What [`check`] found of one patch.
-#[derive(Debug, Serialize)]
-pub struct Checked {
-    /// The patch's file name.
-    pub patch: String,
-    /// Hunks that apply, but not at the lines they say.
-    pub moved: Vec<String>,
-}
-
-/// Applies every patch to a fresh copy of the source. Fuzz is an error, a hunk that moved is told.
-pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Result<Vec<Checked>> {
-    let home = Scratch::new(&session.workspace.trees.join(&series.pins.series))?;
-    source.unpack(series, home.path())?;
-    complete(series, home.path())?;
-    let mut checked = Vec::new();
-    for patch in &series.patches {
-        let mut dry = git_outside_repositories(home.path())?;
-        dry.args(["apply", "--check", "--verbose"]).arg(&patch.path);
-        let said = String::from_utf8_lossy(&output(&mut dry)?.stderr).into_owned();
-        let moved = said.lines().filter(|line| line.contains("succeeded at")).map(str::to_owned).collect();
-        apply_one(patch, home.path())?;
-        checked.push(Checked { patch: patch.name.clone(), moved });
-    }
-    Ok(checked)
-}
-
-/// The tag at the commit before the patches.
-fn base(series: &Series) -> String {
-    format!("anyarch-base-{}", series.pins.tag)
-}
-
-/// Makes `folder` a git repository with the source as its first commit and every patch as one more.
-pub fn open(series: &Series, source: &PinnedSource, folder: &Path) -> Result<()> {
-    let empty = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    if !empty {
-        return Err(Usage(format!("{} is not empty: name a new folder", folder.display())).into());
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    source.unpack(series, folder)?;
-    let shell = Shell::new().context("no current folder")?;
-    let at = |arguments: &[&str]| committer(git::git(&shell).arg("-C").arg(folder).args(arguments).into());
-    capture(at(&["init", "--quiet", "--initial-branch=anyarch"]))?;
-    capture(at(&["add", "--all", "--force", "."]))?;
-    capture(at(&["commit", "--quiet", "--message", &format!("QEMU {}, as pinned", series.pins.version)]))?;
-    capture(at(&["tag", &base(series)]))?;
-    if !series.patches.is_empty() {
-        let mut am = at(&["am", "--quiet", "--keep-non-patch", "--whitespace=nowarn"]);
-        am.args(series.patches.iter().map(|patch| &patch.path));
-        capture(am).with_context(|| {
-            format!(
-                "go on in {}: mend the conflict, `git am --continue`, then `patch refresh`",
-                folder.display()
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// Gives the repository somebody to commit as, should the user have set nothing up.
-fn committer(mut command: Command) -> Command {
-    for (name, value) in [
-        ("GIT_AUTHOR_NAME", "anyarch"),
-        ("GIT_AUTHOR_EMAIL", "anyarch@localhost"),
-        ("GIT_COMMITTER_NAME", "anyarch"),
-        ("GIT_COMMITTER_EMAIL", "anyarch@localhost"),
-    ] {
-        if std::env::var_os(name).is_none() {
-            command.env(name, value);
-        }
-    }
-    command
-}
-
-/// Writes the commits of a folder made by [`open`] back as the series' patches; gives their names.
-pub fn refresh(session: &Session, series: &Series, folder: &Path) -> Result<Vec<String>> {
-    let shell = Shell::new().context("no current folder")?;
-    let at = |arguments: &[&str]| git::git(&shell).arg("-C").arg(folder).args(arguments);
-    let base = base(series);
-    let wrong = |text: String| Err(Usage(format!("{} {text}", folder.display())).into());
-    if capture(at(&["merge-base", "--is-ancestor", &base, "HEAD"])).is_err() {
-        return wrong(format!("was not made by `cargo xtask patch open` for QEMU {}", series.pins.version));
-    }
-    for under_way in ["rebase-apply", "rebase-merge"] {
-        let path = capture(at(&["rev-parse", "--git-path", under_way]))?;
-        if folder.join(path.trim()).exists() {
-            return wrong("is in the middle of a `git am` or `git rebase`: end that first".to_owned());
-        }
-    }
-    let dirty = capture(at(&["status", "--porcelain"]))?;
-    if !dirty.trim().is_empty() {
-        return wrong(format!("has changes that are not committed:\n{dirty}"));
-    }
-    let patches = session.workspace.root.join("patches").join(&series.pins.series);
-    let made = Scratch::new(&session.workspace.trees)?;
-    let range = format!("{base}..HEAD");
-    let format =
-        at(&["format-patch", "--quiet", "--no-numbered", "--zero-commit", "--no-signature", "--no-renames"])
-            .args(["--full-index", "--output-directory"])
-            .arg(made.path())
-            .arg(&range);
-    capture(format)?;
-    let mut names = Vec::new();
-    for entry in fs::read_dir(made.path()).context("cannot list the new patches")? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    for name in &names {
-        let bytes = fs::read(made.path().join(name)).with_context(|| format!("cannot read {name}"))?;
-        store::write_file(&patches.join(name), &bytes)?;
-    }
-    for old in series.patches.iter().filter(|old| !names.contains(&old.name)) {
-        store::remove(&old.path)?;
-    }
-    Ok(names)
 }
 
 #[cfg(test)]
