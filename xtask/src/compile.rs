@@ -95,8 +95,12 @@ fn cflags() -> Vec<String> {
     vec!["-ffunction-sections".into(), "-fdata-sections".into()]
 }
 
-fn ldflags() -> Vec<String> {
-    vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()]
+fn ldflags(series: &Series, host: &Host) -> Vec<String> {
+    let mut flags = vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()];
+    if series.pins.build.static_ldflags {
+        flags.push(if host.elf.pie { "-static-pie".into() } else { "-static".into() });
+    }
+    flags
 }
 
 impl Facts {
@@ -127,7 +131,7 @@ impl Facts {
                 .collect(),
             configure,
             cflags: cflags(),
-            ldflags: ldflags(),
+            ldflags: ldflags(series, &tree.host),
         }
     }
 }
