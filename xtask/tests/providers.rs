@@ -4,13 +4,14 @@
 
 mod driver;
 
-use driver::{Data, Driver, mkdir, run, scratch, serve};
+use driver::{Data, Driver, Ended, mkdir, run, scratch, serve};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use xtask::facts::Series;
 
 /// Gets the source with these data, a cache that holds nothing; gives the tree and what was said of it.
 fn obtain(home: &Path, data: &Data, more: &[&str]) -> (PathBuf, String) {
@@ -154,17 +155,38 @@ fn source_comes_from_git_tarball_distribution_and_the_user_and_is_always_the_sam
 
 #[test]
 #[ignore = "real QEMU source; run by `cargo xtask test`"]
-fn the_patches_apply_without_fuzz_and_survive_a_round_trip() {
+fn the_patches_of_every_series_apply_without_fuzz_and_survive_a_round_trip() {
     let home = scratch();
     let data = Data::copy(&home.path().join("root"));
     let mut driver = Driver::warm(home.path());
     driver.root = data.root.clone();
-    let checked = driver.succeed(&["patch", "check"]);
-    assert_eq!(checked.lines().count(), data.series.patches.len());
-    assert!(checked.lines().all(|line| line.ends_with(": applies")), "{checked}");
-    let work = home.path().join("work");
-    driver.succeed(&["patch", "open", work.to_str().unwrap()]);
-    driver.succeed(&["patch", "refresh", work.to_str().unwrap()]);
-    let patches = |root: &Path| root.join("patches/10.2").to_str().unwrap().to_owned();
-    run("diff", &["-r", &patches(&driver::checkout()), &patches(&data.root)]);
+    for name in Series::names(&data.root.join("patches")).unwrap() {
+        let series = Series::read(&data.root.join("patches"), &name).unwrap();
+        let checked = driver.succeed(&["patch", "check", "--qemu", &name]);
+        assert_eq!(checked.lines().count(), series.patches.len());
+        assert!(checked.lines().all(|line| line.ends_with(": applies")), "{name}: {checked}");
+        let work = home.path().join("work");
+        driver.succeed(&["patch", "open", "--qemu", &name, work.to_str().unwrap()]);
+        driver.succeed(&["patch", "refresh", "--qemu", &name, work.to_str().unwrap()]);
+        run("diff", &["-r", &patches_of(&driver::checkout()), &patches_of(&data.root)]);
+        for patch in &series.patches {
+            has_qemus_style(&work, &patch.path);
+        }
+        fs::remove_dir_all(work).unwrap();
+    }
+}
+
+fn patches_of(root: &Path) -> String {
+    root.join("patches").to_str().unwrap().to_owned()
+}
+
+/// QEMU's own checker has nothing against a patch but that a new file may want a maintainer.
+fn has_qemus_style(tree: &Path, patch: &Path) {
+    let mut checkpatch = Command::new("perl");
+    checkpatch.current_dir(tree).args(["scripts/checkpatch.pl", "--no-tree"]).arg(patch);
+    let said = Ended::of(&mut checkpatch).stdout;
+    let complaints: Vec<&str> =
+        said.lines().filter(|line| line.starts_with("ERROR:") || line.starts_with("WARNING:")).collect();
+    assert!(said.contains("total: 0 errors"), "{said}");
+    assert!(complaints.iter().all(|line| line.contains("deleted file(s)")), "{complaints:?}");
 }
