@@ -1,0 +1,58 @@
+//! The execve contract is one and the same in every QEMU series.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod driver;
+
+use driver::{Driver, checkout};
+use serde_json::Value;
+use xtask::facts::Series;
+use xtask::facts::series::DEFAULT;
+
+/// Verifies these targets of a series; gives the targets for which the contract was really run.
+fn verified(series: &str, targets: &str) -> Vec<String> {
+    let json = Driver::usual().succeed(&["verify", "--json", "--qemu", series, "--target", targets]);
+    let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
+    let mut proven = Vec::new();
+    for report in reports {
+        let target = report["target"].as_str().unwrap();
+        let checks = report["report"]["checks"].as_array().unwrap();
+        let contract = checks.iter().find(|check| check["name"] == "contract").unwrap();
+        println!("{series} {target}: {contract}");
+        if contract["passed"].is_string() {
+            proven.push(target.to_owned());
+        }
+    }
+    proven
+}
+
+fn others() -> Vec<String> {
+    let mut names = Series::names(&checkout().join("patches")).unwrap();
+    names.retain(|name| name != DEFAULT);
+    assert_eq!(names, ["10.0", "7.2"]);
+    names
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn the_other_series_keep_the_contract_and_say_their_version() {
+    let has_compiler = which::which("aarch64-linux-gnu-gcc").is_ok();
+    for series in others() {
+        let proven = verified(&series, "aarch64");
+        assert_eq!(!proven.is_empty(), has_compiler, "{series}");
+    }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_every_series_keeps_the_contract_for_every_target_with_a_compiler() {
+    for series in Series::names(&checkout().join("patches")).unwrap() {
+        let pins = Series::read(&checkout().join("patches"), &series).unwrap();
+        let all = pins.pins.build.targets.len();
+        assert_eq!(all, if series == "7.2" { 35 } else { 33 });
+        let proven = verified(&series, "all");
+        for target in ["aarch64", "arm", "i386", "mips64el", "ppc64le", "riscv64", "s390x", "x86_64"] {
+            assert!(proven.iter().any(|proven| proven == target), "{series}: {target} of {proven:?}");
+        }
+    }
+}
