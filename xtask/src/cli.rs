@@ -96,7 +96,7 @@ Example:
     Rootfs(Rootfs),
     /// Run everything that must hold: formatting, lints, unit tests, real builds, real guests
     Test(Test),
-    /// Measure: build time and memory against a bare build, one tree against many, idle runs
+    /// Measure: build time and memory, one tree against many, idle runs, the cost of an exec
     ///
     /// Every figure is a ratio of two runs on this machine, one after the other. The results go to
     /// stdout; `docs/benchmarks.md` holds those that were published.
@@ -240,6 +240,26 @@ pub struct Bench {
     /// What to measure
     #[arg(value_enum, required = true)]
     pub what: Vec<Measure>,
+    /// How `exec` measures.
+    #[command(flatten)]
+    pub exec: ExecOptions,
+}
+
+/// How `bench exec` measures.
+#[derive(Debug, Args)]
+pub struct ExecOptions {
+    /// exec: the target whose programs are started; needs a C compiler for it
+    #[arg(short, long, value_name = "TARGET", default_value = "aarch64")]
+    pub target: String,
+    /// exec: how many children each way starts
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub children: u32,
+    /// exec: measure this emulator instead of one that is built here
+    #[arg(long, value_name = "FILE")]
+    pub emulator: Option<PathBuf>,
+    /// exec: measure this one, too, by binfmt_misc: the same emulator without our patches
+    #[arg(long, value_name = "FILE")]
+    pub unpatched: Option<PathBuf>,
 }
 
 /// What can be measured.
@@ -251,6 +271,8 @@ pub enum Measure {
     Trees,
     /// The same command again, when nothing is to do
     Idle,
+    /// Starting children by interception against binfmt_misc with the F flag
+    Exec,
 }
 
 /// `clean`.

@@ -53,7 +53,7 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
 }
 
 /// The C compiler for a target's programs.
-fn compiler(target: Target) -> Result<PathBuf, Lacks> {
+pub fn compiler(target: Target) -> Result<PathBuf, Lacks> {
     let Some(debian) = target.debian else {
         return Err(Lacks { what: format!("a C library for {}", target.name), command: None });
     };

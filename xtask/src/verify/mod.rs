@@ -5,6 +5,7 @@ mod contract;
 mod elf;
 mod guest;
 
+pub use contract::compiler;
 pub use guest::script;
 
 use crate::compile::{Emulator, pkgversion};

@@ -1,5 +1,10 @@
 //! `bench`: figures as ratios of two runs on this machine, one after the other.
 
+mod cold;
+mod exec;
+mod idle;
+mod trees;
+
 use super::show;
 use crate::cli::{Bench, Measure};
 use crate::compile::{Facts, configure_command, ninja_command};
@@ -20,8 +25,6 @@ use std::time::Instant;
 
 /// The target that stands for one.
 const ONE: &str = "aarch64";
-/// A large one and two middling ones; the mean of the three stands for all.
-const THREE: [&str; 3] = ["aarch64", "ppc64le", "m68k"];
 
 /// One figure.
 #[derive(Debug, Serialize)]
@@ -33,6 +36,9 @@ struct Figure {
     at_most: f64,
     /// The measured numbers behind it.
     from: String,
+    /// More of them, as data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<exec::Details>,
 }
 
 /// Measures what was asked for and prints the figures.
@@ -41,15 +47,16 @@ pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
     for measure in &arguments.what {
         let bench = Setting::new(session)?;
         figures.extend(match measure {
-            Measure::Cold => bench.cold()?,
-            Measure::Trees => bench.trees()?,
-            Measure::Idle => bench.idle()?,
+            Measure::Cold => cold::measure(&bench)?,
+            Measure::Trees => trees::measure(&bench)?,
+            Measure::Idle => idle::measure(&bench)?,
+            Measure::Exec => exec::measure(&bench, &arguments.exec)?,
         });
     }
     show(session, &figures, || {
         let line = |figure: &Figure| {
             format!(
-                "{:<58} {:>7.2} {:<3} (at most {}) {}\n",
+                "{:<64} {:>7.3} {:<3} (at most {}) {}\n",
                 figure.what, figure.value, figure.unit, figure.at_most, figure.from
             )
         };
@@ -67,7 +74,7 @@ struct Setting<'a> {
 impl<'a> Setting<'a> {
     fn new(session: &'a Session) -> Result<Self> {
         let home = Scratch::new(&session.workspace.trees)?;
-        let plan = plan(session, &[ONE])?;
+        let plan = plan_for(session, &[ONE])?;
         super::source::patched(session, &plan.series, None)?;
         let toolchain = toolchain::prepare(session, &plan.trees[0].host, &plan.series)?;
         Ok(Self { session, home, toolchain })
@@ -133,67 +140,6 @@ impl<'a> Setting<'a> {
         }
     }
 
-    fn cold(&self) -> Result<Vec<Figure>> {
-        let plan = plan(self.session, &[ONE])?;
-        let home = self.home.path();
-        let (built, first) = self.driver(home, ONE)?;
-        let tree = self.tree(&plan)?;
-        let mut bare = Vec::new();
-        let mut driver = vec![first];
-        for round in 0..2 {
-            bare.push(self.bare(
-                &tree,
-                &format!("bare-{round}"),
-                &plan,
-                &plan.trees[0].targets,
-                &plan.trees[0].targets,
-            )?);
-            let folder = self.fresh(&format!("driver-{round}"))?;
-            driver.push(self.driver(&folder, ONE)?.1);
-            fs::remove_dir_all(&folder)?;
-        }
-        let (ours, theirs) = (least(&driver), least(&bare));
-        let memory = built["peak_memory"].as_u64().context("the driver tells no peak memory")?;
-        Ok(vec![
-            Figure {
-                what: format!("cold build of {ONE} / bare configure && ninja qemu-{ONE}"),
-                value: ours / theirs,
-                unit: "x",
-                at_most: 1.10,
-                from: format!("driver {} s, bare {} s", seconds(&driver), seconds(&bare)),
-            },
-            Figure {
-                what: "memory of the driver in that build".into(),
-                value: memory as f64 / 1e6,
-                unit: "MB",
-                at_most: 100.0,
-                from: String::new(),
-            },
-        ])
-    }
-
-    fn trees(&self) -> Result<Vec<Figure>> {
-        let all = plan(self.session, &["all"])?;
-        let three = plan(self.session, &THREE)?.trees[0].targets.clone();
-        self.source()?;
-        let tree = self.tree(&all)?;
-        let targets = &all.trees[0].targets;
-        let together = self.bare(&tree, "all", &all, targets, targets)?;
-        let mut single = Vec::new();
-        for target in &three {
-            single.push(self.bare(&tree, &format!("only-{}", target.name), &all, &[*target], &[*target])?);
-        }
-        let scaled = single.iter().sum::<f64>() / single.len() as f64 * all.pairs() as f64;
-        let names: Vec<&str> = three.iter().map(|target| target.name).collect();
-        Ok(vec![Figure {
-            what: format!("all {} targets in one tree / a tree for each (scaled)", all.pairs()),
-            value: together / scaled,
-            unit: "x",
-            at_most: 0.25,
-            from: format!("one tree {together:.0} s; trees of {}: {} s", names.join(", "), seconds(&single)),
-        }])
-    }
-
     /// Has the driver unpack and patch the source in our own folder.
     fn source(&self) -> Result<()> {
         let mut command = Command::new(std::env::current_exe().context("this driver has no path")?);
@@ -203,19 +149,6 @@ impl<'a> Setting<'a> {
         Logged::new(command, &log).run(&self.session.progress, |_| ())
     }
 
-    fn idle(&self) -> Result<Vec<Figure>> {
-        let home = self.home.path();
-        self.driver(home, ONE)?;
-        let times = (0..5).map(|_| Ok(self.driver(home, ONE)?.1)).collect::<Result<Vec<_>>>()?;
-        Ok(vec![Figure {
-            what: format!("the same command again, {ONE} up to date"),
-            value: least(&times),
-            unit: "s",
-            at_most: 1.0,
-            from: String::new(),
-        }])
-    }
-
     fn fresh(&self, name: &str) -> Result<PathBuf> {
         let folder = self.home.path().join(name);
         ensure!(!folder.exists(), "{} is there already", folder.display());
@@ -223,7 +156,7 @@ impl<'a> Setting<'a> {
     }
 }
 
-fn plan(session: &Session, targets: &[&str]) -> Result<Plan> {
+fn plan_for(session: &Session, targets: &[&str]) -> Result<Plan> {
     let request = Request {
         targets: targets.iter().map(|name| (*name).to_owned()).collect(),
         hosts: vec!["native".to_owned()],
