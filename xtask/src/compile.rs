@@ -2,7 +2,7 @@
 //! targets, since they share most of their objects.
 
 use crate::facts::{Host, Series, Target};
-use crate::patch::PatchedTree;
+use crate::patch::{PatchedTree, SourceTree, UpstreamTree};
 use crate::plan::{Plan, Profile, TreePlan};
 use crate::process::{Logged, capture};
 use crate::progress::Step;
@@ -87,6 +87,23 @@ impl Emulator {
     }
 }
 
+/// An emulator without our patches. It is what ours is compared with, never a release: packages are
+/// made from an [`Emulator`], and no way leads from here to one.
+#[derive(Debug, Clone)]
+pub struct UpstreamEmulator(Emulator);
+
+impl UpstreamEmulator {
+    /// What it emulates.
+    pub fn target(&self) -> Target {
+        self.0.target
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
 /// Counted up when the same facts are turned into other bytes: another environment, another layout.
 const RECIPE: u32 = 1;
 
@@ -112,7 +129,7 @@ impl Facts {
         let mut configure = series.pins.build.configure.clone();
         configure.extend(plan.profile.configure().iter().map(|option| (*option).to_owned()));
         configure.push(if tree.host.elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
-        configure.push(format!("--with-pkgversion={}", pkgversion(series)));
+        configure.push(format!("{PKGVERSION}{}", pkgversion(series)));
         configure.push(format!("--target-list={}", targets.join(",")));
         Self {
             release: plan.release.clone(),
@@ -134,7 +151,20 @@ impl Facts {
             ldflags: ldflags(series, &tree.host),
         }
     }
+
+    /// The same without our patches and our name. All that decides about speed and behaviour stays.
+    fn without_patches(self) -> Self {
+        let ours = |option: &String| option.starts_with(PKGVERSION);
+        let mut configure: Vec<String> = self.configure.into_iter().filter(|option| !ours(option)).collect();
+        configure.push(format!("{PKGVERSION}{UPSTREAM}"));
+        Self { release: format!("{}-{UPSTREAM}", self.tag), patches: Vec::new(), configure, ..self }
+    }
 }
+
+/// The option that sets what `--version` says in parentheses.
+const PKGVERSION: &str = "--with-pkgversion=";
+/// What is built without our patches has this in its names.
+const UPSTREAM: &str = "upstream";
 
 /// What `--version` says in parentheses.
 pub fn pkgversion(series: &Series) -> String {
@@ -164,13 +194,40 @@ impl<'a> BuildTree<'a> {
     ) -> Result<Self> {
         let key = key(plan, tree, toolchain)?;
         let path = Self::place(session, plan, tree, &key);
+        Self::at(path, Facts::gather(plan, tree, toolchain), session, plan, tree, source, toolchain)
+    }
+
+    /// The configured tree for upstream's emulators.
+    fn open_upstream(
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        source: &UpstreamTree,
+        toolchain: &Toolchain,
+    ) -> Result<Self> {
+        let facts = Facts::gather(plan, tree, toolchain).without_patches();
+        let source_key = crate::patch::upstream_key(&plan.series)?;
+        let key = store::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
+        let path = Self::place(session, plan, tree, &format!("{UPSTREAM}-{key}"));
+        Self::at(path, facts, session, plan, tree, source, toolchain)
+    }
+
+    fn at(
+        path: PathBuf,
+        facts: Facts,
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        source: &SourceTree,
+        toolchain: &Toolchain,
+    ) -> Result<Self> {
         refuse_blanks(&path, "the folder of build trees", "say `--build-dir` with one without")?;
         let opened = Self {
             lock: Lock::acquire(&path, &session.progress)?,
             session,
             host: tree.host.clone(),
             strip: toolchain.strip.clone(),
-            facts: Facts::gather(plan, tree, toolchain),
+            facts,
             path,
         };
         if !opened.path.join(CONFIGURED).is_file() {
@@ -179,7 +236,7 @@ impl<'a> BuildTree<'a> {
         Ok(opened)
     }
 
-    fn configure(&self, plan: &Plan, source: &PatchedTree, toolchain: &Toolchain) -> Result<()> {
+    fn configure(&self, plan: &Plan, source: &SourceTree, toolchain: &Toolchain) -> Result<()> {
         let step =
             self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
         store::remove(&self.path)?;
@@ -205,11 +262,16 @@ impl<'a> BuildTree<'a> {
         source: &PatchedTree,
         toolchain: &Toolchain,
     ) -> Result<Vec<Emulator>> {
+        self.make(targets, source, toolchain)
+    }
+
+    fn make(&self, targets: &[Target], source: &SourceTree, toolchain: &Toolchain) -> Result<Vec<Emulator>> {
         source.unchanged()?;
         let names: Vec<String> = targets.iter().map(Target::emulator).collect();
+        let whose = if self.facts.patches.is_empty() { " without patches" } else { "" };
         let what = match &names[..] {
-            [one] => format!("compile {one}"),
-            many => format!("compile {} emulators", many.len()),
+            [one] => format!("compile {one}{whose}"),
+            many => format!("compile {} emulators{whose}", many.len()),
         };
         let step = self.session.progress.step(what);
         let started = Instant::now();
@@ -260,12 +322,26 @@ impl<'a> BuildTree<'a> {
     }
 }
 
+/// Compiles the emulators of a plan's host from source without our patches, in a tree of their own:
+/// the same options, compiler and libraries, so that only the patches make a difference.
+pub fn upstream(
+    session: &Session,
+    plan: &Plan,
+    tree: &TreePlan,
+    source: &UpstreamTree,
+    toolchain: &Toolchain,
+) -> Result<Vec<UpstreamEmulator>> {
+    let build = BuildTree::open_upstream(session, plan, tree, source, toolchain)?;
+    let emulators = build.make(&tree.targets, source, toolchain)?;
+    Ok(emulators.into_iter().map(UpstreamEmulator).collect())
+}
+
 /// QEMU's configure with all that we tell it, run in `folder`, a new one beside the source.
 pub fn configure_command(
     folder: &Path,
     plan: &Plan,
     facts: &Facts,
-    source: &PatchedTree,
+    source: &SourceTree,
     toolchain: &Toolchain,
 ) -> Result<Command> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

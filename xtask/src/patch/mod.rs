@@ -13,6 +13,7 @@ use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,11 +24,34 @@ const RECIPE: u32 = 1;
 /// What a patched tree says of itself.
 const NOTE: &str = ".anyarch.json";
 
-/// Pinned source with all patches of its series applied. Only this module makes one.
+/// Pinned source, unpacked and ready for a build. By itself it doesn't say whether our patches are in it.
 #[derive(Debug, Clone)]
-pub struct PatchedTree {
+pub struct SourceTree {
     path: PathBuf,
     note: Note,
+}
+
+/// Pinned source with all patches of its series applied. Only this module makes one.
+#[derive(Debug, Clone)]
+pub struct PatchedTree(SourceTree);
+
+/// The same source without our patches: what the patched one is compared with. Only this module makes
+/// one, and nothing that is built from it can be packed.
+#[derive(Debug, Clone)]
+pub struct UpstreamTree(SourceTree);
+
+impl Deref for PatchedTree {
+    type Target = SourceTree;
+    fn deref(&self) -> &SourceTree {
+        &self.0
+    }
+}
+
+impl Deref for UpstreamTree {
+    type Target = SourceTree;
+    fn deref(&self) -> &SourceTree {
+        &self.0
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -38,7 +62,7 @@ struct Note {
     fingerprint: String,
 }
 
-impl PatchedTree {
+impl SourceTree {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -107,20 +131,32 @@ struct Ingredients<'a> {
 
 /// The key of the series' patched tree.
 pub fn key(series: &Series) -> Result<String> {
+    key_with(series, &series.patches)
+}
+
+/// The key of the series' tree without patches.
+pub fn upstream_key(series: &Series) -> Result<String> {
+    key_with(series, &[])
+}
+
+fn key_with(series: &Series, patches: &[Patch]) -> Result<String> {
     let pins = &series.pins;
     store::short_key(&Ingredients {
         recipe: RECIPE,
         tag: &series.pins.tag,
         pins: [pins.git.commit.as_deref(), pins.tarball.sha256.as_deref(), Some(&pins.debian.sha256)],
         tree: &series.pins.tree,
-        patches: series.patches.iter().map(|patch| patch.sha256.as_str()).collect(),
+        patches: patches.iter().map(|patch| patch.sha256.as_str()).collect(),
     })
 }
 
 /// Where the series' patched tree is, or will be.
 pub fn place(session: &Session, series: &Series) -> Result<PathBuf> {
-    let folder = session.workspace.trees.join(&series.pins.series);
-    Ok(folder.join(format!("source-{}", key(series)?)))
+    Ok(folder(session, series).join(format!("source-{}", key(series)?)))
+}
+
+fn folder(session: &Session, series: &Series) -> PathBuf {
+    session.workspace.trees.join(&series.pins.series)
 }
 
 /// The patched tree, if it has been made.
@@ -130,7 +166,11 @@ pub fn ready(session: &Session, series: &Series) -> Result<Option<PatchedTree>> 
 
 /// The patched tree in this very folder, if it is one.
 pub(crate) fn found(path: &Path) -> Option<PatchedTree> {
-    store::read_json(&path.join(NOTE)).map(|note| PatchedTree { path: path.to_owned(), note })
+    made(path).map(PatchedTree)
+}
+
+fn made(path: &Path) -> Option<SourceTree> {
+    store::read_json(&path.join(NOTE)).map(|note| SourceTree { path: path.to_owned(), note })
 }
 
 /// The patched tree of a series: the one that is there, else made from `source`.
@@ -139,25 +179,45 @@ pub fn apply(
     series: &Series,
     source: impl FnOnce() -> Result<PinnedSource>,
 ) -> Result<PatchedTree> {
-    let path = place(session, series)?;
-    let _lock = Lock::acquire(&path, &session.progress)?;
-    if let Some(tree) = ready(session, series)? {
+    make(session, series, &place(session, series)?, &series.patches, source).map(PatchedTree)
+}
+
+/// The tree of a series without our patches: the one that is there, else made from `source`.
+pub fn upstream(
+    session: &Session,
+    series: &Series,
+    source: impl FnOnce() -> Result<PinnedSource>,
+) -> Result<UpstreamTree> {
+    let path = folder(session, series).join(format!("upstream-{}", upstream_key(series)?));
+    make(session, series, &path, &[], source).map(UpstreamTree)
+}
+
+fn make(
+    session: &Session,
+    series: &Series,
+    path: &Path,
+    patches: &[Patch],
+    source: impl FnOnce() -> Result<PinnedSource>,
+) -> Result<SourceTree> {
+    let _lock = Lock::acquire(path, &session.progress)?;
+    if let Some(tree) = made(path) {
         return Ok(tree);
     }
     let source = source()?;
-    let step = session.progress.step(format!("unpack and patch QEMU {}", series.pins.version));
+    let what = if patches.is_empty() { "unpack" } else { "unpack and patch" };
+    let step = session.progress.step(format!("{what} QEMU {}", series.pins.version));
     let mut note = Note { origin: source.origin().to_owned(), fingerprint: String::new() };
-    store::publish_dir(&path, |tree| {
+    store::publish_dir(path, |tree| {
         source.unpack(series, tree)?;
         complete(series, tree)?;
-        for patch in &series.patches {
+        for patch in patches {
             apply_one(patch, tree)?;
         }
         note.fingerprint = fingerprint(tree)?;
         store::write_json(&tree.join(NOTE), &note)
     })?;
-    step.done(&format!("{} patches, source from {}", series.patches.len(), note.origin));
-    Ok(PatchedTree { path, note })
+    step.done(&format!("{} patches, source from {}", patches.len(), note.origin));
+    Ok(SourceTree { path: path.to_owned(), note })
 }
 
 /// Makes the files that repacked sources lack and that no emulator is made from.
