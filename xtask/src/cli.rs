@@ -78,7 +78,15 @@ Examples:
     /// Compiles what is not compiled yet. Every check is run, also those that passed before, and more
     /// than `build` runs: the execve contract takes some 15 s a target, and needs a C compiler for the
     /// target. What this machine can't run is reported as not run, with the reason.
-    Verify(Selection),
+    ///
+    /// With --upstream or --tcg the same source is compiled once more without our patches, in a tree
+    /// of its own that nothing is packed from, and both emulators must behave alike.
+    #[command(after_help = "\
+Examples:
+  cargo xtask verify --target aarch64
+  cargo xtask verify --target all --upstream
+  cargo xtask verify --target aarch64,s390x --tcg --json")]
+    Verify(Verify),
     /// Pack emulators, compiling and verifying those that are not yet
     Package(Selection),
     /// Keep the patches of a series in shape
@@ -158,6 +166,26 @@ pub struct Build {
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Compare with the same QEMU without our patches: with --execve off, the same system calls
+    ///
+    /// Needs strace.
+    #[arg(long)]
+    pub upstream: bool,
+    /// Run QEMU's own tests (tests/tcg) in both: ours must pass each as often, --execve off and on
+    ///
+    /// A test that fails in any of them is run up to ten times in all; what passes less often, by more
+    /// than chance, is a failure. Needs make and a C compiler for the target; tests that want gdb are run
+    /// where gdb-multiarch is installed. There are no plugins in our builds, nor tests of them.
+    #[arg(long)]
+    pub tcg: bool,
 }
 
 /// `source`.

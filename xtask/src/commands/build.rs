@@ -1,4 +1,4 @@
-//! `build`: the whole way. `verify` and `package` are the same way with another end.
+//! `build`: the whole way. `package` is the same; `verify`, which ends before it, begins alike.
 
 use super::{plan as plan_command, show, source};
 use crate::cli::{Build, Selection};
@@ -109,51 +109,20 @@ fn current<'a>(
     Ok(listed)
 }
 
-/// `verify`.
-pub fn verify(session: &Session, selection: &Selection) -> Result<()> {
-    let plan = Plan::make(&session.workspace, &selection.request())?;
-    let mut reports: Vec<(Target, Report)> = Vec::new();
-    for tree in &plan.trees {
-        let prepared = Prepared::new(session, &plan, tree, None)?;
-        let build = BuildTree::open(session, &plan, tree, &prepared.source, &prepared.toolchain)?;
-        let emulators = build.compile(&tree.targets, &prepared.source, &prepared.toolchain)?;
-        let checked: Vec<Result<_>> = emulators
-            .into_par_iter()
-            .map(|emulator| {
-                let target = emulator.target();
-                Ok((target, verify::verify(session, &plan.series, emulator, Depth::Whole)?.report().clone()))
-            })
-            .collect();
-        for report in checked {
-            reports.push(report?);
-        }
-    }
-    let rows: Vec<_> = reports
-        .iter()
-        .map(|(target, report)| serde_json::json!({ "target": target, "report": report }))
-        .collect();
-    show(session, &rows, || {
-        let line =
-            |(target, report): &(Target, Report)| format!("{:<14} {}\n", target.name, report.summary());
-        reports.iter().map(line).collect()
-    })?;
-    for (target, report) in &reports {
-        tell_what_was_not_run(session, *target, report);
-    }
-    Ok(())
-}
-
 /// A host's source and toolchain, ready to compile.
-struct Prepared {
-    source: PatchedTree,
-    toolchain: Toolchain,
+pub struct Prepared {
+    /// The source with our patches.
+    pub source: PatchedTree,
+    /// What compiles it.
+    pub toolchain: Toolchain,
     /// Where its build tree is or will be.
     place: PathBuf,
     key: String,
 }
 
 impl Prepared {
-    fn new(session: &Session, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
+    /// Gets source and toolchain; `given` is where the user says that the source is.
+    pub fn new(session: &Session, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
         // Before any download: a missing compiler is told at once.
         toolchain::compilers(&tree.host)?;
         let (source, toolchain) = rayon::join(
@@ -273,7 +242,8 @@ fn peak_memory() -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-fn tell_what_was_not_run(session: &Session, target: Target, report: &Report) {
+/// One line for each check that was not run.
+pub fn tell_what_was_not_run(session: &Session, target: Target, report: &Report) {
     for check in &report.checks {
         if let Outcome::NotRun(reason) = &check.outcome {
             session.progress.say(&format!("not run: {} of {}: {reason}", check.name, target.emulator()));

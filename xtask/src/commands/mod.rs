@@ -10,6 +10,7 @@ mod rootfs;
 mod source;
 mod test;
 mod toolchain;
+mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::interrupt;
@@ -54,7 +55,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Plan(selection) => plan::print(&session, &selection.request()),
         Command::Source(arguments) => source::run(&session, arguments),
         Command::Toolchain(arguments) => toolchain::run(&session, arguments),
-        Command::Verify(selection) => build::verify(&session, selection),
+        Command::Verify(arguments) => verify::run(&session, arguments),
         Command::Package(selection) => build::package(&session, selection),
         Command::Patch(command) => patch::run(&session, command),
         Command::Rootfs(arguments) => rootfs::run(&session, arguments),

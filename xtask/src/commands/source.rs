@@ -32,3 +32,8 @@ pub fn patched(session: &Session, series: &Series, given: Option<&str>) -> Resul
         None => source::obtain(session, series, None),
     })
 }
+
+/// The tree of a series without our patches.
+pub fn upstream(session: &Session, series: &Series) -> Result<patch::UpstreamTree> {
+    patch::upstream(session, series, || source::obtain(session, series, None))
+}

@@ -204,7 +204,7 @@ fn make(
         return Ok(tree);
     }
     let source = source()?;
-    let what = if patches.is_empty() { "unpack" } else { "unpack and patch" };
+    let what = if patches.is_empty() { "unpack unpatched" } else { "unpack and patch" };
     let step = session.progress.step(format!("{what} QEMU {}", series.pins.version));
     let mut note = Note { origin: source.origin().to_owned(), fingerprint: String::new() };
     store::publish_dir(path, |tree| {
@@ -216,7 +216,8 @@ fn make(
         note.fingerprint = fingerprint(tree)?;
         store::write_json(&tree.join(NOTE), &note)
     })?;
-    step.done(&format!("{} patches, source from {}", patches.len(), note.origin));
+    let with = if patches.is_empty() { String::new() } else { format!("{} patches, ", patches.len()) };
+    step.done(&format!("{with}source from {}", note.origin));
     Ok(SourceTree { path: path.to_owned(), note })
 }
 

@@ -16,8 +16,9 @@ use std::process::Command;
 /// Lines of a difference that an error shows.
 const SHOWN: usize = 5;
 
-/// Compiles the guest for the target and for this machine, and compares.
-pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outcome> {
+/// Compiles the guest for the target and for this machine, and compares; with `upstream`, the same
+/// emulator without our patches, also the system calls of both.
+pub fn check(session: &Session, _: &Series, emulator: &Emulator, upstream: Option<&Path>) -> Result<Outcome> {
     let cross = match compiler(emulator.target()) {
         Ok(cross) => cross,
         Err(lacks) => return Ok(Outcome::NotRun(lacks.to_string().replace("\n  ", "; "))),
@@ -38,6 +39,7 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
     script
         .arg(source.join("contract.sh"))
         .args([emulator.path(), &guest, &native])
+        .args(upstream)
         .env("TMPDIR", home.path());
     let result = output_within(PATIENCE, &mut script)?;
     let tap = Tap::read(&String::from_utf8_lossy(&result.stdout));

@@ -4,12 +4,14 @@
 mod contract;
 mod elf;
 mod guest;
+pub mod tcg;
 
 pub use contract::compiler;
 pub use guest::script;
 
-use crate::compile::{Emulator, pkgversion};
+use crate::compile::{Emulator, UpstreamEmulator, pkgversion};
 use crate::facts::{Series, Target};
+use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store;
@@ -48,12 +50,15 @@ pub struct Report {
     pub size: u64,
     /// Every check, in order.
     pub checks: Vec<Check>,
+    /// Every test of QEMU's own, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcg: Option<tcg::Table>,
 }
 
 /// One check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
-    /// What was checked: `elf`, `version`, `guest`.
+    /// What was checked: `elf`, `version`, `guest`, `contract`, `tcg`.
     pub name: String,
     /// What came of it.
     #[serde(flatten)]
@@ -88,48 +93,77 @@ impl Report {
 }
 
 /// How much is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+#[derive(Debug, Clone, Copy)]
+pub enum Depth<'a> {
     /// What every build is checked by, in a second or two: header, version, a guest with children.
     Quick,
-    /// The execve contract as well, where there is a compiler for the target's programs.
-    Whole,
+    /// The execve contract as well, where there is a compiler for the target's programs; and what only
+    /// a comparison with upstream's emulator shows, if there is one.
+    Whole(Option<Reference<'a>>),
+}
+
+/// What an emulator is compared with: the same without our patches.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// Upstream's emulator of the same target.
+    pub emulator: &'a UpstreamEmulator,
+    /// Whether the system calls of both are compared.
+    pub traced: bool,
+    /// The source tree whose own tests shall be run by both, if they shall.
+    pub tests: Option<&'a UpstreamTree>,
 }
 
 /// Checks an emulator.
-pub fn verify(session: &Session, series: &Series, emulator: Emulator, depth: Depth) -> Result<Verified> {
+pub fn verify(session: &Session, series: &Series, emulator: Emulator, depth: Depth<'_>) -> Result<Verified> {
     let name = emulator.target().emulator();
     let report = check(session, series, &emulator, depth)
         .with_context(|| format!("{name} for {} is not fit to ship", emulator.host().platform))?;
     Ok(Verified { emulator, report })
 }
 
-fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth) -> Result<Report> {
+fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth<'_>) -> Result<Report> {
     let bytes =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
-    let mut checks = vec![Check {
-        name: "elf".into(),
-        outcome: Outcome::Passed(elf::check(&bytes, &emulator.host().elf, emulator.facts().profile)?),
-    }];
-    let mut runs: Vec<(&str, Runner)> = vec![("version", version), ("guest", guest::check)];
-    if depth == Depth::Whole {
-        runs.push(("contract", contract::check));
+    let header = elf::check(&bytes, &emulator.host().elf, emulator.facts().profile)?;
+    let mut report = Report {
+        sha256: store::sha256(&bytes),
+        size: bytes.len() as u64,
+        checks: vec![Check { name: "elf".into(), outcome: Outcome::Passed(header) }],
+        tcg: None,
+    };
+    report.run("version", emulator, || version(series, emulator))?;
+    report.run("guest", emulator, || guest::check(session, series, emulator))?;
+    let Depth::Whole(reference) = depth else { return Ok(report) };
+    let traced = reference.filter(|reference| reference.traced);
+    let upstream = traced.map(|reference| reference.emulator.path());
+    report.run("contract", emulator, || contract::check(session, series, emulator, upstream))?;
+    if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
+        let mut table = None;
+        report.run("tcg", emulator, || {
+            let (outcome, seen) = tcg::check(session, tests, emulator, reference)?;
+            table = seen;
+            Ok(outcome)
+        })?;
+        report.tcg = table;
     }
-    for (name, run) in runs {
-        let outcome = if emulator.host().is_native() {
-            run(session, series, emulator).with_context(|| format!("the check `{name}` failed"))?
-        } else {
-            Outcome::NotRun(format!("programs for {} do not run on this machine", emulator.host().platform))
-        };
-        checks.push(Check { name: name.into(), outcome });
-    }
-    Ok(Report { sha256: store::sha256(&bytes), size: bytes.len() as u64, checks })
+    Ok(report)
 }
 
-type Runner = fn(&Session, &Series, &Emulator) -> Result<Outcome>;
+impl Report {
+    /// Runs a check that runs the emulator, where that can be.
+    fn run(&mut self, name: &str, of: &Emulator, check: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+        let outcome = if of.host().is_native() {
+            check().with_context(|| format!("the check `{name}` failed"))?
+        } else {
+            Outcome::NotRun(format!("programs for {} do not run on this machine", of.host().platform))
+        };
+        self.checks.push(Check { name: name.into(), outcome });
+        Ok(())
+    }
+}
 
 /// `--version` says the version and the release that were asked for.
-fn version(_: &Session, series: &Series, emulator: &Emulator) -> Result<Outcome> {
+fn version(series: &Series, emulator: &Emulator) -> Result<Outcome> {
     let expected =
         format!("{} version {} ({})", emulator.target().emulator(), series.pins.version, pkgversion(series));
     let said = first_line(emulator.path(), "--version")?;

@@ -1,0 +1,99 @@
+//! `verify`: as far as the proof, with more proof than a build takes the time for.
+
+use super::build::{Prepared, tell_what_was_not_run};
+use super::{show, source};
+use crate::cli::Verify;
+use crate::compile::{self, BuildTree, Emulator, UpstreamEmulator};
+use crate::exit::Lacks;
+use crate::facts::Target;
+use crate::patch::UpstreamTree;
+use crate::plan::{Plan, TreePlan};
+use crate::session::Session;
+use crate::verify::{self, Depth, Reference, Report};
+use anyhow::{Context as _, Error, Result};
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// What one emulator was found to be.
+#[derive(Debug, Serialize)]
+struct Row {
+    target: Target,
+    report: Report,
+}
+
+/// Checks the emulators that were asked for. Those that hold are listed also when others do not.
+pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
+    if arguments.upstream {
+        which::which("strace").map_err(|_| Lacks::new("strace", "apt-get install strace"))?;
+    }
+    let plan = Plan::make(&session.workspace, &arguments.selection.request())?;
+    let (mut rows, mut errors): (Vec<Row>, Vec<Error>) = (Vec::new(), Vec::new());
+    for tree in &plan.trees {
+        for checked in check(session, &plan, tree, arguments)? {
+            match checked {
+                Ok(row) => rows.push(row),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    show(session, &rows, || rows.iter().map(line).collect())?;
+    for row in &rows {
+        tell_what_was_not_run(session, row.target, &row.report);
+    }
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    for error in errors {
+        session.progress.say(&format!("error: {error:#}"));
+    }
+    Err(first)
+}
+
+fn line(row: &Row) -> String {
+    let mut text = format!("{:<14} {}\n", row.target.name, row.report.summary());
+    if let Some(tcg) = &row.report.tcg {
+        text.push_str(&format!("  tests/tcg: {}\n{}", tcg.summary(), tcg.notable()));
+    }
+    text
+}
+
+/// Compiles and checks the emulators of a host.
+fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) -> Result<Vec<Result<Row>>> {
+    let prepared = Prepared::new(session, plan, tree, None)?;
+    let compares = (arguments.upstream || arguments.tcg) && tree.host.is_native();
+    let upstream = compares.then(|| Upstream::make(session, plan, tree, &prepared)).transpose()?;
+    let build = BuildTree::open(session, plan, tree, &prepared.source, &prepared.toolchain)?;
+    let emulators = build.compile(&tree.targets, &prepared.source, &prepared.toolchain)?;
+    let one = |emulator: Emulator| -> Result<Row> {
+        let target = emulator.target();
+        let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
+        let verified = verify::verify(session, &plan.series, emulator, Depth::Whole(reference))?;
+        Ok(Row { target, report: verified.report().clone() })
+    };
+    // QEMU's tests run three at a time for each target, and some of them mind a busy machine.
+    let at_once = if arguments.tcg { 1 } else { session.jobs };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(at_once).build()?;
+    Ok(pool.install(|| emulators.into_par_iter().map(one).collect()))
+}
+
+/// What the emulators of a host are compared with.
+struct Upstream {
+    source: UpstreamTree,
+    emulators: Vec<UpstreamEmulator>,
+}
+
+impl Upstream {
+    fn make(session: &Session, plan: &Plan, tree: &TreePlan, prepared: &Prepared) -> Result<Self> {
+        let source = source::upstream(session, &plan.series)?;
+        let emulators = compile::upstream(session, plan, tree, &source, &prepared.toolchain)?;
+        Ok(Self { source, emulators })
+    }
+
+    fn of(&self, target: Target, arguments: &Verify) -> Result<Reference<'_>> {
+        let emulator = self.emulators.iter().find(|one| one.target() == target);
+        Ok(Reference {
+            emulator: emulator.with_context(|| format!("{} was not compiled", target.emulator()))?,
+            traced: arguments.upstream,
+            tests: arguments.tcg.then_some(&self.source),
+        })
+    }
+}
