@@ -88,7 +88,21 @@ impl Emulator {
 }
 
 /// An emulator without our patches. It is what ours is compared with, never a release: packages are
-/// made from an [`Emulator`], and no way leads from here to one.
+/// made from a verified [`Emulator`], and no way leads from here to one.
+///
+/// ```
+/// # use xtask::{compile::Emulator, facts::Series, session::Session, verify::{Depth, verify}};
+/// fn prove(session: &Session, series: &Series, ours: Emulator) {
+///     let _ = verify(session, series, ours, Depth::Quick);
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use xtask::{compile::UpstreamEmulator, facts::Series, session::Session, verify::{Depth, verify}};
+/// fn prove(session: &Session, series: &Series, upstream: UpstreamEmulator) {
+///     let _ = verify(session, series, upstream, Depth::Quick);
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct UpstreamEmulator(Emulator);
 
