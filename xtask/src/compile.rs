@@ -38,7 +38,7 @@ pub struct Facts {
     pub commit: Option<String>,
     /// Our patches, by name and sha256.
     pub patches: Vec<(String, String)>,
-    /// `release` or `dev`.
+    /// `release` or another.
     pub profile: Profile,
     /// The host's GNU triple.
     pub triple: String,
@@ -122,16 +122,37 @@ impl UpstreamEmulator {
 const RECIPE: u32 = 1;
 
 /// Compiler options that make small files whose bytes do not depend on where they were built.
-fn cflags() -> Vec<String> {
-    vec!["-ffunction-sections".into(), "-fdata-sections".into()]
+fn cflags(profile: Profile) -> Vec<String> {
+    let mut flags = vec!["-ffunction-sections".into(), "-fdata-sections".into()];
+    if profile == Profile::Sanitized {
+        // A finding must end the emulator, or nobody notices it. With the sanitizers' checks in between,
+        // gcc no longer proves what QEMU has it prove by inlining; this has QEMU assert it instead.
+        let more = ["-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-D__NO_INLINE__"];
+        flags.extend(more.map(str::to_owned));
+    }
+    flags
 }
 
-fn ldflags(series: &Series, host: &Host) -> Vec<String> {
+fn ldflags(series: &Series, host: &Host, profile: Profile) -> Vec<String> {
     let mut flags = vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()];
-    if series.pins.build.static_ldflags {
+    if series.pins.build.static_ldflags && profile.is_static() {
         flags.push(if host.elf.pie { "-static-pie".into() } else { "-static".into() });
     }
     flags
+}
+
+/// Where compiler and linker find headers and libraries.
+fn sysroot_flags(profile: Profile, toolchain: &Toolchain) -> (String, String) {
+    let root = toolchain.sysroot.path().display();
+    let headers = format!("--sysroot={root}");
+    if profile.is_static() {
+        return (headers.clone(), headers);
+    }
+    // The sanitizers' libraries fit the machine's own C library. GLib still comes from the sysroot, as
+    // an archive: of shared libraries, only the links are there. What GLib needs in turn is not told
+    // for a dynamic build, so all of that is linked.
+    let folder = format!("-L{root}/usr/lib/{}", toolchain.triple);
+    (headers, format!("--sysroot=/ {folder} -Wl,--whole-archive -lpcre2-8 -Wl,--no-whole-archive"))
 }
 
 impl Facts {
@@ -141,6 +162,7 @@ impl Facts {
         let targets: Vec<String> =
             tree.configured.iter().map(|target| format!("{}-linux-user", target.name)).collect();
         let mut configure = series.pins.build.configure.clone();
+        configure.retain(|option| plan.profile.is_static() || option != "--static");
         configure.extend(plan.profile.configure().iter().map(|option| (*option).to_owned()));
         configure.push(if tree.host.elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
         configure.push(format!("{PKGVERSION}{}", pkgversion(series)));
@@ -161,8 +183,8 @@ impl Facts {
                 .map(|p| (p.file.clone(), p.sha256.clone()))
                 .collect(),
             configure,
-            cflags: cflags(),
-            ldflags: ldflags(series, &tree.host),
+            cflags: cflags(plan.profile),
+            ldflags: ldflags(series, &tree.host, plan.profile),
         }
     }
 
@@ -313,12 +335,12 @@ impl<'a> BuildTree<'a> {
     }
 
     /// What ships, beside the tree's own file so that ninja has nothing to redo: without symbols, but
-    /// for the dev profile, which is for those who want them.
+    /// for profiles whose users want them.
     fn strip(&self, target: Target) -> Result<Emulator> {
         let linked = self.path.join(target.emulator());
         let stripped = self.path.join("stripped").join(target.emulator());
         let path = match self.facts.profile {
-            Profile::Dev => linked,
+            Profile::Dev | Profile::Sanitized => linked,
             Profile::Release => {
                 if is_older(&stripped, &linked) {
                     store::create_parent(&stripped)?;
@@ -360,7 +382,7 @@ pub fn configure_command(
 ) -> Result<Command> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let beside = Path::new("..").join(file_name(source.path()));
-    let sysroot = format!("--sysroot={}", toolchain.sysroot.path().display());
+    let (headers, libraries) = sysroot_flags(facts.profile, toolchain);
     // The source's name must not be in the emulators, seen from anywhere or from the build tree.
     let absolute = format!("-ffile-prefix-map={}=.", source.path().display());
     let relative = format!("-ffile-prefix-map={}=.", beside.display());
@@ -373,8 +395,8 @@ pub fn configure_command(
         .args(&facts.configure)
         .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
         .arg(format!("--cc={}", toolchain.cc.display()))
-        .arg(format!("--extra-cflags={}", flags(&facts.cflags, &[&sysroot, &absolute, &relative])))
-        .arg(format!("--extra-ldflags={}", flags(&facts.ldflags, &[&sysroot])));
+        .arg(format!("--extra-cflags={}", flags(&facts.cflags, &[&headers, &absolute, &relative])))
+        .arg(format!("--extra-ldflags={}", flags(&facts.ldflags, &[&libraries])));
     if plan.series.pins.build.python_option {
         configure.arg(format!("--python={}", toolchain.python.join("bin/python3").display()));
     }

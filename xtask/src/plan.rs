@@ -19,6 +19,9 @@ pub enum Profile {
     Release,
     /// For work on QEMU: quick to build, with assertions and symbols.
     Dev,
+    /// For proofs: ends at a wrong access to memory and at undefined behaviour. It wants the machine's
+    /// own C library, so it is dynamic, and it is never packed.
+    Sanitized,
 }
 
 impl Profile {
@@ -27,6 +30,7 @@ impl Profile {
         match self {
             Self::Release => "release",
             Self::Dev => "dev",
+            Self::Sanitized => "sanitized",
         }
     }
 
@@ -35,7 +39,15 @@ impl Profile {
         match self {
             Self::Release => &["--disable-debug-info"],
             Self::Dev => &["--enable-debug-info", "--enable-debug-tcg", "-Doptimization=1"],
+            Self::Sanitized => {
+                &["--enable-asan", "--enable-ubsan", "--enable-debug-info", "-Doptimization=1"]
+            }
         }
+    }
+
+    /// Whether its emulators need nothing of the machine that they run on.
+    pub fn is_static(self) -> bool {
+        self != Self::Sanitized
     }
 }
 
@@ -107,7 +119,7 @@ impl Plan {
             release: match request.profile {
                 Profile::Release => series.release(),
                 // Nothing that is made for work on QEMU may pass for a release.
-                Profile::Dev => format!("{}-dev", series.release()),
+                other => format!("{}-{}", series.release(), other.name()),
             },
             profile: request.profile,
             trees: trees.collect(),

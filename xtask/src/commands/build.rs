@@ -3,6 +3,7 @@
 use super::{plan as plan_command, show, source};
 use crate::cli::{Build, Selection};
 use crate::compile::{self, BuildTree, Emulator};
+use crate::exit::Usage;
 use crate::facts::Target;
 use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;
@@ -11,7 +12,7 @@ use crate::progress::{count, human_bytes};
 use crate::session::Session;
 use crate::toolchain::{self, Toolchain};
 use crate::verify::{self, Depth, Outcome, Report};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -58,6 +59,10 @@ pub fn package(session: &Session, selection: &Selection) -> Result<()> {
 
 fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Result<()> {
     let started = Instant::now();
+    if !selection.profile.is_static() {
+        let name = selection.profile.name();
+        bail!(Usage(format!("{name} emulators are never packed: cargo xtask verify --profile {name}")));
+    }
     let plan = Plan::make(&session.workspace, &selection.request())?;
     let mut rows = Vec::new();
     for tree in &plan.trees {
