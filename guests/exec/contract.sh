@@ -207,6 +207,7 @@ if [ "$(id -u)" = 0 ]; then
     cp native unreadable-native; chmod 0111 unreadable-native
     like "but one of the host runs" '*argv=*' "$emu" --execve self ./guest --do user 65534 exec ./unreadable-native x
     mkdir jail; cp guest jail/guest; cp emulator jail/emulator
+    if [ "${CONTRACT_ROOT:-}" ]; then cp -r "$CONTRACT_ROOT/." jail; fi
     printf '#!/guest arg\n' > jail/script; chmod 755 jail/script
     like "the emulator lies outside the new root" "$child" "$emu" --execve self ./guest --do chroot jail exec /guest x
     like "and outside it for children's children" "$child" "$emu" --execve self ./guest --do chroot jail exec /guest --do exec /guest x

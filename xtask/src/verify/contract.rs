@@ -25,8 +25,9 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator, upstream: Optio
     };
     let home = Scratch::new(&session.workspace.trees)?;
     let source = session.workspace.root.join("guests/exec");
-    let guest = compile(&cross, &source, &home.path().join("guest"))?;
-    let native = compile(&which::which("gcc")?, &source, &home.path().join("native"))?;
+    let program = source.join("exec.c");
+    let guest = compile(&cross, &program, &home.path().join("guest"))?;
+    let native = compile(&which::which("gcc")?, &program, &home.path().join("native"))?;
 
     let folder = home.path().join("cases");
     let expected = transcript(alone(&native), &folder)?;
@@ -41,6 +42,11 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator, upstream: Optio
         .args([emulator.path(), &guest, &native])
         .args(upstream)
         .env("TMPDIR", home.path());
+    if !emulator.facts().profile.is_static() {
+        let root = home.path().join("root");
+        super::sanitized::copy_libraries(emulator.path(), &root)?;
+        script.env("CONTRACT_ROOT", root);
+    }
     let result = output_within(PATIENCE, &mut script)?;
     let tap = Tap::read(&String::from_utf8_lossy(&result.stdout));
     ensure!(tap.failed.is_empty(), "contract.sh: {}", tap.failed.join("\n  "));
@@ -69,9 +75,10 @@ pub fn compiler(target: Target) -> Result<PathBuf, Lacks> {
     })
 }
 
-fn compile(cc: &Path, source: &Path, to: &Path) -> Result<PathBuf> {
+/// Compiles a guest program.
+pub fn compile(cc: &Path, source: &Path, to: &Path) -> Result<PathBuf> {
     let mut command = Command::new(cc);
-    command.args(["-static", "-O1", "-pthread", "-o"]).arg(to).arg(source.join("exec.c"));
+    command.args(["-static", "-O1", "-pthread", "-o"]).arg(to).arg(source);
     capture(command).context("the guest does not compile")?;
     Ok(to.to_owned())
 }

@@ -4,6 +4,8 @@
 mod contract;
 mod elf;
 mod guest;
+mod leaks;
+mod sanitized;
 pub mod tcg;
 
 pub use contract::compiler;
@@ -137,6 +139,7 @@ fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth<'
     let traced = reference.filter(|reference| reference.traced);
     let upstream = traced.map(|reference| reference.emulator.path());
     report.run("contract", emulator, || contract::check(session, series, emulator, upstream))?;
+    report.run("leaks", emulator, || leaks::check(session, series, emulator))?;
     if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
         let mut table = None;
         report.run("tcg", emulator, || {
