@@ -305,35 +305,51 @@ static void round_trip(void)
     g_free(path);
 }
 
+/* Five numbers as the option wants them, or nearly so. */
+static char *numbers(void)
+{
+    char *rest = string(), *text;
+    int emulator = wide_number(), program = wide_number(), base = wide_number();
+
+    text = g_strdup_printf("%d,%d,%d,%x,%x%s", emulator, program, base, number(256), number(256), rest);
+    g_free(rest);
+    return text;
+}
+
 /* Anybody may type the internal option: any text after it is refused, or means what it says. */
 static void typed_by_hand(void)
 {
     GPtrArray *line = g_ptr_array_new_with_free_func(g_free), *none = g_ptr_array_new();
-    char *empty[] = { NULL }, state[EXECVE_STATE_SIZE];
+    char *empty[] = { NULL }, state[EXECVE_STATE_SIZE], **argv;
     ExecveHandover seen = { .filename = "", .comm = "", .path = "" }, again;
     GPtrArray *rebuilt;
-    int taken;
+    int argc, taken;
 
     g_ptr_array_add(line, g_strdup("qemu"));
     g_ptr_array_add(line, number(8) ? g_strdup(EXECVE_CHILD_OPTION) : string());
     for (unsigned n = number(8); n > 0; n--) {
-        g_ptr_array_add(line, string());
+        g_ptr_array_add(line, line->len == 2 && number(2) ? numbers() : string());
     }
+    argc = line->len;
     g_ptr_array_add(line, NULL);
-    taken = execve_args_parse(line->len - 1, (char **)line->pdata, &seen);
+    /* Of its very size. */
+    argv = g_malloc(line->len * sizeof(*argv));
+    memcpy(argv, line->pdata, line->len * sizeof(*argv));
+
+    taken = execve_args_parse(argc, argv, &seen);
     must(taken <= 0 || taken == EXECVE_CHILD_PLAIN_ARGS, "another number of arguments");
     if (taken > 0) {
-        must(!strcmp(line->pdata[1], EXECVE_CHILD_OPTION), "another option is taken for ours");
+        must(!strcmp(argv[1], EXECVE_CHILD_OPTION), "another option is taken for ours");
         must(seen.base >= 0 && seen.emulator != seen.program, "descriptors that can't be");
         rebuilt = execve_args_build("qemu", &seen, state, NULL, none, empty);
         must(execve_args_parse(rebuilt->len - 1, (char **)rebuilt->pdata, &again) == taken &&
              again.emulator == seen.emulator && again.program == seen.program && again.base == seen.base &&
              again.ignored == seen.ignored && again.blocked == seen.blocked, "numbers change on the way");
         g_ptr_array_unref(rebuilt);
-        if (execve_args_parse_program((char **)line->pdata + taken, &seen)) {
-            must(line->len - 1 >= (unsigned)taken + EXECVE_CHILD_STRINGS, "a program out of nothing");
-        }
+        must(!execve_args_parse_program(argv + taken, &seen) == (argc < taken + EXECVE_CHILD_STRINGS),
+             "a program out of nothing, or none");
     }
+    g_free(argv);
     g_ptr_array_unref(line);
     g_ptr_array_unref(none);
 }

@@ -1,0 +1,322 @@
+//! What nobody typed on purpose: random input for the plain C parts of the patches, emulators with
+//! sanitizers, guests that fail all the time, and a benchmark that is interrupted.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod driver;
+
+use driver::{Driver, checkout, files, mkdir, run, scratch};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The parts of the patches that can be compiled alone; each has a harness of its name.
+const PARTS: [&str; 2] = ["script", "args"];
+const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
+/// Random scripts that the kernel is asked about, besides those that a fuzzer leaves.
+const SCRIPTS: &str = "3000";
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&Driver::usual().succeed(arguments)).unwrap()
+}
+
+/// The patched `linux-user` of the default series. The two parts are the same file in all.
+fn linux_user() -> PathBuf {
+    Path::new(json(&["source", "--json"])["tree"].as_str().unwrap()).join("linux-user")
+}
+
+/// A compiler's ways to a fuzzer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Engine {
+    /// clang's.
+    LibFuzzer,
+    /// Our own, with gcc.
+    Driver,
+}
+
+/// Harnesses, compiled.
+struct Fuzzers {
+    home: tempfile::TempDir,
+    engine: Engine,
+}
+
+impl Fuzzers {
+    /// Compiles the harnesses with the parts in `linux_user`.
+    fn compile(engine: Engine, linux_user: &Path) -> Self {
+        let fuzzers = Self { home: scratch(), engine };
+        let sysroot = json(&["toolchain", "--json"])["sysroot"].as_str().unwrap().to_owned();
+        let library = format!("{sysroot}/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+        let headers = [
+            format!("-I{}", checkout().join("guests/fuzz/include").display()),
+            format!("-I{}", linux_user.display()),
+            format!("-I{sysroot}/usr/include/glib-2.0"),
+            format!("-I{library}/glib-2.0/include"),
+        ];
+        let libraries = [format!("-L{library}"), "-lglib-2.0".into(), "-lpcre2-8".into(), "-lm".into()];
+        let options = |more: &[&str]| -> Vec<String> {
+            let all = ["-g", "-O1", "-fno-omit-frame-pointer"].iter().chain(&SANITIZERS).chain(more);
+            all.map(|option| (*option).to_owned()).chain(headers.clone()).collect()
+        };
+        for part in PARTS {
+            let harness = checkout().join("guests/fuzz").join(format!("{part}.c"));
+            let sources = [harness, linux_user.join(format!("execve-{part}.c"))];
+            let sources = sources.map(|path| path.to_str().unwrap().to_owned());
+            let output = ["-o".to_owned(), fuzzers.program(part).display().to_string()];
+            match engine {
+                Engine::LibFuzzer => {
+                    let clang = clang().unwrap();
+                    let all = [options(&["-fsanitize=fuzzer"]), sources.to_vec(), output.to_vec()];
+                    run(&clang, &[all.concat(), libraries.to_vec()].concat());
+                }
+                Engine::Driver => {
+                    // What is traced must not be the tracer.
+                    let objects: Vec<String> = sources
+                        .iter()
+                        .enumerate()
+                        .map(|(number, source)| {
+                            let object = format!("{}/{part}-{number}.o", fuzzers.home.path().display());
+                            let object = ["-c".to_owned(), source.clone(), "-o".to_owned(), object];
+                            run(
+                                "gcc",
+                                &[options(&["-fsanitize-coverage=trace-pc"]), object.to_vec()].concat(),
+                            );
+                            object[3].clone()
+                        })
+                        .collect();
+                    let main = checkout().join("guests/fuzz/driver.c").display().to_string();
+                    let all = [options(&[]), objects, vec![main], output.to_vec(), libraries.to_vec()];
+                    run("gcc", &all.concat());
+                }
+            }
+        }
+        fuzzers
+    }
+
+    fn program(&self, part: &str) -> PathBuf {
+        self.home.path().join(part)
+    }
+
+    /// Where a part's inputs are kept.
+    fn corpus(&self, part: &str) -> PathBuf {
+        self.home.path().join(format!("corpus-{part}"))
+    }
+
+    /// Runs the fuzzer of a part for so long.
+    fn run(&self, part: &str, seconds: u32) -> Output {
+        let corpus = self.corpus(part);
+        mkdir(&corpus);
+        let mut command = Command::new(self.program(part));
+        match self.engine {
+            Engine::LibFuzzer => command
+                .arg(format!("-max_total_time={seconds}"))
+                .args(["-max_len=600", "-print_final_stats=1"])
+                .arg(&corpus),
+            Engine::Driver => command.args(["--seconds", &seconds.to_string(), "--keep"]).arg(&corpus),
+        };
+        command.current_dir(self.home.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs both parts side by side: nothing must be found.
+    fn find_nothing(&self, seconds: u32) {
+        thread::scope(|scope| {
+            for part in PARTS {
+                scope.spawn(move || {
+                    let output = self.run(part, seconds);
+                    let text = text(&output);
+                    assert!(output.status.success(), "{part}: {:?}\n{text}", self.engine);
+                    let told = text.lines().rev().filter(|line| {
+                        ["runs in", "stat::number_of_exec", "cov: "].iter().any(|word| line.contains(word))
+                    });
+                    println!("{part}, {:?}: {}", self.engine, told.take(2).collect::<Vec<_>>().join("; "));
+                });
+            }
+        });
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A clang whose libFuzzer works, with its sanitizers.
+fn clang() -> Option<String> {
+    let home = scratch();
+    let source = home.path().join("empty.c");
+    fs::write(&source, "int LLVMFuzzerTestOneInput(const char *d, long n) { return 0; }\n").unwrap();
+    let names = ["clang-19", "clang", "clang-16", "clang-14"].iter().map(|name| (*name).to_owned());
+    names.into_iter().find(|name| {
+        let compile = Command::new(name)
+            .args(["-fsanitize=fuzzer,address,undefined", "-o"])
+            .arg(home.path().join("empty"))
+            .arg(&source)
+            .output();
+        compile.is_ok_and(|output| output.status.success())
+    })
+}
+
+/// Both engines where there is a clang. gcc's is always there, so something always runs.
+fn engines() -> Vec<Engine> {
+    match clang() {
+        Some(_) => vec![Engine::Driver, Engine::LibFuzzer],
+        None => {
+            println!("not run: libFuzzer (to get it: apt-get install clang-19)");
+            vec![Engine::Driver]
+        }
+    }
+}
+
+/// Asks this kernel about random scripts and about those in `corpus`.
+fn compare_with_the_kernel(linux_user: &Path, corpus: &Path) {
+    let home = scratch();
+    let program = home.path().join("kernel");
+    let fuzz = checkout().join("guests/fuzz");
+    let mut compile = Command::new("gcc");
+    compile.args(["-O2", "-static", "-o"]).arg(&program);
+    compile.arg(format!("-I{}", fuzz.join("include").display()));
+    compile.arg(format!("-I{}", linux_user.display()));
+    compile.arg(fuzz.join("kernel.c")).arg(linux_user.join("execve-script.c"));
+    assert!(compile.status().unwrap().success());
+    let scripts = home.path().join("scripts");
+    let mut ask = Command::new(&program);
+    ask.args(["1", SCRIPTS]).arg(mkdir(&scripts));
+    ask.args(files(corpus).iter().map(|file| corpus.join(file)));
+    let output = ask.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    println!("{}", text(&output).trim());
+}
+
+#[test]
+#[ignore = "compiles C and takes 20 s; run by `cargo xtask test`"]
+fn random_input_does_no_harm_and_scripts_are_read_as_the_kernel_reads_them() {
+    let linux_user = linux_user();
+    for engine in engines() {
+        let fuzzers = Fuzzers::compile(engine, &linux_user);
+        fuzzers.find_nothing(20);
+        compare_with_the_kernel(&linux_user, &fuzzers.corpus("script"));
+    }
+}
+
+#[test]
+#[ignore = "takes twenty minutes; run by `cargo xtask test --long`"]
+fn long_random_input_for_ten_minutes_does_no_harm() {
+    let linux_user = linux_user();
+    for engine in engines() {
+        let fuzzers = Fuzzers::compile(engine, &linux_user);
+        fuzzers.find_nothing(600);
+        compare_with_the_kernel(&linux_user, &fuzzers.corpus("script"));
+    }
+}
+
+/// A part, a line of it, and what somebody might have written instead.
+const MISTAKES: [(&str, &str, &str); 8] = [
+    ("script", "EXECVE_SCRIPT_SIZE - 1;", "EXECVE_SCRIPT_SIZE;"),
+    ("script", "c == ' ' || c == '\\t'", "c == ' '"),
+    ("script", "if (!name || !find_word_end(name, last)) {", "if (!name) {"),
+    ("script", "if (sep && *sep != '\\0') {", "if (sep) {"),
+    ("args", "if (*argv) {\n            argv++;", "if (*argv) {\n            argv += 0;"),
+    ("args", "g_ptr_array_add(args, (char *)\"--\");", ""),
+    ("args", "if (*path == '/' || *path == '\\0') {", "if (*path == '/') {"),
+    ("args", "if (!args[i]) {", "if (i && !args[i]) {"),
+];
+
+#[test]
+#[ignore = "compiles C; run by `cargo xtask test`"]
+fn the_fuzzers_find_mistakes() {
+    let linux_user = linux_user();
+    for (part, right, wrong) in MISTAKES {
+        let home = scratch();
+        for name in PARTS.iter().flat_map(|part| [format!("execve-{part}.c"), format!("execve-{part}.h")]) {
+            let mut source = fs::read_to_string(linux_user.join(&name)).unwrap();
+            if name == format!("execve-{part}.c") {
+                assert!(source.contains(right), "{right}");
+                source = source.replacen(right, wrong, 1);
+            }
+            fs::write(home.path().join(name), source).unwrap();
+        }
+        let fuzzers = Fuzzers::compile(Engine::Driver, home.path());
+        let output = fuzzers.run(part, 30);
+        assert!(!output.status.success(), "`{wrong}` was not found:\n{}", text(&output));
+        assert!(fuzzers.home.path().join("crash").is_file(), "what finds `{wrong}` is not kept");
+    }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_the_contract_holds_under_sanitizers() {
+    // One with 64 and one with 32 bits, as far as this machine has compilers for their guests.
+    for target in ["aarch64", "arm", "s390x"] {
+        let reports = json(&["verify", "--json", "--profile", "sanitized", "--target", target]);
+        for check in reports[0]["report"]["checks"].as_array().unwrap() {
+            println!("{target}: {check}");
+            let lacking = check["not-run"].as_str().is_some_and(|why| why.contains("apt-get install gcc-"));
+            assert!(check["passed"].is_string() || lacking, "{target}: {check}");
+        }
+    }
+}
+
+#[test]
+fn emulators_with_sanitizers_are_never_packed() {
+    let home = scratch();
+    let ended = Driver::warm(home.path()).run(&["build", "--profile", "sanitized", "--target", "arm"]);
+    ended.failed(2, &["never packed", "cargo xtask verify --profile sanitized"]);
+}
+
+/// The formats that are registered on this machine, and the mounts that have to do with that.
+fn registered() -> (Vec<PathBuf>, Vec<String>) {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let mounts = mounts.lines().filter(|line| line.contains("binfmt_misc")).map(str::to_owned);
+    (files(Path::new("/proc/sys/fs/binfmt_misc")), mounts.collect())
+}
+
+/// Processes of a benchmark below `folder`.
+fn benchmark_processes(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(folder.to_str().unwrap()) && line.contains("start-")).collect()
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn what_an_exec_costs_is_measured_and_nothing_stays_registered() {
+    if which::which("aarch64-linux-gnu-gcc").is_err() {
+        println!(
+            "not run: no compiler for guests (apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross)"
+        );
+        Driver::usual().run(&["bench", "exec"]).failed(3, &["aarch64-linux-gnu-gcc", "apt-get install"]);
+        return;
+    }
+    let before = registered();
+    let figures = json(&["bench", "exec", "--json", "--children", "60"]);
+    let figures = figures.as_array().unwrap();
+    assert_eq!(figures.len(), 4, "processor time and elapsed time of two programs");
+    for figure in figures {
+        let value = figure["value"].as_f64().unwrap();
+        println!("{}: {value:.3}, {}", figure["what"], figure["from"]);
+        // Far from the goal, which a busy machine cannot show; near enough to tell a mistake.
+        assert!(value > 0.5 && value < 2.0, "{figure}");
+        for cost in figure["details"]["costs"].as_array().unwrap() {
+            assert_eq!(cost["children"], 60);
+        }
+    }
+    assert_eq!(registered(), before);
+
+    let driver = Driver::usual();
+    for signal in ["INT", "TERM", "KILL"] {
+        let mut run = driver.start(&["bench", "exec", "--children", "5000"]);
+        run.wait_for("start 5000 children");
+        thread::sleep(Duration::from_millis(700));
+        assert!(!benchmark_processes(&driver.trees).is_empty(), "{signal} comes too early or too late");
+        run.signal(signal);
+        run.end();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !benchmark_processes(&driver.trees).is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(benchmark_processes(&driver.trees), Vec::<String>::new(), "left running by {signal}");
+        assert_eq!(registered(), before, "left registered by {signal}");
+    }
+}
