@@ -320,3 +320,56 @@ fn what_an_exec_costs_is_measured_and_nothing_stays_registered() {
         assert_eq!(registered(), before, "left registered by {signal}");
     }
 }
+
+/// A format that nothing has, so that its registration changes nothing for anybody.
+const FORMAT: &str = ":anyarch-test:M::anyarch\\x00never:\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff:/bin/true:F";
+
+#[test]
+#[ignore = "registers a format for a second, as root; run by `cargo xtask test`"]
+fn on_older_kernels_a_format_is_unregistered_however_its_program_ends() {
+    let home = scratch();
+    let program = home.path().join("binfmt");
+    let source = checkout().join("guests/bench/binfmt.c");
+    run("gcc", &["-O1", "-static", "-o", program.to_str().unwrap(), source.to_str().unwrap()]);
+    let folder = mkdir(&home.path().join("mounted")).to_owned();
+    // Somebody has to have it mounted all the time, as on most machines: with the last mount, all
+    // formats go.
+    let mut mounted = Command::new(&program);
+    let mut mounted = mounted.arg("machine").arg(&folder).args(["", "/bin/sleep", "60"]).spawn().unwrap();
+    let start = |script: &str| {
+        let mut command = Command::new(&program);
+        command.arg("machine").arg(&folder).args([FORMAT, "/bin/sh", "-c", script]).current_dir(&folder);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    // Its own folder is where it was before the mount; the program sees the mounted one by name.
+    let seen = start(&format!("ls '{}'", folder.display())).wait_with_output().unwrap();
+    if seen.status.code() == Some(3) {
+        println!("not run: {}", String::from_utf8_lossy(&seen.stderr).trim());
+        mounted.wait().unwrap();
+        return;
+    }
+    assert!(String::from_utf8_lossy(&seen.stdout).contains("anyarch-test"), "{seen:?}");
+    assert!(!is_registered(&program, &folder), "a good end");
+
+    for signal in ["TERM", "KILL"] {
+        let mut sleeper = start("exec sleep 60");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_registered(&program, &folder) {
+            assert!(Instant::now() < deadline, "never registered");
+            thread::sleep(Duration::from_millis(10));
+        }
+        run("kill", &["-s", signal, &sleeper.id().to_string()]);
+        // Whoever reads what the program prints has waited for the cleaning up, too.
+        std::io::copy(sleeper.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+        sleeper.wait().unwrap();
+        assert!(!is_registered(&program, &folder), "left registered by {signal}");
+    }
+    mounted.kill().unwrap();
+    mounted.wait().unwrap();
+}
+
+/// Whether the test's format is registered on this machine.
+fn is_registered(program: &Path, folder: &Path) -> bool {
+    let output = Command::new(program).arg("machine").arg(folder).args(["", "/bin/ls"]).arg(folder).output();
+    String::from_utf8_lossy(&output.unwrap().stdout).contains("anyarch-test")
+}
