@@ -24,6 +24,7 @@ if [ $# -lt 3 ]; then
     exit 2
 fi
 emulator=$1 guest=$2 native=$3 upstream=${4:-}
+here=$(cd "$(dirname "$0")" && pwd)
 
 n=0 failed=0
 dir=$(mktemp -d "${TMPDIR:-/tmp}/contract.XXXXXX") || exit 1
@@ -92,6 +93,12 @@ for which in nonsense relative/path ./emulator 2; do
         bad "--execve $which is refused" "exit $status: $out"
     fi
 done
+out=$(QEMU_EXECVE=nonsense "$emu" ./guest 2>&1); status=$?
+if [ $status = 1 ]; then ok "QEMU_EXECVE=nonsense is refused"; else bad "QEMU_EXECVE=nonsense is refused" "exit $status: $out"; fi
+out=$("$emu" --execve 2>&1); status=$?
+if [ $status = 1 ]; then ok "--execve alone is refused"; else bad "--execve alone is refused" "exit $status: $out"; fi
+out=$("$emu" --execve "$dir" ./guest 2>&1); status=$?
+if [ $status = 1 ]; then ok "a folder for an emulator is refused"; else bad "a folder for an emulator is refused" "exit $status: $out"; fi
 out=$("$emu" --execve /nonexistent/emulator ./guest 2>&1); status=$?
 if [ $status = 1 ]; then ok "a missing emulator is refused"; else bad "a missing emulator is refused" "exit $status: $out"; fi
 for child in "" 1 1,2 8,9,4096,0,0 0,0,0,0,0 x,y,z,0,0; do
@@ -116,45 +123,8 @@ unlike "a missing program is an error" '*argv=*' "$emu" --execve self ./missing
 
 # ---- what follows to children
 
-like "-r follows, even without environment" '*release 9.8.7*' "$emu" --execve self -r 9.8.7 ./guest --do noenv exec ./guest --facts
-like "-r from the environment follows" '*release 9.8.7*' env QEMU_UNAME=9.8.7 "$emu" --execve self ./guest --do noenv exec ./guest --facts
-like "and to a child's child" '*release 9.8.7*' "$emu" --execve self -r 9.8.7 ./guest --do noenv exec ./guest --do exec ./guest --facts
-direct=$("$emu" -seed 42 ./guest --facts | grep random)
-like "-seed follows" "*$direct*" "$emu" --execve self -seed 42 ./guest --do noenv exec ./guest --facts
-like "-strace follows" '*exit_group(37)*' "$emu" --execve self -strace ./guest --do noenv exec ./guest --exit 37
-cpu=
-for c in ${CONTRACT_CPU:-cortex-a53 cortex-a7 Nehalem z13 rv64 power8 24Kc 74Kf m68040}; do
-    if "$emu" -cpu "$c" ./guest --facts > facts 2> /dev/null &&
-       [ "$(grep hwcap facts)" != "$("$emu" ./guest --facts | grep hwcap)" ]; then
-        cpu=$c; break
-    fi
-done
-if [ "$cpu" ]; then
-    like "-cpu follows" "*$(grep hwcap facts)*" "$emu" --execve self -cpu "$cpu" ./guest --do noenv exec ./guest --facts
-else
-    skip "-cpu follows" "no CPU model known that shows; set CONTRACT_CPU"
-fi
 mkdir work
-(cd work && "$emu" --execve self -d strace -D log.%d ../guest --do chdir .. exec ./guest --exit 0) > /dev/null 2>&1
-if [ "$(find work -name 'log.*' | wc -l)" = 1 ] && grep -q 'execve(' work/log.* && grep -q 'exit_group(0)' work/log.*; then
-    ok "-D follows, means the same file elsewhere, and keeps what is in it"
-else
-    bad "-D follows, means the same file elsewhere, and keeps what is in it" "$(ls -R . | head -20)"
-fi
-like "the log is not open in a child's child" '*fds=0-3 *' "$emu" --execve self -d strace -D work/log ./guest --do close exec ./guest --do exec ./guest x
-unlike "-E is for the first program" '*FOO*' "$emu" --execve self -E FOO=bar ./guest --do noenv exec ./guest x
-like "-0 is for the first program" '*argv=\[step\]*' "$emu" --execve self -0 zero ./guest --do exec ./guest x
-
-# ---- -L, and programs with an interpreter
-
-"$native" --run "$dir/prepared" none > /dev/null 2>&1
-"$emu" --execve self ./guest --run "$dir/prepared" none > /dev/null 2>&1
-like "no interpreter: ENOENT in the caller" '*ENOENT*' "$emu" --execve self ./guest --do exec prepared/dyn-missing
-mkdir -p root/nonexistent
-cp guest root/nonexistent/ld.so
-unlike "an interpreter below -L is found" '*ENOENT*' "$emu" --execve self -L "$dir/root" ./guest --do exec prepared/dyn-missing
-unlike "below a relative -L, too" '*ENOENT*' "$emu" --execve self -L root ./guest --do chdir / exec "$dir/prepared/dyn-missing"
-unlike "and in a child's child" '*ENOENT*' "$emu" --execve self -L root ./guest --do chdir / exec "$dir/guest" --do exec "$dir/prepared/dyn-missing"
+. "$here/options.sh"
 
 # ---- the kernel decides about the rest
 
@@ -186,17 +156,78 @@ like "and again" "$child" "$emu" --execve self ./guest --do close exec ./guest -
 like "few descriptors are left" "*nofile=8/8*" "$emu" --execve self ./guest --do files 8 exec ./guest --do exec ./guest x
 cp emulator copy
 like "the emulator is no longer executable" "$child" ./copy --execve self ./guest --do mode 0600 copy exec ./guest x
+# limited KIND COMMAND...: with 64 descriptors, KIND as for ulimit
+limited() {
+    # shellcheck disable=SC2016
+    sh -c 'ulimit "$1" 64; shift; exec "$@"' sh "$@"
+}
+like "every number below a soft limit is taken" "*fds=0-63[, ]*" limited -Sn "$emu" --execve self ./guest --do replace exec ./guest x
+like "and again by the child" "*fds=0-63[, ]*" limited -Sn "$emu" --execve self ./guest --do replace exec ./guest --do replace exec ./guest x
+like "every number below a hard limit is taken" "$child" limited -n "$emu" --execve self ./guest --do replace exec ./guest x
+if (ulimit -n 64 && ulimit -n 70) 2> /dev/null; then
+    like "the limit was lowered, and no number is left" "*nofile=64/64*" "$emu" --execve self ./guest --do files 64 fill exec ./guest x
+else
+    skip "the limit was lowered, and no number is left" "a limit: only who may raise limits starts children then"
+fi
+
+# ---- other roots: what only root may do, or anybody in a user namespace
 
 if [ "$(id -u)" = 0 ]; then
-    if (ulimit -n 64 && ulimit -n 70) 2> /dev/null; then
-        like "every descriptor is in use, below a hard limit" "*nofile=64/64*" "$emu" --execve self ./guest --do files 64 fill exec ./guest x
+    as_root="env"
+elif unshare --user --map-root-user --mount true 2> /dev/null; then
+    as_root="unshare --user --map-root-user --mount"
+else
+    as_root=
+fi
+mkdir jail; cp guest jail/guest; cp emulator jail/emulator
+# What the emulator needs itself, if it is not static.
+if [ "${CONTRACT_ROOT:-}" ]; then cp -r "$CONTRACT_ROOT/." jail; fi
+printf '#!/guest arg\n' > jail/script; chmod 755 jail/script
+# name PATTERN COMMAND...
+rooted() {
+    name=$1 pattern=$2; shift 2
+    if [ "$as_root" ]; then
+        # shellcheck disable=SC2086
+        like "$name" "$pattern" $as_root "$@"
     else
-        skip "every descriptor is in use, below a hard limit" "root may not raise limits here"
+        skip "$name" "needs root or user namespaces"
     fi
+}
+rooted "the emulator lies outside the new root" "$child" "$emu" --execve self ./guest --do chroot jail exec /guest x
+rooted "and outside it for children's children" "$child" "$emu" --execve self ./guest --do chroot jail exec /guest --do exec /guest x
+rooted "a script in the new root" '*argv=\[/guest\]\[arg\]\[/script\]*' "$emu" --execve self ./guest --do chroot jail exec /script
+rooted "a path of an emulator outside the new root" "$child" "$emu" --execve "$emu" ./guest --do chroot jail exec /guest x
+rooted "no /proc from the start" "$child" chroot jail /emulator --execve self /guest --do exec /guest x
+rooted "no /proc, by path, and deleted" "$child" chroot jail /emulator --execve /emulator /guest --do unlink /emulator exec /guest x
+cp emulator jail/emulator
+if [ "$as_root" ] && $as_root unshare --mount true 2> /dev/null; then
+    rooted "the root was pivoted away" "$child" unshare --mount "$emu" --execve self ./guest --do pivot "$dir/jail" exec /guest x
+    rooted "and for a child's child, with the emulator deleted" "$child" unshare --mount "$emu" --execve self ./guest --do pivot "$dir/jail" unlink /emulator exec /guest --do exec /guest x
+    cp emulator jail/emulator
+    rooted "the guest made a mount namespace and pivoted" "$child" "$emu" --execve self ./guest --do unshare mount pivot "$dir/jail" exec /guest x
+    mkdir noexec
+    mounted() {
+        name=$1 pattern=$2; shift 2
+        # shellcheck disable=SC2016
+        rooted "$name" "$pattern" unshare --mount sh -c 'mount -t tmpfs -o noexec none noexec && cp guest noexec && cp script noexec/script && chmod 755 noexec/script && exec "$@"' sh "$@"
+    }
+    mounted "a noexec mount: EACCES" '*EACCES*' "$emu" --execve self ./guest --do exec noexec/guest x
+    mounted "a script on a noexec mount: EACCES" '*EACCES*' "$emu" --execve self ./guest --do exec noexec/script x
+    printf '#!%s/noexec/guest\n' "$dir" > to-noexec; chmod 755 to-noexec
+    mounted "a script's interpreter on a noexec mount: EACCES" '*EACCES*' "$emu" --execve self ./guest --do exec ./to-noexec x
+else
+    skip "pivoted roots and noexec mounts" "needs mount namespaces"
+fi
+
+# ---- dropped privileges
+
+if [ "$(id -u)" = 0 ]; then
+    cp emulator copy
     chmod 0700 copy
     like "privileges were dropped, and the emulator is root's" "$child" ./copy --execve self ./guest --do user 65534 exec ./guest x
     like "the same, one level deeper" "$child" ./copy --execve self ./guest --do user 65534 exec ./guest --do exec ./guest x
-    chmod 0711 copy
+    like "the same, and the emulator was deleted" "$child" ./copy --execve self ./guest --do unlink copy user 65534 exec ./guest x
+    cp emulator copy; chmod 0711 copy
     like "the emulator can be executed but not read" "$child" ./copy --execve self ./guest --do user 65534 exec ./guest --do exec ./guest x
     cp guest unreadable; chmod 0111 unreadable
     if [ "$registered" ]; then
@@ -206,54 +237,27 @@ if [ "$(id -u)" = 0 ]; then
     fi
     cp native unreadable-native; chmod 0111 unreadable-native
     like "but one of the host runs" '*argv=*' "$emu" --execve self ./guest --do user 65534 exec ./unreadable-native x
-    mkdir jail; cp guest jail/guest; cp emulator jail/emulator
-    if [ "${CONTRACT_ROOT:-}" ]; then cp -r "$CONTRACT_ROOT/." jail; fi
-    printf '#!/guest arg\n' > jail/script; chmod 755 jail/script
-    like "the emulator lies outside the new root" "$child" "$emu" --execve self ./guest --do chroot jail exec /guest x
-    like "and outside it for children's children" "$child" "$emu" --execve self ./guest --do chroot jail exec /guest --do exec /guest x
-    like "a script in the new root" '*argv=\[/guest\]\[arg\]\[/script\]*' "$emu" --execve self ./guest --do chroot jail exec /script
-    like "a path of an emulator outside the new root" "$child" "$emu" --execve "$emu" ./guest --do chroot jail exec /guest x
-    like "no /proc from the start" "$child" chroot jail /emulator --execve self /guest --do exec /guest x
-    like "no /proc, by path, and deleted" "$child" chroot jail /emulator --execve /emulator /guest --do unlink /emulator exec /guest x
-    mkdir noexec
-    if mount -t tmpfs -o noexec none noexec 2> /dev/null; then
-        cp guest noexec/guest
-        printf '#!%s/guest\n' "$dir" > noexec/script; chmod 755 noexec/script
-        like "a noexec mount: EACCES" '*EACCES*' "$emu" --execve self ./guest --do exec noexec/guest x
-        like "a script on a noexec mount: EACCES" '*EACCES*' "$emu" --execve self ./guest --do exec noexec/script x
-        umount noexec
-    else
-        skip "a noexec mount: EACCES" "cannot mount"
-        skip "a script on a noexec mount: EACCES" "cannot mount"
-    fi
+    cp guest set-user; chown 65534:65534 set-user; chmod 6755 set-user
+    like "set-user-ID is not honoured" '*ids=0,0,0,0 *' "$emu" --execve self ./guest --do exec ./set-user x
 else
-    skip "changed roots, dropped privileges, mounts" "needs root"
+    skip "dropped privileges" "needs root"
 fi
+
+# ---- endurance
+
+endures() {
+    name=$1; shift
+    out=$("$emu" --execve self ./guest --endure "$dir/endured" "$@" 2>&1); status=$?
+    if [ $status = 0 ]; then ok "$name (${out##*: })"; else bad "$name" "exit $status: $out"; fi
+}
+endures "failed execs leave nothing behind" leak 1000
+endures "signals that wait survive execs" queued 300
+endures "a signal around an exec is handled or kills" around 100
+endures "signals for a process whose execs fail arrive" failing 500
 
 # ---- off is inert
 
-if [ -z "$upstream" ] || ! command -v strace > /dev/null; then
-    skip "off makes the same system calls as upstream" "needs UPSTREAM and strace"
-else
-    # One name for both, no addresses, no process ids, and nothing that
-    # depends on which thread comes first.
-    trace() {
-        rm -rf traced.d traces; mkdir traces
-        cp "$1" traced && chmod 755 traced
-        setarch -R strace -ff -o traces/t ./traced ./guest --run "$dir/traced.d" fds_ > /dev/null 2>&1
-        sed 's/0x[0-9a-f]*/X/g; s/[0-9]\{4,\}/N/g; s/ = [0-9]*$/ = N/
-             /^futex/d; /^+++/d; /^---/d; /^rt_sigreturn/d
-             s/^sigaltstack.*/sigaltstack/; s/^read(\([0-9]*\), .*/read(\1)/
-             s/^getrandom.*/getrandom/' traces/t.* | sort | uniq -c
-    }
-    trace "$upstream" > trace.up
-    trace "$emulator" > trace.off
-    if [ -s trace.up ] && diff trace.up trace.off > trace.diff; then
-        ok "off makes the same system calls as upstream"
-    else
-        bad "off makes the same system calls as upstream" "$(head -20 trace.diff)"
-    fi
-fi
+. "$here/inert.sh"
 
 echo "1..$n"
 [ $failed = 0 ]

@@ -11,8 +11,8 @@
  *     exec --do STEP...      take steps, in order, that end in an exec:
  *         chroot DIR, chdir DIR, user ID, unlink FILE, rename FROM TO,
  *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
- *         (all by others), close (all from 3), noenv, unshare user|mount,
- *         pivot DIR, exec PATH ARG...
+ *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
+ *         unshare user|mount, pivot DIR, exec PATH ARG...
  *     exec --facts           what the emulator's settings look like from inside
  *     exec --continue SOCKET be a debugger that lets a program run
  *     exec ANYTHING ELSE     be the child: report how one was started
@@ -1408,6 +1408,13 @@ static int steps(char **arg, char **envp)
             while (fcntl(1, F_DUPFD_CLOEXEC, 3) >= 0) {
                 continue;
             }
+        } else if (STEP("setenv", 1)) {
+            char **more = calloc(1000, sizeof(char *));
+            for (int i = 0; i < 998 && envp[i]; i++) {
+                more[i + 1] = envp[i];
+            }
+            more[0] = arg[-1];
+            envp = more;
         } else if (STEP("noenv", 0)) {
             envp = none;
         } else if (STEP("exec", 1)) {
@@ -1505,8 +1512,10 @@ int main(int argc, char **argv, char **envp)
     here = argv[2];
     only = argv + 3;
     /* What the caller left open is not what this is about. */
-    for (int i = 3; i < 65536; i++) {
-        close(i);
+    if (syscall(SYS_close_range, 3, ~0U, 0) < 0) {
+        for (int i = 3; i < 65536; i++) {
+            close(i);
+        }
     }
     umask(022);
     prepare();
