@@ -8,6 +8,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
+#if defined(__i386__) || defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 /* Lines of /proc/PID/maps, as another process sees them. */
 static void each_host_mapping(void (*see)(const char *, void *), void *data)
 {
@@ -109,6 +113,16 @@ static unsigned long long host_ignored(void)
     return set;
 }
 
+static unsigned cpu_model(void)
+{
+    unsigned a = 0;
+#if defined(__i386__) || defined(__x86_64__)
+    unsigned b, c, d;
+    __get_cpuid(1, &a, &b, &c, &d);
+#endif
+    return a;
+}
+
 static void on_signal(int sig) { (void)sig; }
 
 static int facts(void)
@@ -126,8 +140,8 @@ static int facts(void)
     }
     uname(&u);
     say("release %s\n", u.release);
-    say("cpu %lx %lx %s\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2),
-        platform ? platform : "none");
+    say("cpu %lx %lx %s %x\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2),
+        platform ? platform : "none", cpu_model());
     say("random ");
     for (int i = 0; r && i < 16; i++) {
         say("%02x", r[i]);
@@ -139,8 +153,11 @@ static int facts(void)
     say("base %llx\n", m.base - ((uintptr_t)phdr & -65536UL));
     say("code %llu\n", m.code);
     say("reaches");
-    for (unsigned long a = 0x50000000; a < 0x80000000; a += 0x8000000) {
+    for (unsigned long a = 0x50000000; a < 0xf0000000; a += 0x8000000) {
         say(" %d", reaches(a));
+    }
+    if (sizeof(long) == 8) {
+        say(" %d", reaches((unsigned long)(0x6000000000ULL)));
     }
     say("\n");
     signal(SIGRTMIN + 5, SIG_IGN);

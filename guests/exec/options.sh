@@ -17,7 +17,7 @@ follows() {
     [ $# -gt 0 ] || set -- ""
     for value; do
         # An option without an argument stands alone.
-        first=$(timeout 10 "$emu" "$option" ${value:+"$value"} ./guest --facts 2>/dev/null | fact "$shown")
+        first=$(timeout 5 "$emu" "$option" ${value:+"$value"} ./guest --facts 2>/dev/null | fact "$shown")
         if [ "$first" ] && [ "$first" != "$plain" ]; then
             second=$("$emu" --execve self "$option" ${value:+"$value"} ./guest --do noenv exec ./guest --facts 2>&1 | fact "$shown")
             if [ "$second" = "$first" ]; then
@@ -61,7 +61,7 @@ check_option() {
         follows -r release 9.8.7 ;;
     -cpu)
         # shellcheck disable=SC2046
-        follows -cpu cpu $cpus $("$emu" -cpu help | tr -s ' \t' '\n\n' | grep '^[A-Za-z0-9_.-]*$' | head -50) ;;
+        follows -cpu cpu $cpus $("$emu" -cpu help | tr -s " \t'" '\n' | grep '^[A-Za-z0-9][A-Za-z0-9_.-]*$' | head -60) ;;
     -seed)
         follows -seed random 42 ;;
     -s)
@@ -70,7 +70,7 @@ check_option() {
         # Natively the first program is at an address that a 32-bit machine has.
         follows -B base 0x200000000000 0x7000000 ;;
     -R)
-        follows -R reaches 0x60000000 0x70000000 ;;
+        follows -R reaches 0x4000000000 0xa0000000 0x60000000 ;;
     -p)
         follows -p page 65536 ;;
     -tb-size)

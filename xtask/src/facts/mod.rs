@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 
 /// Reads a TOML data file; an error names the file, the line and the field.
-fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{} is not what it should be", path.display()))
 }

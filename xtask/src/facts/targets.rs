@@ -13,6 +13,8 @@ pub struct Target {
     pub aliases: &'static [&'static str],
     /// The Debian architecture that runs on this target, with a suite that has it.
     pub debian: Option<Debian>,
+    /// Debian's C compiler for programs of this target, on other machines.
+    pub compiler: Option<Compiler>,
 }
 
 /// A Debian architecture in a suite.
@@ -22,12 +24,19 @@ pub struct Debian {
     pub arch: &'static str,
     /// A suite that releases it: mips64el and mipsel end with bookworm, riscv64 begins with trixie.
     pub suite: &'static str,
-    /// The GNU triple in the names of its cross compilers.
+}
+
+/// A C compiler with a C library, static and dynamic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compiler {
+    /// The GNU triple: the compiler is `<triple>-gcc`, and `/usr/<triple>` holds the library.
     pub triple: &'static str,
+    /// Debian's packages.
+    pub packages: &'static str,
 }
 
 const fn plain(name: &'static str, aliases: &'static [&'static str]) -> Target {
-    Target { name, aliases, debian: None }
+    Target { name, aliases, debian: None, compiler: None }
 }
 
 const fn debian(
@@ -35,52 +44,62 @@ const fn debian(
     aliases: &'static [&'static str],
     suite: &'static str,
     arch: &'static str,
-    triple: &'static str,
 ) -> Target {
-    Target { name, aliases, debian: Some(Debian { arch, suite, triple }) }
+    Target { name, aliases, debian: Some(Debian { arch, suite }), compiler: None }
+}
+
+impl Target {
+    const fn with_gcc(mut self, triple: &'static str, packages: &'static str) -> Self {
+        self.compiler = Some(Compiler { triple, packages });
+        self
+    }
 }
 
 /// Every target of every series, in QEMU's order. Aliases are unique over the whole table.
 pub const TARGETS: &[Target] = &[
-    debian("aarch64", &["arm64", "arm64v8", "arm64/v8"], "bookworm", "arm64", "aarch64-linux-gnu"),
+    debian("aarch64", &["arm64", "arm64v8", "arm64/v8"], "bookworm", "arm64")
+        .with_gcc("aarch64-linux-gnu", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     plain("aarch64_be", &["arm64be"]),
-    plain("alpha", &[]),
-    debian(
-        "arm",
-        &["armhf", "armv7", "armv7l", "arm/v7", "arm32v7", "armel", "arm/v6"],
-        "bookworm",
-        "armhf",
-        "arm-linux-gnueabihf",
-    ),
+    plain("alpha", &[]).with_gcc("alpha-linux-gnu", "gcc-alpha-linux-gnu libc6.1-dev-alpha-cross"),
+    debian("arm", &["armhf", "armv7", "armv7l", "arm/v7", "arm32v7", "armel", "arm/v6"], "bookworm", "armhf")
+        .with_gcc("arm-linux-gnueabihf", "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"),
     plain("armeb", &["armv7b"]),
     plain("cris", &[]),
     plain("hexagon", &[]),
-    plain("hppa", &["parisc"]),
-    debian("i386", &["386", "i486", "i586", "i686", "x86"], "bookworm", "i386", "i686-linux-gnu"),
+    plain("hppa", &["parisc"]).with_gcc("hppa-linux-gnu", "gcc-hppa-linux-gnu libc6-dev-hppa-cross"),
+    debian("i386", &["386", "i486", "i586", "i686", "x86"], "bookworm", "i386")
+        .with_gcc("i686-linux-gnu", "gcc-i686-linux-gnu libc6-dev-i386-cross"),
     plain("loongarch64", &["loong64"]),
-    plain("m68k", &[]),
+    plain("m68k", &[]).with_gcc("m68k-linux-gnu", "gcc-m68k-linux-gnu libc6-dev-m68k-cross"),
     plain("microblaze", &[]),
     plain("microblazeel", &[]),
-    plain("mips", &[]),
-    plain("mips64", &[]),
-    debian("mips64el", &["mips64le"], "bookworm", "mips64el", "mips64el-linux-gnuabi64"),
-    debian("mipsel", &["mipsle"], "bookworm", "mipsel", "mipsel-linux-gnu"),
+    plain("mips", &[]).with_gcc("mips-linux-gnu", "gcc-mips-linux-gnu libc6-dev-mips-cross"),
+    plain("mips64", &[])
+        .with_gcc("mips64-linux-gnuabi64", "gcc-mips64-linux-gnuabi64 libc6-dev-mips64-cross"),
+    debian("mips64el", &["mips64le"], "bookworm", "mips64el")
+        .with_gcc("mips64el-linux-gnuabi64", "gcc-mips64el-linux-gnuabi64 libc6-dev-mips64el-cross"),
+    debian("mipsel", &["mipsle"], "bookworm", "mipsel")
+        .with_gcc("mipsel-linux-gnu", "gcc-mipsel-linux-gnu libc6-dev-mipsel-cross"),
     plain("mipsn32", &[]),
     plain("mipsn32el", &[]),
     plain("nios2", &[]),
     plain("or1k", &["openrisc"]),
-    plain("ppc", &["powerpc"]),
-    plain("ppc64", &["powerpc64"]),
-    debian("ppc64le", &["ppc64el", "powerpc64le"], "bookworm", "ppc64el", "powerpc64le-linux-gnu"),
+    plain("ppc", &["powerpc"]).with_gcc("powerpc-linux-gnu", "gcc-powerpc-linux-gnu libc6-dev-powerpc-cross"),
+    plain("ppc64", &["powerpc64"])
+        .with_gcc("powerpc64-linux-gnu", "gcc-powerpc64-linux-gnu libc6-dev-ppc64-cross"),
+    debian("ppc64le", &["ppc64el", "powerpc64le"], "bookworm", "ppc64el")
+        .with_gcc("powerpc64le-linux-gnu", "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"),
     plain("riscv32", &[]),
-    debian("riscv64", &["rv64"], "trixie", "riscv64", "riscv64-linux-gnu"),
-    debian("s390x", &[], "bookworm", "s390x", "s390x-linux-gnu"),
-    plain("sh4", &[]),
+    debian("riscv64", &["rv64"], "trixie", "riscv64")
+        .with_gcc("riscv64-linux-gnu", "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"),
+    debian("s390x", &[], "bookworm", "s390x")
+        .with_gcc("s390x-linux-gnu", "gcc-s390x-linux-gnu libc6-dev-s390x-cross"),
+    plain("sh4", &[]).with_gcc("sh4-linux-gnu", "gcc-sh4-linux-gnu libc6-dev-sh4-cross"),
     plain("sh4eb", &[]),
     plain("sparc", &[]),
     plain("sparc32plus", &[]),
-    plain("sparc64", &[]),
-    debian("x86_64", &["amd64", "x64"], "bookworm", "amd64", "x86_64-linux-gnu"),
+    plain("sparc64", &[]).with_gcc("sparc64-linux-gnu", "gcc-sparc64-linux-gnu libc6-dev-sparc64-cross"),
+    debian("x86_64", &["amd64", "x64"], "bookworm", "amd64").with_gcc("x86_64-linux-gnu", "gcc libc6-dev"),
     plain("xtensa", &[]),
     plain("xtensaeb", &[]),
 ];
@@ -122,6 +141,18 @@ mod tests {
                 assert!(seen.insert(*name), "{name} stands twice");
                 assert_eq!(Target::named(name).expect("known").name, target.name);
             }
+        }
+    }
+
+    #[test]
+    fn what_debian_has_programs_of_debian_also_compiles() {
+        for target in TARGETS {
+            assert!(target.debian.is_none() || target.compiler.is_some(), "{}", target.name);
+            let named = target.compiler.is_none_or(|gcc| {
+                let gcc_of = format!("gcc-{} ", gcc.triple.replace('_', "-"));
+                gcc.packages.starts_with(&gcc_of) || target.name == "x86_64"
+            });
+            assert!(named, "{}: {:?}", target.name, target.compiler);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A guest that fails to exec 10,000 times, in every way that there is: the emulator must not grow. An
 //! emulator with AddressSanitizer is asked for every single byte that it lost.
 
-use super::contract::{compile, compiler};
+use super::contract::{Linked, compile, compiler};
 use super::{Outcome, PATIENCE, alone};
 use crate::compile::Emulator;
 use crate::facts::Series;
@@ -25,7 +25,7 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
     };
     let home = Scratch::new(&session.workspace.trees)?;
     let guests = session.workspace.root.join("guests");
-    let guest = compile(&cross, &guests.join("exec/fail.c"), &home.path().join("fail"))?;
+    let guest = compile(&cross, &guests.join("exec/fail.c"), &home.path().join("fail"), Linked::Statically)?;
     let folder = home.path().join("files");
     fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut command = alone(emulator.path());

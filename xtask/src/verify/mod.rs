@@ -138,7 +138,7 @@ fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth<'
     let Depth::Whole(reference) = depth else { return Ok(report) };
     let traced = reference.filter(|reference| reference.traced);
     let upstream = traced.map(|reference| reference.emulator.path());
-    report.run("contract", emulator, || contract::check(session, series, emulator, upstream))?;
+    report.run("contract", emulator, || contract::check(session, emulator, upstream))?;
     report.run("leaks", emulator, || leaks::check(session, series, emulator))?;
     if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
         let mut table = None;

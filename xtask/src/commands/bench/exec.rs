@@ -159,7 +159,7 @@ impl Programs {
             crate::process::capture(command).with_context(|| format!("{source} does not compile"))?;
             Ok(to)
         };
-        let triple = target.debian.map(|debian| debian.triple).unwrap_or_default();
+        let triple = target.compiler.map(|compiler| compiler.triple).unwrap_or_default();
         Ok(Self {
             static_one: cc(&cross, &["-static"], "start.c", "start-static")?,
             dynamic_one: cc(&cross, &[], "start.c", "start-dynamic")?,

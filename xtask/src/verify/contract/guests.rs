@@ -1,0 +1,119 @@
+//! The guest program, compiled for a target and for this machine.
+
+use crate::exit::Lacks;
+use crate::facts::Target;
+use crate::process::capture;
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How a guest gets its C library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Linked {
+    /// It holds it.
+    Statically,
+    /// Its interpreter loads it.
+    Dynamically,
+}
+
+impl fmt::Display for Linked {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Statically => "statically",
+            Self::Dynamically => "dynamically",
+        })
+    }
+}
+
+/// A guest program that is ready to run.
+#[derive(Debug)]
+pub struct Guest {
+    /// The program.
+    pub program: PathBuf,
+    /// For the emulator's `-L`: below it are the interpreter and the library of the target.
+    pub prefix: Option<PathBuf>,
+}
+
+/// The compilers for both sides of the comparison.
+#[derive(Debug)]
+pub struct Compilers {
+    cross: PathBuf,
+    native: PathBuf,
+    triple: &'static str,
+}
+
+impl Compilers {
+    /// Looks for them.
+    pub fn find(target: Target) -> Result<Self, Lacks> {
+        let Some(known) = target.compiler else {
+            let what = format!("a C compiler with a C library for {}, which Debian has not", target.name);
+            return Err(Lacks { what, command: None });
+        };
+        let find = |name: &str, what: &str, packages: &str| {
+            which::which(name)
+                .map_err(|_| Lacks::new(format!("{what} ({name})"), format!("apt-get install {packages}")))
+        };
+        Ok(Self {
+            cross: find(&format!("{}-gcc", known.triple), "a C compiler for the guest", known.packages)?,
+            native: find("gcc", "a C compiler for this machine", "gcc libc6-dev")?,
+            triple: known.triple,
+        })
+    }
+
+    /// The guest for the target, in a folder that is made.
+    pub fn guest(&self, source: &Path, home: &Path, linked: Linked) -> Result<Guest> {
+        let program = compile(&self.cross, &source.join("exec.c"), &home.join("guest"), linked)?;
+        let prefix = match linked {
+            Linked::Statically => None,
+            Linked::Dynamically => Some(self.prefix(home)?),
+        };
+        Ok(Guest { program, prefix })
+    }
+
+    /// The same for this machine.
+    pub fn native(&self, source: &Path, home: &Path, linked: Linked) -> Result<Guest> {
+        let program = compile(&self.native, &source.join("exec.c"), &home.join("native"), linked)?;
+        Ok(Guest { program, prefix: None })
+    }
+
+    /// A root with the target's libraries, and an empty `ld.so.cache`: this machine's would lead a guest
+    /// to libraries of this machine, and an i386 one even to some that it can load but not use.
+    fn prefix(&self, home: &Path) -> Result<PathBuf> {
+        let prefix = home.join("prefix");
+        fs::create_dir_all(prefix.join("etc"))?;
+        fs::write(prefix.join("etc/ld.so.cache"), "")?;
+        let cross = Path::new("/usr").join(self.triple);
+        // This machine's own compiler has its libraries where the machine has them.
+        let root = if cross.is_dir() { cross } else { PathBuf::from("/") };
+        for name in ["lib", "lib32", "lib64"] {
+            if root.join(name).is_dir() {
+                symlink(root.join(name), prefix.join(name))?;
+            }
+        }
+        Ok(prefix)
+    }
+}
+
+/// The C compiler for a target's programs.
+pub fn compiler(target: Target) -> Result<PathBuf, Lacks> {
+    Compilers::find(target).map(|compilers| compilers.cross)
+}
+
+/// Compiles a guest program.
+pub fn compile(cc: &Path, source: &Path, to: &Path, linked: Linked) -> Result<PathBuf> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut command = Command::new(cc);
+    if linked == Linked::Statically {
+        command.arg("-static");
+    }
+    command.args(["-O1", "-pthread", "-o"]).arg(to).arg(source);
+    capture(command).context("the guest does not compile")?;
+    Ok(to.to_owned())
+}

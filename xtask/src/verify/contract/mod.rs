@@ -1,0 +1,168 @@
+//! The execve contract: the guest `exec.c` does the same under `--execve self` as natively, line for
+//! line, linked statically and dynamically, and `contract.sh` finds nothing wrong. Needs compilers.
+
+mod guests;
+mod limits;
+mod tap;
+mod transcript;
+
+pub use guests::{Linked, compile, compiler};
+
+use super::{Outcome, PATIENCE, alone};
+use crate::compile::Emulator;
+use crate::exit::Lacks;
+use crate::process::{ended, output_within};
+use crate::session::Session;
+use crate::store::Scratch;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use guests::{Compilers, Guest};
+use limits::Limits;
+use std::path::{Path, PathBuf};
+use std::thread;
+use tap::Tap;
+
+/// Compiles the guest for the target and for this machine, and compares; with `upstream`, an unpatched
+/// emulator of the same series and flags, the option is also shown to change nothing when it is off.
+pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) -> Result<Outcome> {
+    let compilers = match Compilers::find(emulator.target()) {
+        Ok(compilers) => compilers,
+        Err(lacks) => return Ok(not_run(&lacks)),
+    };
+    let home = Scratch::new(&session.workspace.trees)?;
+    let source = session.workspace.root.join("guests/exec");
+    let suite = Suite {
+        emulator: emulator.path(),
+        is_static: emulator.facts().profile.is_static(),
+        upstream,
+        limits: Limits::read(&source, emulator.target(), &kernel())?,
+        compilers,
+        home: home.path(),
+        source,
+    };
+    // None of the three keeps a processor busy by itself.
+    let results = thread::scope(|scope| {
+        let parts: [fn(&Suite<'_>) -> Result<Part>; 3] = [
+            |suite| suite.same(Linked::Statically),
+            |suite| suite.same(Linked::Dynamically),
+            |suite| suite.script(),
+        ];
+        let suite = &suite;
+        let running = parts.map(|part| scope.spawn(move || part(suite)));
+        running.map(|part| part.join().unwrap_or_else(|_| Err(anyhow!("a part of the check broke off"))))
+    });
+    let mut done = Part::default();
+    for result in results {
+        let part = result?;
+        done.passed.extend(part.passed);
+        done.not_run.extend(part.not_run);
+    }
+    Ok(done.into())
+}
+
+fn not_run(lacks: &Lacks) -> Outcome {
+    Outcome::NotRun(lacks.to_string().replace("\n  ", "; "))
+}
+
+/// `6.1.0-21-amd64`
+fn kernel() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// What a part of the check found to hold, and what it could not try.
+#[derive(Debug, Default)]
+struct Part {
+    passed: Vec<String>,
+    not_run: Vec<String>,
+}
+
+impl From<Part> for Outcome {
+    fn from(done: Part) -> Self {
+        let reasons = done.not_run.join(", ");
+        match (done.passed.is_empty(), done.not_run.is_empty()) {
+            (true, _) => Self::NotRun(reasons),
+            (false, true) => Self::Passed(done.passed.join("; ")),
+            (false, false) => Self::Passed(format!("{}; not run: {reasons}", done.passed.join("; "))),
+        }
+    }
+}
+
+/// All that the parts of the check need.
+struct Suite<'a> {
+    emulator: &'a Path,
+    is_static: bool,
+    upstream: Option<&'a Path>,
+    limits: Limits,
+    compilers: Compilers,
+    home: &'a Path,
+    source: PathBuf,
+}
+
+impl Suite<'_> {
+    /// The guest does the same as natively.
+    fn same(&self, linked: Linked) -> Result<Part> {
+        let mut part = Part::default();
+        if let Some(reason) = self.limits.whole(linked) {
+            part.not_run.push(format!("{linked}: {reason}"));
+            return Ok(part);
+        }
+        let home = self.home.join(linked.to_string());
+        let guest = self.compilers.guest(&self.source, &home, linked)?;
+        let native = self.compilers.native(&self.source, &home, linked)?;
+        // The same folder for both, since the guest prints it.
+        let cases = home.join("cases");
+        let expected = transcript::run(alone(&native.program), &cases)?;
+        let seen = transcript::run(self.emulated(&guest), &cases)?;
+        let compared = transcript::compare(&expected, &seen, |case| self.limits.case(case, linked))
+            .with_context(|| format!("{linked} linked guest"))?;
+        part.passed.push(format!("{} cases {linked} linked as natively", compared.same));
+        part.not_run.extend(compared.left_out);
+        Ok(part)
+    }
+
+    /// `contract.sh`, which wants guests that need nothing but themselves.
+    fn script(&self) -> Result<Part> {
+        let linked = Linked::Statically;
+        let mut part = Part::default();
+        if let Some(reason) = self.limits.whole(linked) {
+            part.not_run.push(format!("contract.sh: {reason}"));
+            return Ok(part);
+        }
+        let home = self.home.join("script");
+        let guest = self.compilers.guest(&self.source, &home, linked)?;
+        let native = self.compilers.native(&self.source, &home, linked)?;
+        let mut script = alone(Path::new("sh"));
+        script
+            .arg(self.source.join("contract.sh"))
+            .args([self.emulator, &guest.program, &native.program])
+            .args(self.upstream)
+            .env("TMPDIR", &home);
+        if !self.is_static {
+            let root = home.join("libraries");
+            super::sanitized::copy_libraries(self.emulator, &root)?;
+            script.env("CONTRACT_ROOT", root);
+        }
+        let result = output_within(PATIENCE, &mut script)?;
+        let tap = Tap::read(&String::from_utf8_lossy(&result.stdout));
+        ensure!(tap.failed.is_empty(), "contract.sh: {}", tap.failed.join("\n  "));
+        let complete = tap.planned == Some(tap.passed + tap.skipped.len());
+        ensure!(
+            result.status.success() && tap.passed > 0 && complete,
+            "contract.sh {}: {}",
+            ended(result.status),
+            String::from_utf8_lossy(&result.stderr).trim()
+        );
+        part.passed.push(format!("{} checks of contract.sh", tap.passed));
+        part.not_run.extend(tap.skipped);
+        Ok(part)
+    }
+
+    fn emulated(&self, guest: &Guest) -> std::process::Command {
+        let mut command = alone(self.emulator);
+        command.args(["--execve", "self"]);
+        if let Some(prefix) = &guest.prefix {
+            command.arg("-L").arg(prefix);
+        }
+        command.arg(&guest.program);
+        command
+    }
+}
