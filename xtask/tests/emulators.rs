@@ -5,7 +5,9 @@
 
 mod driver;
 
-use driver::{Driver, Ended, files, run, scratch};
+use driver::{
+    Driver, Ended, RELEASE, Somebody, WITH_GUESTS, emulator, files, released, run, scratch, tarball,
+};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,37 +18,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xtask::facts::Target;
 
-/// Targets whose guest program Debian has; each must really run.
-const WITH_GUESTS: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
-
 /// Targets whose execve contract is looked at: those, and two unusual ones, m68k (big-endian, 32 bits, aligned to
 /// 2 bytes) and hppa (big-endian, the stack grows upwards, other numbers of signals).
 const WITH_CONTRACT: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64,m68k,hppa";
 
 /// Builds are long and use every processor: one at a time.
 static MACHINE: Mutex<()> = Mutex::new(());
-
-/// The release that other tests compare with or use, built once where users build it.
-static RELEASE: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    let json = Driver::usual().succeed(&["build", "--json", "--target", WITH_GUESTS]);
-    let built: Value = serde_json::from_str(&json).unwrap();
-    built["tarballs"].as_array().unwrap().clone()
-});
-
-fn released(target: &str) -> &'static Value {
-    RELEASE.iter().find(|row| row["target"] == target).unwrap()
-}
-
-fn tarball(target: &str) -> PathBuf {
-    PathBuf::from(released(target)["path"].as_str().unwrap())
-}
-
-/// The emulator as a user gets it: unpacked from its tarball.
-fn emulator(target: &str, prefix: &Path) -> PathBuf {
-    fs::create_dir_all(prefix).unwrap();
-    run("tar", &["-C", prefix.to_str().unwrap(), "-xJf", tarball(target).to_str().unwrap()]);
-    prefix.join("bin").join(format!("qemu-{target}"))
-}
 
 fn exclusive() -> std::sync::MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -349,39 +326,6 @@ fn checksums_vouch_only_for_what_this_checkout_makes() {
     );
     let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
     assert!(!sums.contains("stranger") && sums.lines().count() >= WITH_GUESTS.split(',').count(), "{sums}");
-}
-
-/// An ordinary user with a folder of their own: `nobody`, when the tests run as root.
-struct Somebody {
-    home: tempfile::TempDir,
-    is_root: bool,
-}
-
-impl Somebody {
-    fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let is_root = run("id", &["-u"]).trim() == "0";
-        if is_root {
-            run("chown", &["nobody", home.path().to_str().unwrap()]);
-        }
-        Self { home, is_root }
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(if self.is_root { Path::new("setpriv") } else { program });
-        if self.is_root {
-            command
-                .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs"])
-                .arg(program);
-        }
-        command
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("HOME", self.home.path())
-            .current_dir(self.home.path());
-        command
-    }
 }
 
 #[test]

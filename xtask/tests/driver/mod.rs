@@ -3,12 +3,15 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 use tempfile::TempDir;
 use xtask::facts::Series;
@@ -113,6 +116,91 @@ impl Driver {
         let mut child =
             self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { lines: BufReader::new(child.stderr.take().unwrap()), child, said: String::new() }
+    }
+}
+
+/// Targets whose guest program Debian has; each must really run.
+pub const WITH_GUESTS: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
+
+/// The release that other tests compare with or use, built once where users build it.
+pub static RELEASE: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let json = Driver::usual().succeed(&["build", "--json", "--target", WITH_GUESTS]);
+    let built: Value = serde_json::from_str(&json).unwrap();
+    built["tarballs"].as_array().unwrap().clone()
+});
+
+pub fn released(target: &str) -> &'static Value {
+    RELEASE.iter().find(|row| row["target"] == target).unwrap()
+}
+
+pub fn tarball(target: &str) -> PathBuf {
+    PathBuf::from(released(target)["path"].as_str().unwrap())
+}
+
+/// The emulator as a user gets it: unpacked from its tarball.
+pub fn emulator(target: &str, prefix: &Path) -> PathBuf {
+    fs::create_dir_all(prefix).unwrap();
+    run("tar", &["-C", prefix.to_str().unwrap(), "-xJf", tarball(target).to_str().unwrap()]);
+    prefix.join("bin").join(format!("qemu-{target}"))
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    run("id", &["-u"]).trim() == "0"
+}
+
+/// An ordinary user with a folder of their own: `nobody`, when the tests run as root.
+#[derive(Debug)]
+pub struct Somebody {
+    pub home: TempDir,
+    is_root: bool,
+}
+
+impl Somebody {
+    pub fn new() -> Self {
+        let home = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let is_root = is_root();
+        if is_root {
+            run("chown", &["nobody", home.path().to_str().unwrap()]);
+        }
+        Self { home, is_root }
+    }
+
+    /// A program that can't gain a privilege, whatever it starts.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(if self.is_root { Path::new("setpriv") } else { program });
+        if self.is_root {
+            command.args(Self::BECOME).arg("--no-new-privs").arg(program);
+        }
+        self.settle(command)
+    }
+
+    /// A program that may call `newuidmap`, the system's way to give a user's namespace the ids that
+    /// `/etc/subuid` grants: to `nobody` it grants 65,536 of them for this program alone.
+    pub fn command_with_ids(&self, program: &Path) -> Command {
+        if !self.is_root {
+            return self.settle(Command::new(program));
+        }
+        let granted = self.home.path().join("granted");
+        fs::write(&granted, "nobody:1879048192:65536\n").unwrap();
+        // Seen in this mount namespace only: the system's own files stay as they are.
+        let grant = "mount --bind \"$1\" /etc/subuid; mount --bind \"$1\" /etc/subgid; shift; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", grant, "sh"]).arg(granted);
+        command.arg("setpriv").args(Self::BECOME).arg(program);
+        self.settle(command)
+    }
+
+    const BECOME: [&str; 3] = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+
+    fn settle(&self, mut command: Command) -> Command {
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path());
+        command
     }
 }
 
