@@ -14,7 +14,7 @@
  * What it may grow by, in kB, between a tenth of the rounds and the last. In
  * 1,000 rounds, the smallest leak in a single way to fail is more than that.
  */
-#define SLACK 24
+#define SLACK 12
 
 static char *oversized;
 static int plain_fd, script_fd;
