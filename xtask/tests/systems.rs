@@ -11,13 +11,15 @@ mod driver;
 
 use debian::{Debian, Owner};
 use docker::Engine;
-use driver::{Driver, Ended, checkout, emulator, scratch};
+use driver::{Driver, Ended, checkout, emulator, emulator_of, scratch};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 use tempfile::TempDir;
+use xtask::facts::Series;
+use xtask::facts::series::DEFAULT;
 
 /// The arm64 system as root's debootstrap leaves it; tests that change it take a copy.
 static ARM64: LazyLock<Debian> = LazyLock::new(|| Debian::bootstrap(Owner::root(), "aarch64"));
@@ -33,7 +35,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("ls /usr/lib/python3.*/__pycache__ | grep -c '^os\\.cpython'", "1\n"),
     ("apt-get purge --yes ed > /dev/null; [ ! -e /usr/bin/editor ]; dpkg --audit", ""),
     (
-        "perl -e 'open(my $p, q(-|), qw(seq 3)) or die; print map { $_ * 2, qq( ) } <$p>; print system(q(exit 3)) >> 8'",
+        "perl -e 'open(my $p, q(-|), qw(seq 3)) or die; print map { $_ * 2, qq( ) } <$p>; print system(qw(sh -c), q(exit 3)) >> 8'",
         "2 4 6 3",
     ),
     (
@@ -54,7 +56,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ),
     (
         "cd /tmp; printf 'all: a b\\n%%:\\n\\t@echo $@ $(shell echo made)\\nb: a\\n\\t@$(MAKE) -s c\\n' > Makefile; make -s -j2",
-        "a made\nc made\n",
+        "a made\nc made\nall made\n",
     ),
 ];
 
@@ -112,6 +114,17 @@ fn long_a_big_endian_debian_in_a_chroot_installs_and_compiles_programs_that_work
     installs_packages_that_work(&system);
     assert_eq!(system.script("python3 -c 'import sys; print(sys.byteorder)'"), "big\n");
     compiles_programs_that_work(&system);
+}
+
+#[test]
+#[ignore = "builds QEMU, makes systems; run by `cargo xtask test --long`"]
+fn long_the_emulators_of_every_other_series_make_a_debian_too() {
+    let series = Series::names(&checkout().join("patches")).unwrap();
+    for name in series.iter().filter(|name| *name != DEFAULT) {
+        let system =
+            Debian::bootstrap_with(Owner::root(), "aarch64", |prefix| emulator_of(name, "aarch64", prefix));
+        installs_packages_that_work(&system);
+    }
 }
 
 /// The form of the Dockerfile that rj-jesus/anyarch-docker-guest publishes, with more to run: the

@@ -139,8 +139,19 @@ pub fn tarball(target: &str) -> PathBuf {
 
 /// The emulator as a user gets it: unpacked from its tarball.
 pub fn emulator(target: &str, prefix: &Path) -> PathBuf {
+    unpack(&tarball(target), target, prefix)
+}
+
+/// The same of another series than the usual one.
+pub fn emulator_of(series: &str, target: &str, prefix: &Path) -> PathBuf {
+    let json = Driver::usual().succeed(&["build", "--json", "--qemu", series, "--target", target]);
+    let built: Value = serde_json::from_str(&json).unwrap();
+    unpack(Path::new(built["tarballs"][0]["path"].as_str().unwrap()), target, prefix)
+}
+
+fn unpack(tarball: &Path, target: &str, prefix: &Path) -> PathBuf {
     fs::create_dir_all(prefix).unwrap();
-    run("tar", &["-C", prefix.to_str().unwrap(), "-xJf", tarball(target).to_str().unwrap()]);
+    run("tar", &["-C", prefix.to_str().unwrap(), "-xJf", tarball.to_str().unwrap()]);
     prefix.join("bin").join(format!("qemu-{target}"))
 }
 

@@ -95,9 +95,14 @@ pub struct Debian {
 impl Debian {
     /// Makes the smallest that Debian knows, by both stages.
     pub fn bootstrap(owner: Owner, target: &str) -> Self {
+        Self::bootstrap_with(owner, target, |prefix| emulator(target, prefix))
+    }
+
+    /// The same with another emulator, which is put below the folder given.
+    pub fn bootstrap_with(owner: Owner, target: &str, emulator: impl FnOnce(&Path) -> PathBuf) -> Self {
         let target = Target::named(target).unwrap();
         let root = owner.home().join("root");
-        let emulator = emulator(target.name, &owner.home().join("prefix"));
+        let emulator = emulator(&owner.home().join("prefix"));
         let mut system = Self { owner, target, root, emulator };
         system.first_stage();
         if matches!(system.owner, Owner::User(_)) {
