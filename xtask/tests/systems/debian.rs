@@ -122,6 +122,11 @@ impl Debian {
         system
     }
 
+    /// dpkg's name of what it is for.
+    pub fn architecture(&self) -> &'static str {
+        self.target.debian.unwrap().arch
+    }
+
     /// The emulator that runs it.
     pub fn emulator(&self) -> &Path {
         &self.emulator
