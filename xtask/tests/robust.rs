@@ -296,8 +296,10 @@ fn what_an_exec_costs_is_measured_and_nothing_stays_registered() {
     for figure in figures {
         let value = figure["value"].as_f64().unwrap();
         println!("{}: {value:.3}, {}", figure["what"], figure["from"]);
-        // Far from the goal, which a busy machine cannot show; near enough to tell a mistake.
-        assert!(value > 0.5 && value < 2.0, "{figure}");
+        // Far from the goal, which so few children cannot show; near enough to tell a mistake. What
+        // elapses on a busy machine tells nothing.
+        let is_steady = figure["what"].as_str().unwrap().ends_with("processor time");
+        assert!(value > 0.1 && (value < 1.5 || !is_steady), "{figure}");
         for cost in figure["details"]["costs"].as_array().unwrap() {
             assert_eq!(cost["children"], 60);
         }
