@@ -3,13 +3,14 @@
 use crate::exit::Lacks;
 use crate::facts::Target;
 use crate::process::capture;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde::Deserialize;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 /// How a guest gets its C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,6 +40,15 @@ pub struct Guest {
     pub prefix: Option<PathBuf>,
 }
 
+/// The guest for the target, and the same for this machine.
+#[derive(Debug)]
+pub struct Pair {
+    /// For the emulator.
+    pub guest: Guest,
+    /// What it is compared with.
+    pub native: PathBuf,
+}
+
 /// The compilers for both sides of the comparison.
 #[derive(Debug)]
 pub struct Compilers {
@@ -65,20 +75,21 @@ impl Compilers {
         })
     }
 
-    /// The guest for the target, in a folder that is made.
-    pub fn guest(&self, source: &Path, home: &Path, linked: Linked) -> Result<Guest> {
-        let program = compile(&self.cross, &source.join("exec.c"), &home.join("guest"), linked)?;
+    /// Compiles the guest for both, at the same time, in a folder of `home`.
+    pub fn pair(&self, source: &Path, home: &Path, linked: Linked) -> Result<Pair> {
+        let home = home.join(linked.to_string());
+        let source = &source.join("exec.c");
+        fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
+        let (guest, native) = thread::scope(|scope| {
+            let native = scope.spawn(|| compile(&self.native, source, &home.join("native"), linked));
+            let guest = compile(&self.cross, source, &home.join("guest"), linked);
+            (guest, native.join().unwrap_or_else(|_| Err(anyhow!("a compiler's thread broke off"))))
+        });
         let prefix = match linked {
             Linked::Statically => None,
-            Linked::Dynamically => Some(self.prefix(home)?),
+            Linked::Dynamically => Some(self.prefix(&home)?),
         };
-        Ok(Guest { program, prefix })
-    }
-
-    /// The same for this machine.
-    pub fn native(&self, source: &Path, home: &Path, linked: Linked) -> Result<Guest> {
-        let program = compile(&self.native, &source.join("exec.c"), &home.join("native"), linked)?;
-        Ok(Guest { program, prefix: None })
+        Ok(Pair { guest: Guest { program: guest?, prefix }, native: native? })
     }
 
     /// A root with the target's libraries, and an empty `ld.so.cache`: this machine's would lead a guest
@@ -106,9 +117,6 @@ pub fn compiler(target: Target) -> Result<PathBuf, Lacks> {
 
 /// Compiles a guest program.
 pub fn compile(cc: &Path, source: &Path, to: &Path, linked: Linked) -> Result<PathBuf> {
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder)?;
-    }
     let mut command = Command::new(cc);
     if linked == Linked::Statically {
         command.arg("-static");

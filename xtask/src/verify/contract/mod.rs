@@ -15,7 +15,7 @@ use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store::Scratch;
 use anyhow::{Context as _, Result, anyhow, ensure};
-use guests::{Compilers, Guest};
+use guests::{Compilers, Guest, Pair};
 use limits::Limits;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -35,7 +35,8 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
         is_static: emulator.facts().profile.is_static(),
         upstream,
         limits: Limits::read(&source, emulator.target(), &kernel())?,
-        compilers,
+        statically: compilers.pair(&source, home.path(), Linked::Statically)?,
+        dynamically: compilers.pair(&source, home.path(), Linked::Dynamically)?,
         home: home.path(),
         source,
     };
@@ -92,7 +93,8 @@ struct Suite<'a> {
     is_static: bool,
     upstream: Option<&'a Path>,
     limits: Limits,
-    compilers: Compilers,
+    statically: Pair,
+    dynamically: Pair,
     home: &'a Path,
     source: PathBuf,
 }
@@ -105,13 +107,14 @@ impl Suite<'_> {
             part.not_run.push(format!("{linked}: {reason}"));
             return Ok(part);
         }
-        let home = self.home.join(linked.to_string());
-        let guest = self.compilers.guest(&self.source, &home, linked)?;
-        let native = self.compilers.native(&self.source, &home, linked)?;
+        let Pair { guest, native } = match linked {
+            Linked::Statically => &self.statically,
+            Linked::Dynamically => &self.dynamically,
+        };
         // The same folder for both, since the guest prints it.
-        let cases = home.join("cases");
-        let expected = transcript::run(alone(&native.program), &cases)?;
-        let seen = transcript::run(self.emulated(&guest), &cases)?;
+        let cases = self.home.join(format!("cases-{linked}"));
+        let expected = transcript::run(alone(native), &cases)?;
+        let seen = transcript::run(self.emulated(guest), &cases)?;
         let compared = transcript::compare(&expected, &seen, |case| self.limits.case(case, linked))
             .with_context(|| format!("{linked} linked guest"))?;
         part.passed.push(format!("{} cases {linked} linked as natively", compared.same));
@@ -121,23 +124,20 @@ impl Suite<'_> {
 
     /// `contract.sh`, which wants guests that need nothing but themselves.
     fn script(&self) -> Result<Part> {
-        let linked = Linked::Statically;
         let mut part = Part::default();
-        if let Some(reason) = self.limits.whole(linked) {
+        if let Some(reason) = self.limits.whole(Linked::Statically) {
             part.not_run.push(format!("contract.sh: {reason}"));
             return Ok(part);
         }
-        let home = self.home.join("script");
-        let guest = self.compilers.guest(&self.source, &home, linked)?;
-        let native = self.compilers.native(&self.source, &home, linked)?;
+        let Pair { guest, native } = &self.statically;
         let mut script = alone(Path::new("sh"));
         script
             .arg(self.source.join("contract.sh"))
-            .args([self.emulator, &guest.program, &native.program])
+            .args([self.emulator, &guest.program, native])
             .args(self.upstream)
-            .env("TMPDIR", &home);
+            .env("TMPDIR", self.home);
         if !self.is_static {
-            let root = home.join("libraries");
+            let root = self.home.join("libraries");
             super::sanitized::copy_libraries(self.emulator, &root)?;
             script.env("CONTRACT_ROOT", root);
         }
