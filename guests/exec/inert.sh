@@ -7,7 +7,7 @@
 # What is no difference between the two emulators, and is taken out:
 #   - addresses and sizes of memory, since the two files are not equally long,
 #     and process ids, times, random bytes, the machine's load: numbers of four
-#     digits and more, getrandom, sysinfo;
+#     digits and more, shorter process ids where they stand, getrandom, sysinfo;
 #   - lines that tell what came rather than what was asked for (signals, ends);
 #   - futex: which of two threads comes first is chance, and so is whether the
 #     loser sleeps;
@@ -23,10 +23,15 @@ system_calls() {
     cases=$1; cp "$2" traced; chmod 755 traced; shift 2
     rm -rf traced.d traces; mkdir traces
     # shellcheck disable=SC2086
-    setarch -R strace -ff -qq -s 64 -e signal=none -o traces/t ./traced "$@" ./guest --run "$dir/traced.d" $cases > /dev/null 2>&1
+    setarch -R strace -ff -qq -a 0 -s 64 -e signal=none -o traces/t ./traced "$@" ./guest --run "$dir/traced.d" $cases > /dev/null 2>&1
     grep -lE '^(execve|execveat|exit_group)\(' traces/t.* | while read -r trace; do
         sed 's/0x[0-9a-f]*/X/g; s/[0-9]\{4,\}/N/g
              /^futex/d; /resumed>/d; /^+++/d; /^---/d; /^restart_syscall/d
+             /^\(get[a-z]*id\|gettid\|set_tid_address\|v\?fork\|clone3\?\|wait4\|waitid\)(/s/ = [1-9][0-9]*$/ = N/
+             s/^\(kill\|tkill\|wait4\|setpgid\|getpgid\|getsid\)([1-9][0-9]*/\1(N/
+             s/^tgkill([1-9][0-9]*, [1-9][0-9]*/tgkill(N, N/; s/^waitid(P_PID, [1-9][0-9]*/waitid(P_PID, N/
+             s/\(_[pt]*id=\[*\)[1-9][0-9]*/\1N/g; s/^\(readlink("\/proc\/self", \).*/\1.../
+             s/\(\/proc\/\)[1-9][0-9]*/\1N/g
              s/^getrandom(.*/getrandom/; s/^sysinfo(.*/sysinfo/
              /^read([0-9]*, "X-/s/.*/read(maps)/; /^read([0-9]*, "[0-9a-f]*-/s/.*/read(maps)/
              /^pread64/s/"[^"]*"/bytes/' "$trace" | tr '\n' '\036'
