@@ -39,7 +39,7 @@ awk '
     }
     !/^[a-z]+_[^:]*:/ { next }
     { name = $0; sub(/:.*/, "", name); line = substr($0, length(name) + 2) }
-    FNR == NR { seen[name] = line; next }
+    FILENAME == ARGV[1] { seen[name] = line; next }
     {
         group = name; sub(/_.*/, "", group)
         all[group]++; total["all"]++
