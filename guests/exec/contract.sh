@@ -32,6 +32,8 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 755 "$dir"
 cd "$dir" || exit 1
+# /proc shows real paths, whatever links TMPDIR goes through.
+dir=$(pwd -P)
 cp "$emulator" emulator && cp "$guest" guest && cp "$native" native || exit 1
 chmod 755 emulator guest native
 emu=$dir/emulator
