@@ -2,6 +2,7 @@
 
 use crate::facts::series;
 use crate::plan::{Profile, Request};
+use crate::toolchain::Tooling;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -32,9 +33,12 @@ pub struct Global {
     /// Show each program that is run (-v), and all that it prints (-vv)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Compilers at a time [default: one a processor]
+    /// Compilers at a time [default: one a processor, fewer if memory is short]
     #[arg(short, long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Go on with the others when one fails; the exit code still says so
+    #[arg(short, long, global = true)]
+    pub keep_going: bool,
     /// Use nothing but the cache
     #[arg(long, global = true)]
     pub offline: bool,
@@ -63,8 +67,13 @@ Examples:
   cargo xtask build --target all
   cargo xtask build --target arm64 --source ~/qemu-10.2.2.tar.xz --offline")]
     Build(Build),
-    /// Print what `build` would do, as a table or (--json) as data; touches nothing
-    Plan(Selection),
+    /// Print the whole matrix of targets and hosts: what would be done, and what is done; touches nothing
+    #[command(after_help = "\
+Examples:
+  cargo xtask plan
+  cargo xtask plan --target all --host arm/v7 --qemu 7.2
+  cargo xtask plan --format github")]
+    Plan(PlanArgs),
     /// Get the pinned QEMU source, check it, unpack and patch it
     ///
     /// Tried in this order: --source, the cache, upstream's git at the pinned tag, upstream's tarball,
@@ -89,6 +98,14 @@ Examples:
     Verify(Verify),
     /// Pack emulators, compiling and verifying those that are not yet
     Package(Selection),
+    /// Join the folders that several jobs or machines made into one release
+    ///
+    /// Every tarball is compared with its record, inside and out, and with the pins of this checkout: other
+    /// pins, other toolchains for the same host, or one name with different bytes are refused.
+    #[command(after_help = "\
+Example:
+  cargo xtask release --out joined ci/amd64 ci/arm64 ci/riscv64")]
+    Release(ReleaseArgs),
     /// Keep the patches of a series in shape
     #[command(subcommand)]
     Patch(Patch),
@@ -138,6 +155,9 @@ pub struct Selection {
     /// How to compile
     #[arg(long, value_enum, default_value_t)]
     pub profile: Profile,
+    /// How compilers are called.
+    #[command(flatten)]
+    pub tooling: Tooling,
 }
 
 impl Selection {
@@ -148,8 +168,68 @@ impl Selection {
             hosts: self.hosts.clone(),
             series: self.series.clone(),
             profile: self.profile,
+            tooling: self.tooling.clone(),
         }
     }
+}
+
+/// `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Targets, as for `build`
+    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', default_value = "all")]
+    pub targets: Vec<String>,
+    /// Hosts, as for `build`
+    #[arg(long = "host", value_name = "HOST", value_delimiter = ',', default_value = "all")]
+    pub hosts: Vec<String>,
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// How it would be compiled
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: Profile,
+    /// As a table, as data, or as the matrix of a GitHub workflow: a job a host
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+impl PlanArgs {
+    /// As a request for a plan.
+    pub fn request(&self) -> Request {
+        Request {
+            targets: self.targets.clone(),
+            hosts: self.hosts.clone(),
+            series: self.series.clone(),
+            profile: self.profile,
+            tooling: Tooling::default(),
+        }
+    }
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people; with --json, data.
+    #[default]
+    Table,
+    /// Everything, as JSON.
+    Json,
+    /// One line of JSON for a workflow's `matrix`.
+    Github,
+}
+
+/// `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// Folders with tarballs and their records, or folders of such folders [default: the release's own]
+    #[arg(value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// Fail if a pair of the whole matrix is missing
+    #[arg(long)]
+    pub complete: bool,
 }
 
 /// `build`.
@@ -211,6 +291,9 @@ pub struct ToolchainArgs {
     /// Get the newest packages instead of keeping those at hand
     #[arg(long)]
     pub refresh: bool,
+    /// How compilers are called.
+    #[command(flatten)]
+    pub tooling: Tooling,
 }
 
 /// `patch`.

@@ -21,6 +21,9 @@ pub struct Lacks {
     pub command: Option<String>,
 }
 
+/// What a command begins with that installs Debian packages.
+pub const INSTALL: &str = "apt-get install ";
+
 impl Lacks {
     /// A missing thing and the command that gets it.
     pub fn new(what: impl Into<String>, command: impl Into<String>) -> Self {

@@ -19,6 +19,7 @@ static CHILDREN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 /// Files and folders that nobody shall find.
 static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static HALTED: AtomicBool = AtomicBool::new(false);
 
 fn children() -> MutexGuard<'static, BTreeSet<i32>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -27,6 +28,19 @@ fn children() -> MutexGuard<'static, BTreeSet<i32>> {
 /// Whether the run is being ended. A child that fails now failed because of that.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Ends every running child, and has none begun any more: something failed, and all else waits for a run
+/// in which it does not.
+pub fn halt() {
+    if !HALTED.swap(true, Ordering::SeqCst) {
+        end_children();
+    }
+}
+
+/// Whether [`halt`] was called.
+pub fn halted() -> bool {
+    HALTED.load(Ordering::SeqCst)
 }
 
 /// Leaves the end of an interrupted run to the handler, which is still ending children: what failed

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod package;
 pub mod patch;
 pub mod plan;
+pub mod release;
 pub mod source;
 pub mod toolchain;
 pub mod verify;
@@ -27,6 +28,7 @@ pub mod interrupt;
 pub mod process;
 pub mod progress;
 pub mod session;
+pub mod slots;
 pub mod store;
 pub mod unpack;
 

@@ -8,20 +8,20 @@ use crate::session::Session;
 use crate::store::{self, Lock};
 use crate::verify::{Report, Verified};
 use anyhow::{Context as _, Result};
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+use liblzma::write::XzEncoder;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
-use xz2::stream::{Check, Filters, LzmaOptions, Stream};
-use xz2::write::XzEncoder;
 
 /// Texts of QEMU's own that go with every emulator.
 const LICENSES: [&str; 3] = ["COPYING", "COPYING.LIB", "LICENSE"];
 /// The window: 8 MiB would save 0.2 % and take three times the memory.
 const WINDOW: u32 = 2 << 20;
 /// What the format may change in; counted up when the layout or the compression does.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one, or [`ready`] finds it again.
 #[derive(Debug, Clone, Serialize)]
@@ -55,9 +55,14 @@ impl Tarball {
     }
 }
 
-/// What is known of a packed emulator, kept in the build tree.
+/// What is known of a packed emulator. It stands beside its tarball, so that releases can be joined that
+/// several machines made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
+    /// What it emulates, by QEMU's name.
+    pub target: String,
+    /// What it runs on, by Docker's name.
+    pub host: String,
     /// What the tarball was made from and by: when this is the same, there is nothing to do.
     pub key: String,
     /// The tarball's hash.
@@ -66,6 +71,8 @@ pub struct Record {
     pub size: u64,
     /// What was verified of the emulator in it.
     pub emulator: Report,
+    /// What the emulator was made from and with.
+    pub facts: Facts,
 }
 
 /// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
@@ -74,10 +81,14 @@ pub fn key(tree_key: &str, suite_key: &str, host: &Host, epoch: u64) -> Result<S
     store::short_key(&(LAYOUT, tree_key, suite_key, &host.elf, epoch))
 }
 
-/// Where the record of a target is kept in its build tree.
-fn record_place(tree: &Path, target: Target) -> PathBuf {
-    tree.join("packed").join(format!("{}.json", target.name))
+/// Where the record of a tarball stands: beside it.
+pub fn record_place(tarball: &Path) -> PathBuf {
+    let name = tarball.file_name().unwrap_or_default().to_string_lossy();
+    tarball.with_file_name(format!("{}.json", name.strip_suffix(EXTENSION).unwrap_or(&name)))
 }
+
+/// What the names of tarballs end with.
+pub const EXTENSION: &str = ".tar.xz";
 
 fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathBuf {
     session.workspace.out.join(release).join(plan::tarball(&target, release, host))
@@ -85,31 +96,27 @@ fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathB
 
 /// The tarball of a pair, if it was made with this key, is still the same file, and was proven by all
 /// that this machine can do now.
-pub fn ready(
-    session: &Session,
-    release: &str,
-    target: Target,
-    host: &Host,
-    tree: &Path,
-    key: &str,
-) -> Option<Tarball> {
-    let record: Record = store::read_json(&record_place(tree, target))?;
-    let path = place(session, release, target, host);
-    let proven = session.offline || !host.is_native() || !record.emulator.is_incomplete(target);
-    let same =
-        proven && record.key == key && store::sha256_file(&path).is_ok_and(|found| found == record.sha256);
-    same.then(|| Tarball { target, host: host.platform.clone(), path, record })
+pub fn ready(session: &Session, release: &str, target: Target, host: &Host, key: &str) -> Option<Tarball> {
+    let found = found(&place(session, release, target, host))?;
+    let proven = session.offline || !found.record.emulator.is_incomplete();
+    (proven && found.record.key == key).then_some(found)
+}
+
+/// What is known of a tarball, by the file beside it alone.
+pub fn record(tarball: &Path) -> Option<Record> {
+    store::read_json(&record_place(tarball))
+}
+
+/// The tarball in this file, if its record stands beside it and it is still the same.
+pub fn found(path: &Path) -> Option<Tarball> {
+    let record = record(path)?;
+    let target = Target::named(&record.target).ok()?;
+    let same = store::sha256_file(path).is_ok_and(|found| found == record.sha256);
+    same.then(|| Tarball { target, host: record.host.clone(), path: path.to_owned(), record })
 }
 
 /// Packs a verified emulator into the folder of its release.
-pub fn pack(
-    session: &Session,
-    verified: &Verified,
-    source: &Path,
-    tree: &Path,
-    key: &str,
-    epoch: u64,
-) -> Result<Tarball> {
+pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, epoch: u64) -> Result<Tarball> {
     let emulator = verified.emulator();
     let (target, host, facts) = (emulator.target(), emulator.host(), emulator.facts());
     let path = place(session, &facts.release, target, host);
@@ -127,12 +134,15 @@ pub fn pack(
     })
     .context("the tarball can't be written")?;
     let record = Record {
+        target: target.name.to_owned(),
+        host: host.platform.clone(),
         key: key.to_owned(),
         sha256: store::sha256_file(&path)?,
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),
+        facts: facts.clone(),
     };
-    store::write_json(&record_place(tree, target), &record)?;
+    store::write_json(&record_place(&path), &record)?;
     Ok(Tarball { target, host: host.platform.clone(), path, record })
 }
 
@@ -210,6 +220,8 @@ fn xz(filter: Option<XzFilter>) -> Result<Stream> {
     let mut filters = Filters::new();
     match filter {
         Some(XzFilter::X86) => drop(filters.x86()),
+        Some(XzFilter::Arm) => drop(filters.arm()),
+        Some(XzFilter::ArmThumb) => drop(filters.arm_thumb()),
         None => {}
     }
     filters.lzma2(&options);
@@ -218,6 +230,23 @@ fn xz(filter: Option<XzFilter>) -> Result<Stream> {
 
 /// xz's `-e`, as `LZMA_PRESET_EXTREME` of liblzma's `lzma/container.h`.
 const EXTREME: u32 = 1 << 31;
+
+/// The tarballs in a folder, by name; a folder that is not there has none.
+pub fn tarballs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.with_context(|| format!("cannot list {}", folder.display()))?,
+    };
+    let mut paths = Vec::new();
+    for entry in listed {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        if path.to_string_lossy().ends_with(EXTENSION) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
 
 /// Writes `SHA256SUMS` of these tarballs, all of one release, as `sha256sum --check` reads it. Gives
 /// the names of others in that folder, which the file does not vouch for.
@@ -232,14 +261,12 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
     }
     lines.sort();
     let mut others = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let name = entry.with_context(|| format!("cannot list {}", folder.display()))?.file_name();
-        let name = name.to_string_lossy().into_owned();
-        if name.ends_with(".tar.xz") && !lines.iter().any(|(listed, _)| *listed == name) {
+    for path in self::tarballs(&folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !lines.iter().any(|(listed, _)| *listed == name) {
             others.push(name);
         }
     }
-    others.sort();
     let text: String = lines.into_iter().map(|(_, line)| line).collect();
     if fs::read_to_string(&sums).ok().as_deref() != Some(&text) {
         store::write_file(&sums, text.as_bytes())?;
@@ -267,7 +294,7 @@ mod tests {
     #[test]
     fn an_archive_holds_folders_before_files_and_nobodys_name() {
         let bytes = archive();
-        let mut tar = tar::Archive::new(xz2::read::XzDecoder::new(bytes.as_slice()));
+        let mut tar = tar::Archive::new(liblzma::read::XzDecoder::new(bytes.as_slice()));
         let mut seen = Vec::new();
         for entry in tar.entries().expect("entries") {
             let mut entry = entry.expect("an entry");

@@ -3,12 +3,12 @@
 
 use crate::exit::Usage;
 use crate::facts::{Host, Series, Target};
-use crate::progress::count;
+use crate::toolchain::Tooling;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
+use std::path::Path;
 
 /// How emulators are compiled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub struct Request {
     pub series: String,
     /// How to compile.
     pub profile: Profile,
+    /// How compilers are called.
+    pub tooling: Tooling,
 }
 
 /// What is going to be made.
@@ -71,10 +73,14 @@ pub struct Plan {
     pub release: String,
     /// How it is compiled.
     pub profile: Profile,
+    /// How compilers are called.
+    pub tooling: Tooling,
     /// What it is made from.
     pub series: Series,
     /// One build tree a host.
     pub trees: Vec<TreePlan>,
+    /// The emulators of this machine that run those for other hosts, so that these can be proven here.
+    pub runners: Option<TreePlan>,
     /// What was asked for with `all`, and can't be.
     pub impossible: Vec<Impossible>,
 }
@@ -86,8 +92,8 @@ pub struct TreePlan {
     pub host: Host,
     /// What is built now.
     pub targets: Vec<Target>,
-    /// What the tree is configured for: all targets of the series. Bytes do depend on this list,
-    /// so it does not follow from what is asked for today.
+    /// What the tree is configured for: all targets of the series that this host can have. Bytes do
+    /// depend on this list, so it does not follow from what is asked for today.
     pub configured: Vec<Target>,
 }
 
@@ -105,16 +111,31 @@ pub struct Impossible {
 impl Plan {
     /// Makes the plan for a request, or says what is wrong with the request.
     pub fn make(workspace: &Workspace, request: &Request) -> Result<Self> {
-        let series = Series::read(&workspace.root.join("patches"), &request.series)?;
+        let patches = workspace.root.join("patches");
+        let series = Series::read(&patches, &request.series)?;
         let known = Host::all(&workspace.root.join("toolchains"))?;
         let hosts = select_hosts(&request.hosts, &known)?;
         let targets = select_targets(&request.targets, &series)?;
-        let configured = series.targets()?;
-        let trees = hosts.iter().map(|host| TreePlan {
-            host: host.clone(),
-            targets: targets.clone(),
-            configured: configured.clone(),
-        });
+        if request.profile == Profile::Sanitized {
+            can_be_sanitized(&series, &hosts)?;
+        }
+        let width = Width::of(&series, &patches)?;
+        let mut impossible = Vec::new();
+        let mut trees = Vec::new();
+        for host in &hosts {
+            let (possible, not) = width.split(&targets, host);
+            impossible.extend(not);
+            impossible.extend(left_out(&request.targets, host, &series));
+            if !possible.is_empty() {
+                trees.push(TreePlan::new(host, possible, &series, &width)?);
+            }
+        }
+        let asked_by_name = |names: &[String]| !names.iter().any(|name| name == "all");
+        if let Some(first) = impossible.first()
+            && (trees.is_empty() || asked_by_name(&request.targets) && asked_by_name(&request.hosts))
+        {
+            bail!(Usage(format!("no qemu-{} for {}: {}", first.target, first.host, first.reason)));
+        }
         Ok(Self {
             release: match request.profile {
                 Profile::Release => series.release(),
@@ -122,8 +143,10 @@ impl Plan {
                 other => format!("{}-{}", series.release(), other.name()),
             },
             profile: request.profile,
-            trees: trees.collect(),
-            impossible: impossible(&request.targets, &hosts, &series),
+            tooling: request.tooling.clone(),
+            runners: runners(&trees, &known, &series, &width)?,
+            trees,
+            impossible,
             series,
         })
     }
@@ -132,34 +155,86 @@ impl Plan {
     pub fn pairs(&self) -> usize {
         self.trees.iter().map(|tree| tree.targets.len()).sum()
     }
+}
 
-    /// The plan as people read it.
-    pub fn table(&self) -> String {
-        let mut text = format!(
-            "release {} (QEMU {} with {} of ours, {} profile): {}\n",
-            self.release,
-            self.series.pins.tag,
-            count(self.series.patches.len(), "change"),
-            self.profile.name(),
-            count(self.pairs(), "emulator")
-        );
-        let rows =
-            self.trees.iter().flat_map(|tree| tree.targets.iter().map(move |target| (target, &tree.host)));
-        let _ = writeln!(text, "{:<14} {:<8} tarball", "target", "host");
-        for (target, host) in rows {
-            let _ = writeln!(
-                text,
-                "{:<14} {:<8} {}",
-                target.name,
-                host.platform,
-                tarball(target, &self.release, host)
-            );
-        }
-        for none in &self.impossible {
-            let _ = writeln!(text, "{:<14} {:<8} not possible: {}", none.target, none.host, none.reason);
-        }
-        text
+impl TreePlan {
+    fn new(host: &Host, targets: Vec<Target>, series: &Series, width: &Width) -> Result<Self> {
+        let (configured, _) = width.split(&series.targets()?, host);
+        Ok(Self { host: host.clone(), targets, configured })
     }
+}
+
+/// What runs the emulators of these trees that are for other hosts than this machine; none where this
+/// machine is no host itself, or its series lacks the target.
+fn runners(trees: &[TreePlan], known: &[Host], series: &Series, width: &Width) -> Result<Option<TreePlan>> {
+    let Some(native) = known.iter().find(|host| host.is_native()) else { return Ok(None) };
+    let has = series.targets()?;
+    let mut wanted = Vec::new();
+    for tree in trees.iter().filter(|tree| !tree.host.is_native()) {
+        wanted.push(tree.host.as_target()?);
+    }
+    let (targets, _) = width.split(&has, native);
+    let targets: Vec<Target> = targets.into_iter().filter(|target| wanted.contains(target)).collect();
+    (!targets.is_empty()).then(|| TreePlan::new(native, targets, series, width)).transpose()
+}
+
+/// Which targets a host of 32 bits can have.
+struct Width {
+    /// Why it has none of 64 bits, if so.
+    narrow_lacks: Option<String>,
+}
+
+impl Width {
+    fn of(series: &Series, patches: &Path) -> Result<Self> {
+        if series.pins.build.wide_on_narrow {
+            return Ok(Self { narrow_lacks: None });
+        }
+        let mut others = Vec::new();
+        for name in Series::names(patches)? {
+            if Series::pins(patches, &name)?.build.wide_on_narrow {
+                others.push(name);
+            }
+        }
+        let which = match &others[..] {
+            [] => "nor has any series of this checkout".to_owned(),
+            names => format!("{} has them: --qemu {}", names.join(" and "), names[names.len() - 1]),
+        };
+        let series = &series.pins.series;
+        Ok(Self {
+            narrow_lacks: Some(format!("QEMU {series} has no 64-bit targets on 32-bit hosts; {which}")),
+        })
+    }
+
+    /// The targets that a host can have, and those that it can't.
+    fn split(&self, targets: &[Target], host: &Host) -> (Vec<Target>, Vec<Impossible>) {
+        let Some(reason) = self.narrow_lacks.as_ref().filter(|_| host.elf.bits == 32) else {
+            return (targets.to_vec(), Vec::new());
+        };
+        let (wide, narrow): (Vec<Target>, Vec<Target>) = targets.iter().partition(|target| target.bits > 32);
+        let lacks = wide.iter().map(|target| Impossible::new(target.name, host, reason));
+        (narrow, lacks.collect())
+    }
+}
+
+impl Impossible {
+    fn new(target: &str, host: &Host, reason: &str) -> Self {
+        Self { target: target.to_owned(), host: host.platform.clone(), reason: reason.to_owned() }
+    }
+}
+
+/// Sanitized emulators are dynamic, and so only for this machine.
+fn can_be_sanitized(series: &Series, hosts: &[Host]) -> Result<()> {
+    if let Some(host) = hosts.iter().find(|host| !host.is_native()) {
+        bail!(Usage(format!(
+            "sanitized emulators run with the libraries of the machine that they are built on: none for {}",
+            host.platform
+        )));
+    }
+    if !series.pins.build.sanitizers {
+        let name = &series.pins.series;
+        bail!(Usage(format!("QEMU {name} is not built sanitized here; newer series are")));
+    }
+    Ok(())
 }
 
 /// The name of a pair's tarball.
@@ -177,6 +252,8 @@ fn select_hosts(names: &[String], known: &[Host]) -> Result<Vec<Host>> {
             }
         }
     }
+    // This machine's own first: its emulators prove the others.
+    hosts.sort_by_key(|host| !host.is_native());
     Ok(hosts)
 }
 
@@ -201,23 +278,29 @@ fn select_targets(names: &[String], series: &Series) -> Result<Vec<Target>> {
     Ok(has.into_iter().filter(|target| targets.contains(target)).collect())
 }
 
-fn impossible(names: &[String], hosts: &[Host], series: &Series) -> Vec<Impossible> {
+/// Targets of other series that somebody who says `all` may miss.
+fn left_out(names: &[String], host: &Host, series: &Series) -> Vec<Impossible> {
     if !names.iter().any(|name| name == "all") {
         return Vec::new();
     }
-    let pair = |host: &Host, target: &String, reason: &String| Impossible {
-        target: target.clone(),
-        host: host.platform.clone(),
-        reason: reason.clone(),
-    };
-    let left_out = &series.pins.left_out;
-    hosts.iter().flat_map(|host| left_out.iter().map(|(target, reason)| pair(host, target, reason))).collect()
+    let left_out = series.pins.left_out.iter();
+    left_out.map(|(target, reason)| Impossible::new(target, host, reason)).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
+
+    pub fn request(targets: &[&str], hosts: &[&str]) -> Request {
+        Request {
+            targets: targets.iter().map(|name| (*name).to_owned()).collect(),
+            hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
+            series: crate::facts::series::DEFAULT.to_owned(),
+            profile: Profile::Release,
+            tooling: Tooling::default(),
+        }
+    }
 
     fn plan(targets: &[&str], hosts: &[&str]) -> Result<Plan> {
         let workspace = Workspace {
@@ -226,13 +309,7 @@ mod tests {
             trees: PathBuf::new(),
             out: PathBuf::new(),
         };
-        let request = Request {
-            targets: targets.iter().map(|name| (*name).to_owned()).collect(),
-            hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
-            series: crate::facts::series::DEFAULT.to_owned(),
-            profile: Profile::Release,
-        };
-        Plan::make(&workspace, &request)
+        Plan::make(&workspace, &request(targets, hosts))
     }
 
     #[test]
@@ -264,14 +341,50 @@ mod tests {
         let plan = plan(&["aarch64"], &["amd64"]).expect("a plan");
         let name = tarball(&plan.trees[0].targets[0], &plan.release, &plan.trees[0].host);
         assert_eq!(name, format!("qemu-aarch64-{}-linux-amd64.tar.xz", plan.release));
-        assert!(plan.table().contains(&name));
     }
 
     #[test]
     fn a_request_that_cannot_be_is_wrong_use() {
-        for (targets, hosts) in [(["aarch46"], ["amd64"]), (["cris"], ["amd64"]), (["arm"], ["amd46"])] {
+        let requests = [
+            ("aarch46", "amd64"),
+            ("cris", "amd64"),
+            ("arm", "amd46"),
+            ("x86_64", "arm/v7"),
+            ("s390x", "386"),
+        ];
+        for (target, host) in requests {
+            let (targets, hosts) = ([target], [host]);
             let error = plan(&targets, &hosts).expect_err("refused");
             assert_eq!(crate::exit::code(&error), 2, "{error:#}");
         }
+    }
+
+    #[test]
+    fn a_32_bit_host_has_no_64_bit_targets_and_the_plan_says_which_series_has() {
+        let plan = plan(&["all"], &["arm/v7"]).expect("a plan");
+        assert!(plan.trees[0].targets.iter().all(|target| target.bits == 32));
+        let none = plan.impossible.iter().find(|none| none.target == "x86_64").expect("not possible");
+        assert!(none.reason.contains("--qemu 7.2"), "{}", none.reason);
+        let old = Request { series: "7.2".into(), ..request(&["all"], &["all"]) };
+        let workspace = Workspace {
+            root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+            cache: PathBuf::new(),
+            trees: PathBuf::new(),
+            out: PathBuf::new(),
+        };
+        let plan = Plan::make(&workspace, &old).expect("a plan");
+        assert_eq!(plan.pairs(), 35 * 10, "with 7.2 every host gets every target");
+    }
+
+    #[test]
+    fn emulators_for_other_hosts_are_proven_by_this_machines_own() {
+        let plan = plan(&["arm", "sh4"], &["arm64", "arm/v6", "arm/v7"]).expect("a plan");
+        let names = |tree: &TreePlan| tree.targets.iter().map(|target| target.name).collect::<Vec<_>>();
+        if std::env::consts::ARCH == "x86_64" {
+            let runners = plan.runners.expect("runners");
+            assert_eq!((runners.host.platform.as_str(), names(&runners)), ("amd64", vec!["aarch64", "arm"]));
+        }
+        assert_eq!(plan.trees.len(), 3);
+        assert!(plan.trees.iter().all(|tree| names(tree) == ["arm", "sh4"]));
     }
 }

@@ -172,6 +172,9 @@ pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Regis
     if interrupt::interrupted() {
         bail!("interrupted");
     }
+    if interrupt::halted() {
+        bail!("stopped, since something else failed");
+    }
     command.process_group(0);
     end_with_parent(command, lock);
     let child = command.spawn().map_err(|error| {

@@ -1,7 +1,9 @@
 //! What every stage is handed: the folders, the screen, and how much may run at once.
 
 use crate::progress::Progress;
+use crate::slots::Slots;
 use crate::workspace::Workspace;
+use anyhow::{Context as _, Result};
 
 /// One run of the driver.
 #[derive(Debug)]
@@ -10,10 +12,21 @@ pub struct Session {
     pub workspace: Workspace,
     /// What people see.
     pub progress: Progress,
-    /// Compilers at a time.
+    /// How many jobs may run at a time.
     pub jobs: usize,
+    /// The slots of these jobs, for commands that run any.
+    pub slots: Option<Slots>,
+    /// Whether a failure leaves the others going.
+    pub keep_going: bool,
     /// Whether stdout gets JSON.
     pub json: bool,
     /// Whether only the caches may be used.
     pub offline: bool,
+}
+
+impl Session {
+    /// The job slots.
+    pub fn slots(&self) -> Result<&Slots> {
+        self.slots.as_ref().context("this command has no job slots")
+    }
 }

@@ -2,11 +2,11 @@
 //! but files, folders and links is made.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use liblzma::read::XzDecoder;
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
-use xz2::read::XzDecoder;
 
 /// What of an archive is unpacked, and where its members go.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,10 @@
 
 use super::show;
 use crate::apt::{self, Mirrors};
-use crate::exit::{Lacks, Usage};
+use crate::exit::{INSTALL, Lacks};
 use crate::facts::{Host, Series, series};
 use crate::session::Session;
-use crate::toolchain;
+use crate::toolchain::{self, Compilers};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::Path;
@@ -28,9 +28,14 @@ const PROGRAMS: [(&str, &str, &str); 5] = [
 ];
 
 /// Programs that only some things want.
-const OPTIONAL: [(&str, &str, &str); 3] = [
+const OPTIONAL: [(&str, &str, &str); 8] = [
     ("xz", "unpacking tarballs with tar", "apt-get install xz-utils"),
     ("unshare", "guest systems without root (tests, the tour)", "apt-get install util-linux"),
+    ("docker", "--toolchain container (or podman)", "apt-get install docker.io"),
+    ("podman", "--toolchain container (or docker)", "apt-get install podman"),
+    ("ccache", "--launcher ccache", "apt-get install ccache"),
+    ("sccache", "--launcher sccache", "apt-get install sccache"),
+    ("distcc", "--launcher distcc", "apt-get install distcc"),
     ("strace", "the test that interception is inert when off", "apt-get install strace"),
 ];
 
@@ -43,12 +48,20 @@ pub fn run(session: &Session) -> Result<()> {
         get: (*get).to_owned(),
     };
     let mut needed: Vec<Finding> = PROGRAMS.iter().map(find).collect();
-    needed.extend(compilers(session)?);
+    let (own, others): (Vec<_>, Vec<_>) = compilers(session)?.into_iter().partition(|(is_own, _)| *is_own);
+    needed.extend(own.into_iter().map(|(_, finding)| finding));
     needed.extend(settings(session)?);
+    let others: Vec<Finding> = others.into_iter().map(|(_, finding)| finding).collect();
+    let all_hosts = one_command(&others);
     let optional: Vec<Finding> = OPTIONAL.iter().map(find).collect();
 
-    let result =
-        serde_json::json!({ "needed": needed, "optional": optional, "cache": session.workspace.cache });
+    let result = serde_json::json!({
+        "needed": needed,
+        "hosts": others,
+        "all_hosts": all_hosts,
+        "optional": optional,
+        "cache": session.workspace.cache,
+    });
     show(session, &result, || {
         let line = |finding: &Finding| match &finding.found {
             Some(found) => format!("ok       {:<22} {found}\n", finding.what),
@@ -58,6 +71,11 @@ pub fn run(session: &Session) -> Result<()> {
             ),
         };
         let mut text: String = needed.iter().map(line).collect();
+        text.push_str("emulators for other hosts (or say --toolchain container):\n");
+        text.extend(others.iter().map(line));
+        if let Some(command) = &all_hosts {
+            text.push_str(&format!("for all hosts: {command}\n"));
+        }
         text.push_str("wanted by some commands:\n");
         text.extend(optional.iter().map(line));
         text.push_str(&format!("cache: {}\n", session.workspace.cache.display()));
@@ -69,19 +87,34 @@ pub fn run(session: &Session) -> Result<()> {
     }
 }
 
-/// The compiler of the machine's own host.
-fn compilers(session: &Session) -> Result<Option<Finding>> {
-    let hosts = Host::all(&session.workspace.root.join("toolchains"))?;
-    let host = match Host::named("native", &hosts) {
-        Ok(host) => host,
-        Err(Usage(_)) => return Ok(None),
+/// The compilers of every host: of this machine's own first, which every build wants, then of the others.
+fn compilers(session: &Session) -> Result<Vec<(bool, Finding)>> {
+    let mut hosts = Host::all(&session.workspace.root.join("toolchains"))?;
+    hosts.sort_by_key(|host| !host.is_native());
+    let finding = |host: &Host| {
+        let found = Compilers::find(host);
+        let get = found.as_ref().err().and_then(|lacks| lacks.command.clone()).unwrap_or_default();
+        let finding = Finding {
+            what: format!("compiler for {}", host.platform),
+            wanted_for: format!("emulators for {}", host.platform),
+            found: found.ok().map(|found| found.cc.display().to_string()),
+            get,
+        };
+        (host.is_native(), finding)
     };
-    Ok(Some(Finding {
-        what: format!("compiler for {}", host.platform),
-        wanted_for: format!("emulators for {}", host.platform),
-        found: toolchain::compilers(host).ok().map(|(cc, _)| cc.display().to_string()),
-        get: host.compiler.install.clone(),
-    }))
+    Ok(hosts.iter().map(finding).collect())
+}
+
+/// The packages that several commands would install, in one.
+fn one_command(findings: &[Finding]) -> Option<String> {
+    let missing = findings.iter().filter(|finding| finding.found.is_none());
+    let mut packages: Vec<&str> = missing
+        .filter_map(|finding| finding.get.strip_prefix(INSTALL))
+        .flat_map(|all| all.split(' '))
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    (!packages.is_empty()).then(|| format!("{INSTALL}{}", packages.join(" ")))
 }
 
 /// What is there, but may not do: Python's version, apt's mirrors and keys, the name of the cache.

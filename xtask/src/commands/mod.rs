@@ -6,6 +6,7 @@ mod clean;
 mod doctor;
 mod patch;
 mod plan;
+mod release;
 mod rootfs;
 mod source;
 mod test;
@@ -14,8 +15,9 @@ mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::interrupt;
-use crate::progress::Progress;
+use crate::progress::{Progress, count, human_bytes};
 use crate::session::Session;
+use crate::slots::{self, Slots};
 use crate::store;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
@@ -33,14 +35,16 @@ pub fn run(cli: &Cli) -> Result<()> {
         return print(&script);
     }
     let global = &cli.global;
-    let session = Session {
+    let mut session = Session {
         workspace: Workspace::locate(
             global.root.as_deref(),
             global.build_dir.as_deref(),
             global.out.as_deref(),
         )?,
         progress: Progress::new(global.verbose),
-        jobs: global.jobs.map_or_else(processors, usize::from),
+        jobs: global.jobs.map_or_else(|| slots::fitting(processors(), slots::free_memory()), usize::from),
+        slots: None,
+        keep_going: global.keep_going,
         json: global.json,
         offline: global.offline,
     };
@@ -49,14 +53,17 @@ pub fn run(cli: &Cli) -> Result<()> {
         store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
         store::claim(&session.workspace.trees)
             .context("the folder of build trees can't be used; say --build-dir")?;
+        session.slots = Some(Slots::new(&session.workspace.trees, session.jobs)?);
+        tell_of_little_memory(&session);
     }
     match &cli.command {
         Command::Build(arguments) => build::build(&session, arguments),
-        Command::Plan(selection) => plan::print(&session, &selection.request()),
+        Command::Plan(arguments) => plan::print(&session, &arguments.request(), arguments.format),
         Command::Source(arguments) => source::run(&session, arguments),
         Command::Toolchain(arguments) => toolchain::run(&session, arguments),
         Command::Verify(arguments) => verify::run(&session, arguments),
         Command::Package(selection) => build::package(&session, selection),
+        Command::Release(arguments) => release::run(&session, arguments),
         Command::Patch(command) => patch::run(&session, command),
         Command::Rootfs(arguments) => rootfs::run(&session, arguments),
         Command::Test(arguments) => test::run(&session, arguments),
@@ -75,6 +82,22 @@ fn makes_something(command: &Command) -> bool {
         // The tests run the driver themselves.
         Command::Test(_) => false,
         _ => true,
+    }
+}
+
+/// With fewer jobs than processors, or more than the memory is likely to hold, people should know why.
+fn tell_of_little_memory(session: &Session) {
+    let memory = slots::free_memory();
+    let fit = slots::fitting(usize::MAX, memory);
+    let free = human_bytes(memory);
+    if session.jobs > fit {
+        session.progress.say(&format!(
+            "warning: {} jobs may take more than the {free} of memory that are free; --jobs {fit} would fit",
+            session.jobs
+        ));
+    } else if session.jobs < processors() && session.jobs == fit {
+        let jobs = count(session.jobs, "job");
+        session.progress.say(&format!("note: {jobs} at a time, since {free} of memory are free"));
     }
 }
 

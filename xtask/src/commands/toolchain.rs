@@ -18,13 +18,13 @@ pub fn run(session: &Session, arguments: &ToolchainArgs) -> Result<()> {
     let host = Host::named(&arguments.host, &hosts)?;
     let series = Series::read(&root.join("patches"), &arguments.series)?;
     let made = if arguments.refresh {
-        refresh(session, || toolchain::prepare(session, host, &series))?
+        refresh(session, || toolchain::prepare(session, host, &series, &arguments.tooling))?
     } else {
-        toolchain::prepare(session, host, &series)?
+        toolchain::prepare(session, host, &series, &arguments.tooling)?
     };
     let result = json!({
         "host": host.platform,
-        "cc": made.cc,
+        "cc": made.cc(),
         "compiler": made.cc_version,
         "sysroot": made.sysroot.path(),
         "python": made.python,

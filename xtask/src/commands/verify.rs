@@ -3,13 +3,13 @@
 use super::build::{Prepared, tell_what_was_not_run};
 use super::{show, source};
 use crate::cli::Verify;
-use crate::compile::{self, BuildTree, Emulator, UpstreamEmulator};
+use crate::compile::{self, Compiled, Emulator, UpstreamEmulator};
 use crate::exit::Lacks;
 use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::plan::{Plan, TreePlan};
 use crate::session::Session;
-use crate::verify::{self, Depth, Reference, Report};
+use crate::verify::{self, Depth, Reference, Report, Runner};
 use anyhow::{Context as _, Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 struct Row {
     target: Target,
+    host: String,
     report: Report,
 }
 
@@ -38,7 +39,7 @@ pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
     }
     show(session, &rows, || rows.iter().map(line).collect())?;
     for row in &rows {
-        tell_what_was_not_run(session, row.target, &row.report);
+        tell_what_was_not_run(session, row.target, &row.host, &row.report);
     }
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };
@@ -49,7 +50,7 @@ pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
 }
 
 fn line(row: &Row) -> String {
-    let mut text = format!("{:<14} {}\n", row.target.name, row.report.summary());
+    let mut text = format!("{:<14} {:<8} {}\n", row.target.name, row.host, row.report.summary());
     if let Some(tcg) = &row.report.tcg {
         text.push_str(&format!("  tests/tcg: {}\n{}", tcg.summary(), tcg.notable()));
     }
@@ -59,20 +60,39 @@ fn line(row: &Row) -> String {
 /// Compiles and checks the emulators of a host.
 fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) -> Result<Vec<Result<Row>>> {
     let prepared = Prepared::new(session, plan, tree, None)?;
+    let runner = runner(session, plan, tree)?;
     let compares = (arguments.upstream || arguments.tcg) && tree.host.is_native();
     let upstream = compares.then(|| Upstream::make(session, plan, tree, &prepared)).transpose()?;
-    let build = BuildTree::open(session, plan, tree, &prepared.source, &prepared.toolchain)?;
-    let emulators = build.compile(&tree.targets, &prepared.source, &prepared.toolchain)?;
+    let build = prepared.open(session, plan, tree)?;
+    let Compiled { emulators, failed } = build.compile(&tree.targets, &prepared.source)?;
     let one = |emulator: Emulator| -> Result<Row> {
         let target = emulator.target();
         let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
-        let verified = verify::verify(session, &plan.series, emulator, Depth::Whole(reference))?;
-        Ok(Row { target, report: verified.report().clone() })
+        let depth = Depth::Whole(reference);
+        let verified = verify::verify(session, &plan.series, emulator, depth, runner.as_ref())?;
+        let host = tree.host.platform.clone();
+        Ok(Row { target, host, report: verified.report().clone() })
     };
     // QEMU's tests run three at a time for each target, and some of them mind a busy machine.
     let at_once = if arguments.tcg { 1 } else { session.jobs };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(at_once).build()?;
-    Ok(pool.install(|| emulators.into_par_iter().map(one).collect()))
+    let mut rows: Vec<Result<Row>> = pool.install(|| emulators.into_par_iter().map(one).collect());
+    rows.extend(failed.into_iter().map(|(_, error)| Err(error)));
+    Ok(rows)
+}
+
+/// The emulator of this machine that runs those of a tree for another host.
+fn runner(session: &Session, plan: &Plan, tree: &TreePlan) -> Result<Option<Runner>> {
+    let Some(own) = plan.runners.as_ref().filter(|_| !tree.host.is_native()) else { return Ok(None) };
+    let wanted = tree.host.as_target()?;
+    if !own.targets.contains(&wanted) {
+        return Ok(None);
+    }
+    let prepared = Prepared::new(session, plan, own, None)?;
+    let compiled = prepared.open(session, plan, own)?.compile(&[wanted], &prepared.source)?;
+    let emulator = compiled.all()?.into_iter().next().context("no emulator was compiled")?;
+    let verified = verify::verify(session, &plan.series, emulator, Depth::Quick, None)?;
+    Ok(Some(Runner::new(&verified, &tree.host)))
 }
 
 /// What the emulators of a host are compared with.

@@ -1,6 +1,6 @@
 //! What emulators run on: one file `toolchains/<host>.toml` each.
 
-use super::{read_toml, unknown};
+use super::{Target, read_toml, unknown};
 use crate::exit::Usage;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -17,24 +17,43 @@ pub struct Host {
     pub aliases: Vec<String>,
     /// The GNU triple: `x86_64-linux-gnu`.
     pub triple: String,
+    /// The machine of GitHub's that builds for it, as in a workflow's `runs-on`.
+    pub runner: String,
     /// The compilers and their kind.
     pub compiler: Compiler,
     /// The static libraries.
     pub sysroot: Sysroot,
     /// What its emulators look like.
     pub elf: Elf,
+    /// How its emulators are tried on other machines.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
-/// Programs that turn source into emulators; of each list the first one found is taken.
+/// Programs that turn source into emulators.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compiler {
-    /// C compilers, best first.
-    pub cc: Vec<String>,
-    /// Programs that strip symbols, best first.
-    pub strip: Vec<String>,
-    /// The command that gets them on Debian.
-    pub install: String,
+    /// The C compiler.
+    pub cc: String,
+    /// What it is always told: the machine that it compiles for, say.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// The linker that it is to call, as in `-fuse-ld`, if not its own choice.
+    pub linker: Option<String>,
+    /// The names of its companions, with `{}` for `ar`, `nm`, `objcopy`, `ranlib`, `readelf` or `strip`.
+    pub tools: String,
+    /// The Debian packages that hold them.
+    pub packages: Vec<String>,
+}
+
+/// How emulators for a host are tried on a machine of another kind.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// The processor that is emulated then, by QEMU's name; else QEMU's own choice. An old one shows that
+    /// the emulators need no newer one.
+    pub cpu: Option<String>,
 }
 
 /// A folder of headers and static libraries, unpacked from a distribution's packages.
@@ -45,6 +64,8 @@ pub struct Sysroot {
     pub suite: String,
     /// dpkg's name of the architecture.
     pub arch: String,
+    /// The folder of `usr/lib` that holds its libraries, where Debian does not name it by the triple.
+    pub multiarch: Option<String>,
     /// The packages, without their dependencies.
     pub packages: Vec<String>,
 }
@@ -77,15 +98,15 @@ pub enum Endian {
 
 /// A filter of xz for the jumps of one kind of machine code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum XzFilter {
     /// i386 and x86-64.
     X86,
+    /// ARM's 32-bit instructions.
+    Arm,
+    /// ARM's 16-bit instructions, which compilers prefer from ARMv7 on.
+    ArmThumb,
 }
-
-/// Docker's names of hosts that people rightly look for, whether or not they have a file yet.
-const PLATFORMS: [&str; 10] =
-    ["386", "amd64", "arm/v6", "arm/v7", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"];
 
 impl Host {
     /// Reads every `toolchains/<host>.toml`, sorted by platform.
@@ -132,21 +153,22 @@ impl Host {
                     || host.file_name() == wanted
                     || host.aliases.iter().any(|a| a == wanted)
             })
-            .ok_or_else(|| {
-                let known = hosts.iter().map(|host| host.platform.as_str());
-                if !PLATFORMS.contains(&wanted) && name != "native" {
-                    return unknown("host", name, known);
-                }
-                let known = known.collect::<Vec<_>>().join(" ");
-                Usage(format!(
-                    "no emulators can be made for the host `{wanted}` yet; hosts of this checkout: {known}"
-                ))
-            })
+            .ok_or_else(|| unknown("host", name, hosts.iter().map(|host| host.platform.as_str())))
     }
 
     /// The platform as it stands in file names: `arm-v7` for `arm/v7`.
     pub fn file_name(&self) -> String {
         self.platform.replace('/', "-")
+    }
+
+    /// The folder of its sysroot's `usr/lib` that holds the libraries.
+    pub fn multiarch(&self) -> &str {
+        self.sysroot.multiarch.as_deref().unwrap_or(&self.triple)
+    }
+
+    /// The target that emulates this host: its programs are what this host runs.
+    pub fn as_target(&self) -> Result<Target, Usage> {
+        Target::named(&self.platform)
     }
 
     /// Whether programs for this host run here as they are.
@@ -167,23 +189,51 @@ mod tests {
     #[test]
     fn every_toolchain_file_is_whole_and_named_after_its_host() {
         let hosts = Host::all(&toolchains()).expect("all files read");
-        assert!(hosts.iter().any(|host| host.platform == "amd64"));
+        let platforms: Vec<&str> = hosts.iter().map(|host| host.platform.as_str()).collect();
+        let expected = [
+            "386", "amd64", "arm/v6", "arm/v7", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x",
+        ];
+        assert_eq!(platforms, expected);
         for host in &hosts {
-            assert!(host.elf.bits == 32 || host.elf.bits == 64, "{}", host.platform);
-            assert!(!host.compiler.cc.is_empty() && !host.compiler.strip.is_empty(), "{}", host.platform);
-            assert!(!host.sysroot.packages.is_empty(), "{}", host.platform);
+            let name = &host.platform;
+            assert!(host.elf.bits == 32 || host.elf.bits == 64, "{name}");
+            assert!(host.compiler.tools.contains("{}"), "{name}");
+            assert!(!host.sysroot.packages.is_empty() && !host.compiler.packages.is_empty(), "{name}");
+            let emulates = host.as_target().expect("a target emulates it");
+            assert_eq!(emulates.bits, host.elf.bits, "{name}");
         }
     }
 
     #[test]
     fn a_host_answers_to_its_aliases_and_a_misspelt_one_to_the_nearest() {
         let hosts = Host::all(&toolchains()).expect("all files read");
-        assert_eq!(Host::named("linux/amd64", &hosts).expect("known").platform, "amd64");
-        assert_eq!(Host::named("x86_64", &hosts).expect("known").platform, "amd64");
+        let names = [
+            ("linux/amd64", "amd64"),
+            ("x86_64", "amd64"),
+            ("ARM64v8", "arm64"),
+            ("linux/arm/v7", "arm/v7"),
+            ("arm-v6", "arm/v6"),
+            ("ppc64el", "ppc64le"),
+            ("i686", "386"),
+        ];
+        for (written, platform) in names {
+            assert_eq!(Host::named(written, &hosts).expect("known").platform, platform);
+        }
         let error = Host::named("adm64", &hosts).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `amd64`?"), "{error}");
-        let error = Host::named("linux/loong64", &hosts[..1]).expect_err("no file").to_string();
-        assert!(error.contains("`loong64` yet; hosts of this checkout: "), "{error}");
+        let error = Host::named("sparc64", &hosts).expect_err("no file").to_string();
+        assert!(error.contains("s390x"), "{error}");
+    }
+
+    #[test]
+    fn no_two_hosts_share_a_name() {
+        let mut seen = std::collections::BTreeSet::new();
+        for host in Host::all(&toolchains()).expect("all files read") {
+            let names = [host.platform.clone(), host.file_name()].into_iter().chain(host.aliases.clone());
+            for name in names.collect::<std::collections::BTreeSet<_>>() {
+                assert!(seen.insert(name.clone()), "{name} stands twice");
+            }
+        }
     }
 
     #[test]

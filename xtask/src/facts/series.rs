@@ -130,6 +130,10 @@ pub struct Build {
     /// without, and a sysroot has no shared ones.
     #[serde(default)]
     pub static_ldflags: bool,
+    /// Whether targets of 64 bits are built for hosts of 32.
+    pub wide_on_narrow: bool,
+    /// Whether configure knows `--enable-asan` and `--enable-ubsan`.
+    pub sanitizers: bool,
     /// Its linux-user targets, by QEMU's names.
     pub targets: Vec<String>,
     /// Options of QEMU's `configure`.
@@ -144,11 +148,18 @@ impl Series {
             let known = Self::names(patches)?;
             return Err(unknown("series", name, known.iter().map(String::as_str)).into());
         }
-        let pins: Pins = read_toml(&folder.join("series.toml"))?;
-        check(&pins, name).with_context(|| format!("{} is wrong", folder.join("series.toml").display()))?;
+        let pins = Self::pins(patches, name)?;
         let mut all = read_patches(&patches.join(COMMON))?;
         all.extend(read_patches(&folder)?);
         Ok(Self { pins, patches: all })
+    }
+
+    /// Reads `patches/<name>/series.toml` alone.
+    pub fn pins(patches: &Path, name: &str) -> Result<Pins> {
+        let file = patches.join(name).join("series.toml");
+        let pins: Pins = read_toml(&file)?;
+        check(&pins, name).with_context(|| format!("{} is wrong", file.display()))?;
+        Ok(pins)
     }
 
     /// The names of all series.

@@ -10,6 +10,7 @@ use crate::process::output;
 use crate::session::Session;
 use crate::source::{PinnedSource, git};
 use crate::store::{self, Lock};
+use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -150,13 +151,18 @@ fn key_with(series: &Series, patches: &[Patch]) -> Result<String> {
     })
 }
 
+/// The name of every source tree, in a folder named by its key that also holds its build trees: compilers
+/// see the same path whatever the key, so their caches hold beyond a change of a patch.
+const SOURCE: &str = "source";
+
 /// Where the series' patched tree is, or will be.
 pub fn place(session: &Session, series: &Series) -> Result<PathBuf> {
-    Ok(folder(session, series).join(format!("source-{}", key(series)?)))
+    place_in(&session.workspace, series)
 }
 
-fn folder(session: &Session, series: &Series) -> PathBuf {
-    session.workspace.trees.join(&series.pins.series)
+/// The same for any folders.
+pub fn place_in(workspace: &Workspace, series: &Series) -> Result<PathBuf> {
+    Ok(workspace.trees.join(&series.pins.series).join(key(series)?).join(SOURCE))
 }
 
 /// The patched tree, if it has been made.
@@ -188,7 +194,8 @@ pub fn upstream(
     series: &Series,
     source: impl FnOnce() -> Result<PinnedSource>,
 ) -> Result<UpstreamTree> {
-    let path = folder(session, series).join(format!("upstream-{}", upstream_key(series)?));
+    let home = session.workspace.trees.join(&series.pins.series);
+    let path = home.join(format!("upstream-{}", upstream_key(series)?)).join(SOURCE);
     make(session, series, &path, &[], source).map(UpstreamTree)
 }
 

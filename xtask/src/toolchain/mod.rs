@@ -1,15 +1,20 @@
 //! Stage 3: what turns a patched tree into emulators for a host: compilers of the machine, a private
 //! sysroot of static libraries, and private build tools. Nothing of it needs root.
 
+mod compilers;
+mod place;
 mod python;
 mod sysroot;
+mod tooling;
 
+pub use compilers::{BUILD_PACKAGES, Compilers};
+pub use place::{Place, engine};
 pub use python::{interpreter, requirements};
 pub use sysroot::{Package, Root};
+pub use tooling::{Launcher, Tooling, Where};
 
 use crate::exit::{Lacks, Usage};
 use crate::facts::{Host, Series};
-use crate::process::capture;
 use crate::session::Session;
 use crate::store;
 use anyhow::{Context as _, Result};
@@ -21,8 +26,6 @@ use std::process::Command;
 
 /// Variables of the user that reach the build; all others could change its outcome.
 const PASSED_ON: [&str; 4] = ["HOME", "TMPDIR", "TERM", "USER"];
-/// So do those of compiler caches and clusters.
-const PASSED_ON_PREFIXES: [&str; 4] = ["CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_"];
 /// What is the same for every build. QEMU's decodetree writes C in the order of Python's sets, which is
 /// another one in each run unless the hash seed is fixed.
 const FIXED: [(&str, &str); 5] = [
@@ -36,22 +39,33 @@ const FIXED: [(&str, &str); 5] = [
 /// A host's toolchain, complete and ready.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    /// The C compiler.
-    pub cc: PathBuf,
-    /// What it says of itself with `--version`, first line, without the name it was called by.
+    /// Where compilers run.
+    pub place: Place,
+    /// What calls them, if not the build itself.
+    pub launcher: Option<Launcher>,
+    /// The compiler and its companions.
+    pub compilers: Compilers,
+    /// What the compiler says of itself with `--version`, first line, without the name it was called by.
     pub cc_version: String,
     /// The same of its linker, which comes with the assembler and strip.
     pub ld_version: String,
-    /// The program that strips symbols.
-    pub strip: PathBuf,
     /// Headers and static libraries.
     pub sysroot: Root,
     /// meson, ninja and the like.
     pub python: PathBuf,
     /// bison, flex, m4.
     pub tools: Root,
-    /// The host's GNU triple.
-    pub triple: String,
+    /// The folder of the sysroot's `usr/lib` that holds the libraries.
+    pub multiarch: String,
+    /// For another host: libraries for programs that run during the build.
+    build: Option<BuildMachine>,
+}
+
+/// What programs that run during a cross build are linked with.
+#[derive(Debug, Clone)]
+struct BuildMachine {
+    sysroot: Root,
+    multiarch: String,
 }
 
 /// What `toolchains/tools.toml` says.
@@ -76,39 +90,82 @@ struct DebianTools {
 }
 
 /// Prepares the toolchain of a host for a series.
-pub fn prepare(session: &Session, host: &Host, series: &Series) -> Result<Toolchain> {
+pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Tooling) -> Result<Toolchain> {
     refuse_blanks(&session.workspace.cache, "the cache", "set ANYARCH_CACHE to one without")?;
-    let (cc, strip) = compilers(host)?;
+    // Before any download: a missing compiler is told at once.
+    let compilers = find(host, tooling)?;
     let folder = session.workspace.root.join("toolchains");
     let text = fs::read_to_string(folder.join("tools.toml")).context("cannot read toolchains/tools.toml")?;
     let specified: Tools = toml::from_str(&text).context("toolchains/tools.toml is not what it should be")?;
+    let place = Place::prepare(session, host, tooling)?;
 
     let arch = crate::apt::native_arch();
     let tools = Root::prepare(session, "tools", &specified.debian.suite, arch, &specified.debian.packages)?;
     let requirements = folder.join(&specified.python.requirements);
     // Both only wait for the network and the disk.
     let (sysroot, python) = rayon::join(
-        || {
-            Root::prepare(
-                session,
-                "sysroots",
-                &host.sysroot.suite,
-                &host.sysroot.arch,
-                &host.sysroot.packages,
-            )
-        },
-        || python::prepare(session, &requirements, &series.pins.build.python, &tools),
+        || Root::sysroot(session, &host.sysroot),
+        || python::prepare(session, &requirements, &series.pins.build.python, &tools, &place),
     );
+    let build = (!host.is_native()).then(|| BuildMachine::prepare(session)).transpose()?;
+    let (cc_version, ld_version) = compilers.versions(&place)?;
     Ok(Toolchain {
-        cc_version: version(&cc)?,
-        ld_version: version(&linker(&cc)?)?,
-        cc,
-        strip,
+        place,
+        launcher: tooling.launcher,
+        compilers,
+        cc_version,
+        ld_version,
         sysroot: sysroot?,
         python: python?,
         tools,
-        triple: host.triple.clone(),
+        multiarch: host.multiarch().to_owned(),
+        build,
     })
+}
+
+/// The compilers for a host, and what calls them; what is missing is an error that names the command.
+pub fn find(host: &Host, tooling: &Tooling) -> Result<Compilers> {
+    if tooling.toolchain == Where::Container {
+        if let Some(launcher) = tooling.launcher {
+            let name = launcher.program();
+            return Err(Usage(format!(
+                "--launcher {name} calls compilers of this machine, not of a container"
+            ))
+            .into());
+        }
+        engine()?;
+        return Ok(Compilers::named(host));
+    }
+    if let Some(launcher) = tooling.launcher {
+        let name = launcher.program();
+        which::which(name).map_err(|_| Lacks::new(name, format!("apt-get install {name}")))?;
+    }
+    Ok(Compilers::find(host)?)
+}
+
+impl BuildMachine {
+    fn prepare(session: &Session) -> Result<Self> {
+        let hosts = Host::all(&session.workspace.root.join("toolchains"))?;
+        let native = Host::named("native", &hosts)?;
+        Ok(Self {
+            sysroot: Root::sysroot(session, &native.sysroot)?,
+            multiarch: native.multiarch().to_owned(),
+        })
+    }
+
+    /// Tells meson. It asks pkg-config by the command that a variable holds; the others are the host's.
+    fn environment(&self, command: &mut Command) {
+        let root = self.sysroot.path().display();
+        let libraries = format!("{root}/usr/lib/{}", self.multiarch);
+        command.env(
+            "PKG_CONFIG_FOR_BUILD",
+            format!(
+                "env PKG_CONFIG_LIBDIR={libraries}/pkgconfig:{root}/usr/share/pkgconfig PKG_CONFIG_SYSROOT_DIR={root} pkg-config"
+            ),
+        );
+        command.env("CFLAGS_FOR_BUILD", format!("--sysroot={root}"));
+        command.env("LDFLAGS_FOR_BUILD", format!("--sysroot={root}"));
+    }
 }
 
 /// QEMU's configure splits its options at blanks.
@@ -123,57 +180,23 @@ pub fn refuse_blanks(path: &Path, what: &str, advice: &str) -> Result<()> {
     Ok(())
 }
 
-/// The host's C compiler and strip on this machine.
-pub fn compilers(host: &Host) -> Result<(PathBuf, PathBuf)> {
-    Ok((
-        first_of(&host.compiler.cc, "a C compiler", host)?,
-        first_of(&host.compiler.strip, "binutils", host)?,
-    ))
-}
-
-fn first_of(names: &[String], what: &str, host: &Host) -> Result<PathBuf> {
-    let found = names.iter().find_map(|name| which::which(name).ok());
-    found.ok_or_else(|| {
-        let what = format!("{what} for {} ({})", host.platform, names.join(" or "));
-        Lacks::new(what, &host.compiler.install).into()
-    })
-}
-
-/// What a program says of itself. It begins with the name it was called by, which says nothing.
-fn version(program: &Path) -> Result<String> {
-    let mut command = Command::new(program);
-    command.arg("--version").env("LC_ALL", "C.UTF-8");
-    let text = capture(command)?;
-    let line = text.lines().next().unwrap_or_default().trim();
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    Ok(line.strip_prefix(&*name).unwrap_or(line).trim().to_owned())
-}
-
-/// The linker that a compiler calls.
-fn linker(cc: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(cc);
-    command.arg("-print-prog-name=ld");
-    let name = capture(command)?;
-    Ok(which::which(name.trim()).unwrap_or_else(|_| PathBuf::from(name.trim())))
-}
-
 impl Toolchain {
     /// Gives a build command this toolchain's environment and nothing of the user's that could change
     /// what comes out.
     pub fn environment(&self, command: &mut Command) {
-        let kept =
-            |name: &str| PASSED_ON.contains(&name) || PASSED_ON_PREFIXES.iter().any(|p| name.starts_with(p));
+        let launchers = self.launcher.map(Launcher::variables).unwrap_or_default();
+        let kept = |name: &str| PASSED_ON.contains(&name) || launchers.iter().any(|p| name.starts_with(p));
         command.env_clear();
         command.envs(env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept)));
         let tools = self.tools.path();
-        let machine = env::var_os("PATH").unwrap_or_default();
+        let machine = self.place.path();
         let folders = [self.python.join("bin"), tools.join("usr/bin")];
         let all = folders.into_iter().chain(env::split_paths(&machine));
         // A folder with a colon in its name cannot stand in PATH; the caller refused those of ours.
         command.env("PATH", env::join_paths(all).unwrap_or(machine));
         let libraries = self.sysroot.path().join("usr/lib");
         let pkg_config = [
-            libraries.join(&self.triple).join("pkgconfig"),
+            libraries.join(&self.multiarch).join("pkgconfig"),
             libraries.join("pkgconfig"),
             self.sysroot.path().join("usr/share/pkgconfig"),
         ];
@@ -182,7 +205,29 @@ impl Toolchain {
         command.env("BISON_PKGDATADIR", tools.join("usr/share/bison"));
         command.env("M4", tools.join("usr/bin/m4"));
         command.env("LD_LIBRARY_PATH", tools.join("usr/lib").join(build_triple()));
+        self.compilers.environment(command);
+        if let Some(build) = &self.build {
+            build.environment(command);
+        }
         command.envs(FIXED);
+    }
+
+    /// The words that call the C compiler.
+    pub fn cc(&self) -> Vec<String> {
+        let launcher = self.launcher.map(|launcher| launcher.program().to_owned());
+        let cc = self.compilers.cc.display().to_string();
+        launcher.into_iter().chain([cc]).chain(self.compilers.options.clone()).collect()
+    }
+
+    /// Whether it makes programs for another machine than this one.
+    pub fn is_cross(&self) -> bool {
+        self.build.is_some()
+    }
+
+    /// What tells apart the trees that are compiled in different ways, with the same outcome.
+    pub fn suffix(&self) -> String {
+        let launcher = self.launcher.map(|launcher| format!("-{}", launcher.program()));
+        format!("{}{}", self.place.suffix(), launcher.unwrap_or_default())
     }
 
     /// Stands for everything of it that an emulator's bytes depend on.
@@ -192,6 +237,7 @@ impl Toolchain {
             FIXED,
             &self.cc_version,
             &self.ld_version,
+            &self.compilers.options,
             self.sysroot.packages(),
             self.tools.packages(),
             python,

@@ -1,6 +1,7 @@
 //! meson, ninja and their kind, in a private Python environment.
 
 use super::Root;
+use super::place::Place;
 use crate::exit::Lacks;
 use crate::process::{self, capture};
 use crate::session::Session;
@@ -9,12 +10,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xshell::{Shell, cmd};
 
 /// What the environment must have in the end.
 const PROGRAMS: [&str; 3] = ["meson", "ninja", "pkg-config"];
 /// Counted up when the environment is made in another way.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// Python and pip without those settings of the user's that change what is installed where; how pip
 /// reaches its index stays the user's.
@@ -29,41 +29,46 @@ fn alone(mut command: Command) -> Command {
 
 /// The environment with what the requirements file pins, at `<cache>/python/<key>`: as it is, else
 /// made. `tools` holds the pip that fills it, since a Debian Python comes without.
-pub fn prepare(session: &Session, requirements: &Path, oldest: &str, tools: &Root) -> Result<PathBuf> {
-    let (python, version) = interpreter(oldest)?;
+pub fn prepare(
+    session: &Session,
+    requirements: &Path,
+    oldest: &str,
+    tools: &Root,
+    at: &Place,
+) -> Result<PathBuf> {
+    let (python, version) = interpreter_at(at, oldest)?;
     let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = store::short_key(&(RECIPE, store::sha256(&pinned), &python, &version))?;
+    let key = store::short_key(&(RECIPE, store::sha256(&pinned), &python, &version, at.suffix()))?;
     let place = session.workspace.cache.join("python").join(key);
     let _lock = Lock::acquire(&place, &session.progress)?;
     let stamp = place.join("complete");
     if stamp.is_file() {
         return Ok(place);
     }
-    if session.offline {
-        bail!(
-            "the build tools are not in the cache, and --offline is set\n\
-               run `cargo xtask toolchain` once with a network"
-        );
-    }
     let step = session.progress.step("Python environment with meson and ninja");
+    let log = session.workspace.log("python");
+    let wheels = wheels(session, requirements, oldest, tools)?;
     // Its scripts hold its path, so it is made in place; the stamp says that it is whole.
     store::remove(&place)?;
     fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
-    let log = session.workspace.log("python");
     // QEMU's configure makes an environment inside this one, and looks for a pip in it unless this one
     // lets the machine's packages through.
     let mut venv = Command::new(&python);
     venv.args(["-m", "venv", "--system-site-packages", "--without-pip"]).arg(&place);
-    process::Logged::new(alone(venv), &log)
+    process::Logged::new(at.command(alone(venv)), &log)
         .run(&session.progress, |_| ())
         .context("cannot make a Python environment")?;
     let mut install = Command::new(place.join("bin/python3"));
-    install.arg(pip_of(tools)?).args(["install", "--require-hashes", "--only-binary", ":all:", "--no-deps"]);
+    install.arg(pip_of(tools)?).args(["install", "--no-index", "--find-links"]).arg(&wheels);
+    install.args(["--require-hashes", "--only-binary", ":all:", "--no-deps"]);
     install.args(["--ignore-installed", "--no-compile", "--disable-pip-version-check", "--no-input"]);
-    install.args(["--retries=1", "--requirement"]).arg(requirements);
-    process::Logged::new(alone(install), &log)
+    // A copy of ours: the checkout itself need not be seen from where this runs.
+    let list = wheels.join("requirements.txt");
+    store::write_file(&list, &pinned)?;
+    install.arg("--no-cache-dir").arg("--requirement").arg(list);
+    process::Logged::new(at.command(alone(install)), &log)
         .run(&session.progress, |_| ())
-        .context("meson and ninja can't be got from PyPI by pip")?;
+        .context("pip can't install meson and ninja")?;
     for program in PROGRAMS {
         ensure!(
             place.join("bin").join(program).is_file(),
@@ -74,6 +79,35 @@ pub fn prepare(session: &Session, requirements: &Path, oldest: &str, tools: &Roo
     store::write_file(&stamp, b"")?;
     step.done("ready");
     Ok(place)
+}
+
+/// The folder with the pinned wheels, at `<cache>/downloads/wheels-<key>`. This machine's Python gets them,
+/// since its pip knows how to reach an index; they hold for every Python 3 of this machine's kind.
+fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &Root) -> Result<PathBuf> {
+    let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let key = store::short_key(&(store::sha256(&pinned), std::env::consts::ARCH))?;
+    let folder = session.workspace.downloads().join(format!("wheels-{key}"));
+    let _lock = Lock::acquire(&folder, &session.progress)?;
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    if session.offline {
+        bail!(
+            "the build tools are not in the cache, and --offline is set\n\
+               run `cargo xtask toolchain` once with a network"
+        );
+    }
+    let (python, _) = interpreter(oldest)?;
+    store::publish_dir(&folder, |folder| {
+        let mut download = Command::new(python);
+        download.arg(pip_of(tools)?).args(["download", "--require-hashes", "--only-binary", ":all:"]);
+        download.args(["--no-deps", "--disable-pip-version-check", "--no-input", "--retries=1", "--dest"]);
+        download.arg(folder).arg("--requirement").arg(requirements);
+        process::Logged::new(alone(download), &session.workspace.log("wheels"))
+            .run(&session.progress, |_| ())
+            .context("meson and ninja can't be got from PyPI by pip")
+    })?;
+    Ok(folder)
 }
 
 /// pip inside its wheel, which Python runs as it is.
@@ -87,17 +121,24 @@ fn pip_of(tools: &Root) -> Result<PathBuf> {
 
 /// The machine's Python, real path and version.
 pub fn interpreter(oldest: &str) -> Result<(PathBuf, String)> {
-    let lacks =
-        |found: &str| Lacks::new(format!("Python {oldest} or newer{found}"), "apt-get install python3");
-    let python = which::which("python3").map_err(|_| lacks(""))?;
-    let shell = Shell::new().context("no current folder")?;
+    which::which("python3").map_err(|_| lacks(oldest, ""))?;
+    interpreter_at(&Place::Machine, oldest)
+}
+
+fn lacks(oldest: &str, found: &str) -> Lacks {
+    Lacks::new(format!("Python {oldest} or newer{found}"), "apt-get install python3")
+}
+
+fn interpreter_at(place: &Place, oldest: &str) -> Result<(PathBuf, String)> {
     let asked = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2], sys.version_info[:2] >= tuple(map(int, sys.argv[1].split('.'))))";
-    let said = capture(alone(cmd!(shell, "{python} -c {asked} {oldest}").into()))?;
+    let mut command = Command::new("python3");
+    command.args(["-c", asked, oldest]);
+    let said = capture(place.command(alone(command)))?;
     let words: Vec<&str> = said.split_whitespace().collect();
     match words[..] {
         [path, version, "True"] => Ok((PathBuf::from(path), version.to_owned())),
-        [_, version, _] => Err(lacks(&format!(" (this machine's is {version})")).into()),
-        _ => bail!("{} says something unexpected: {said}", python.display()),
+        [_, version, _] => Err(lacks(oldest, &format!(" (this machine's is {version})")).into()),
+        _ => bail!("python3 says something unexpected: {said}"),
     }
 }
 

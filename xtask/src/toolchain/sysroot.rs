@@ -1,6 +1,7 @@
 //! Folders of Debian packages that are unpacked and never installed: sysroots and build tools.
 
 use crate::apt::{self, Apt, Item};
+use crate::facts::hosts::Sysroot;
 use crate::session::Session;
 use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, bail};
@@ -27,6 +28,11 @@ struct List {
 }
 
 impl Root {
+    /// A host's libraries.
+    pub fn sysroot(session: &Session, wanted: &Sysroot) -> Result<Self> {
+        Self::prepare(session, "sysroots", &wanted.suite, &wanted.arch, &wanted.packages)
+    }
+
     /// The folder `<cache>/<kind>/<suite>-<arch>-<key>` with these packages: as it is, else made. It
     /// keeps its packages until it is refreshed, so that a build does not change overnight.
     pub fn prepare(

@@ -1,10 +1,8 @@
 //! A guest program really run: Debian's static busybox of the target's architecture, whose shell runs
 //! a script that starts children in every usual way, all under `--execve self`.
 
-use super::{Outcome, PATIENCE, alone};
+use super::{Outcome, PATIENCE, Start, tiny};
 use crate::apt::{self, Apt};
-use crate::compile::Emulator;
-use crate::facts::Series;
 use crate::facts::targets::Debian;
 use crate::process::{ended, output_within};
 use crate::session::Session;
@@ -15,18 +13,18 @@ use std::path::{Path, PathBuf};
 
 /// A kernel release that no kernel has. It is given to the first program alone, so a child that
 /// reports it ran in the emulator, with the first one's settings.
-const RELEASE: &str = "6.6.6-anyarch";
+pub(super) const RELEASE: &str = "6.6.6-anyarch";
 
 /// The script that the guest's shell runs.
 pub fn script(session: &Session) -> PathBuf {
     session.workspace.root.join("guests/children.sh")
 }
 
-/// Runs the script and compares what it prints.
-pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outcome> {
-    let Some(debian) = emulator.target().debian else {
-        return Ok(Outcome::NotRun("no guest program for this target is at hand".into()));
-    };
+/// Runs the script and compares what it prints. Targets that Debian has no programs for run the small
+/// guest alone.
+pub fn check(session: &Session, start: Start<'_>) -> Result<Outcome> {
+    let tiny = tiny::check_children(session, start)?;
+    let Some(debian) = start.emulator.target().debian else { return Ok(Outcome::Passed(tiny)) };
     let Some(busybox) = busybox(session, debian)? else {
         let reason =
             format!("busybox-static of Debian {} is not in the cache, and --offline is set", debian.arch);
@@ -35,7 +33,7 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
     let home = Scratch::new(&session.workspace.trees)?;
     let shell = home.path().join("busybox");
     fs::copy(&busybox, &shell).context("cannot copy busybox")?;
-    let mut command = alone(emulator.path());
+    let mut command = start.command();
     command
         .args(["-r", RELEASE, "--execve", "self"])
         .arg(&shell)
@@ -51,7 +49,7 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
     ensure!(result.status.success(), "the guest's shell {}: {said}{complaints}", ended(result.status));
     compare(&said, &expected())?;
     ensure!(complaints.is_empty(), "the guest complains: {complaints}");
-    Ok(Outcome::Passed(format!("busybox of Debian {} ran a script with children", debian.arch)))
+    Ok(Outcome::Passed(format!("{tiny}; busybox of Debian {} ran a script with children", debian.arch)))
 }
 
 /// What the script prints, line by line: the promises that it tests.

@@ -7,12 +7,13 @@ mod guest;
 mod leaks;
 mod sanitized;
 pub mod tcg;
+mod tiny;
 
 pub use contract::compiler;
 pub use guest::script;
 
-use crate::compile::{Emulator, UpstreamEmulator, pkgversion};
-use crate::facts::{Series, Target};
+use crate::compile::{Emulator, UpstreamEmulator, pkgversion, report_place};
+use crate::facts::{Host, Series};
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
 use crate::session::Session;
@@ -20,7 +21,7 @@ use crate::store;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub struct Report {
 /// One check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
-    /// What was checked: `elf`, `version`, `guest`, `contract`, `tcg`.
+    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tcg`.
     pub name: String,
     /// What came of it.
     #[serde(flatten)]
@@ -78,10 +79,17 @@ pub enum Outcome {
 }
 
 impl Report {
-    /// Whether a check was not run that this machine may be able to run the next time.
-    pub fn is_incomplete(&self, emulator_of: Target) -> bool {
-        let not_run = self.checks.iter().any(|check| matches!(check.outcome, Outcome::NotRun(_)));
-        not_run && emulator_of.debian.is_some()
+    /// Whether a check was not run that a machine may be able to run the next time.
+    pub fn is_incomplete(&self) -> bool {
+        self.not_run().next().is_some()
+    }
+
+    /// The checks that were not run, each with the reason.
+    pub fn not_run(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.checks.iter().filter_map(|check| match &check.outcome {
+            Outcome::NotRun(reason) => Some((check.name.as_str(), reason.as_str())),
+            Outcome::Passed(_) => None,
+        })
     }
 
     /// `elf, version, guest`, and what was not run.
@@ -97,7 +105,8 @@ impl Report {
 /// How much is checked.
 #[derive(Debug, Clone, Copy)]
 pub enum Depth<'a> {
-    /// What every build is checked by, in a second or two: header, version, a guest with children.
+    /// What every build is checked by, in a second or two: header, version, many starts, a guest with
+    /// children.
     Quick,
     /// The execve contract as well, where there is a compiler for the target's programs; and what only
     /// a comparison with upstream's emulator shows, if there is one.
@@ -115,15 +124,60 @@ pub struct Reference<'a> {
     pub tests: Option<&'a UpstreamTree>,
 }
 
-/// Checks an emulator.
-pub fn verify(session: &Session, series: &Series, emulator: Emulator, depth: Depth<'_>) -> Result<Verified> {
+/// A verified emulator of this machine that runs programs of another host: those of ours that are to be
+/// verified, too.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    emulator: PathBuf,
+    cpu: Option<String>,
+}
+
+impl Runner {
+    /// `verified` is for this machine and emulates what `host` is.
+    pub fn new(verified: &Verified, host: &Host) -> Self {
+        Self { emulator: verified.emulator.path().to_owned(), cpu: host.proof.cpu.clone() }
+    }
+}
+
+/// How an emulator is started here.
+#[derive(Debug, Clone, Copy)]
+struct Start<'a> {
+    emulator: &'a Emulator,
+    runner: Option<&'a Runner>,
+}
+
+impl Start<'_> {
+    /// A command for a guest of the emulator, with nothing of the user's environment.
+    fn command(&self) -> Command {
+        let Some(runner) = self.runner else { return alone(self.emulator.path()) };
+        let mut command = alone(&runner.emulator);
+        // The emulator starts itself for its guest's children: to the runner, programs of the runner's.
+        command.args(["--execve", "self"]);
+        if let Some(cpu) = &runner.cpu {
+            command.args(["-cpu", cpu]);
+        }
+        command.arg(self.emulator.path());
+        command
+    }
+}
+
+/// Checks an emulator; one for another host needs a runner.
+pub fn verify(
+    session: &Session,
+    series: &Series,
+    emulator: Emulator,
+    depth: Depth<'_>,
+    runner: Option<&Runner>,
+) -> Result<Verified> {
     let name = emulator.target().emulator();
-    let report = check(session, series, &emulator, depth)
+    let report = check(session, series, Start { emulator: &emulator, runner }, depth)
         .with_context(|| format!("{name} for {} is not fit to ship", emulator.host().platform))?;
+    store::write_json(&report_place(emulator.path()), &report)?;
     Ok(Verified { emulator, report })
 }
 
-fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth<'_>) -> Result<Report> {
+fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>) -> Result<Report> {
+    let emulator = start.emulator;
     let bytes =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     let header = elf::check(&bytes, &emulator.host().elf, emulator.facts().profile)?;
@@ -133,16 +187,20 @@ fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth<'
         checks: vec![Check { name: "elf".into(), outcome: Outcome::Passed(header) }],
         tcg: None,
     };
-    report.run("version", emulator, || version(series, emulator))?;
-    report.run("guest", emulator, || guest::check(session, series, emulator))?;
+    report.run("version", start, || version(series, start))?;
+    report.run("start", start, || tiny::check_start(session, start))?;
+    report.run("guest", start, || guest::check(session, start))?;
     let Depth::Whole(reference) = depth else { return Ok(report) };
+    if !emulator.host().is_native() {
+        return Ok(report);
+    }
     let traced = reference.filter(|reference| reference.traced);
     let upstream = traced.map(|reference| reference.emulator.path());
-    report.run("contract", emulator, || contract::check(session, emulator, upstream))?;
-    report.run("leaks", emulator, || leaks::check(session, series, emulator))?;
+    report.run("contract", start, || contract::check(session, emulator, upstream))?;
+    report.run("leaks", start, || leaks::check(session, series, emulator))?;
     if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
         let mut table = None;
-        report.run("tcg", emulator, || {
+        report.run("tcg", start, || {
             let (outcome, seen) = tcg::check(session, tests, emulator, reference)?;
             table = seen;
             Ok(outcome)
@@ -154,11 +212,12 @@ fn check(session: &Session, series: &Series, emulator: &Emulator, depth: Depth<'
 
 impl Report {
     /// Runs a check that runs the emulator, where that can be.
-    fn run(&mut self, name: &str, of: &Emulator, check: impl FnOnce() -> Result<Outcome>) -> Result<()> {
-        let outcome = if of.host().is_native() {
+    fn run(&mut self, name: &str, of: Start<'_>, check: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+        let host = of.emulator.host();
+        let outcome = if host.is_native() || of.runner.is_some() {
             check().with_context(|| format!("the check `{name}` failed"))?
         } else {
-            Outcome::NotRun(format!("programs for {} do not run on this machine", of.host().platform))
+            Outcome::NotRun(format!("nothing on this machine runs programs for {}", host.platform))
         };
         self.checks.push(Check { name: name.into(), outcome });
         Ok(())
@@ -166,10 +225,17 @@ impl Report {
 }
 
 /// `--version` says the version and the release that were asked for.
-fn version(series: &Series, emulator: &Emulator) -> Result<Outcome> {
+fn version(series: &Series, start: Start<'_>) -> Result<Outcome> {
+    let emulator = start.emulator;
     let expected =
         format!("{} version {} ({})", emulator.target().emulator(), series.pins.version, pkgversion(series));
-    let said = first_line(emulator.path(), "--version")?;
+    let mut command = start.command();
+    command.arg("--version");
+    let result = output_within(PATIENCE, &mut command)?;
+    if !result.status.success() {
+        bail!("`{} --version` {}", emulator.path().display(), ended(result.status));
+    }
+    let said = String::from_utf8_lossy(&result.stdout).lines().next().unwrap_or_default().to_owned();
     ensure!(said == expected, "it says `{said}`, not `{expected}`");
     Ok(Outcome::Passed(said))
 }
@@ -184,21 +250,11 @@ fn alone(program: &Path) -> Command {
     command
 }
 
-fn first_line(program: &Path, option: &str) -> Result<String> {
-    let mut command = alone(program);
-    command.arg(option);
-    let result = output_within(PATIENCE, &mut command)?;
-    if !result.status.success() {
-        bail!("`{} {option}` {}", program.display(), ended(result.status));
-    }
-    Ok(String::from_utf8_lossy(&result.stdout).lines().next().unwrap_or_default().to_owned())
-}
-
 /// Stands for the checks themselves: what was verified by other checks is verified again.
 pub fn suite_key(session: &Session) -> Result<String> {
     let script = fs::read(script(session)).context("cannot read the guest script")?;
-    store::short_key(&(SUITE, store::sha256(&script)))
+    store::short_key(&(SUITE, store::sha256(&script), tiny::key(session)?))
 }
 
 /// Counted up when a check of this module changes.
-const SUITE: u32 = 1;
+const SUITE: u32 = 2;

@@ -132,7 +132,7 @@ fn build(bench: &Setting<'_>, target: Target) -> Result<PathBuf> {
     let tree = &plan.trees[0];
     let source = crate::commands::source::patched(bench.session, &plan.series, None)?;
     let build = BuildTree::open(bench.session, &plan, tree, &source, &bench.toolchain)?;
-    let emulators = build.compile(&tree.targets, &source, &bench.toolchain)?;
+    let emulators = build.compile(&tree.targets, &source)?.all()?;
     copy(bench, emulators.first().context("no emulator was made")?.path(), "emulator")
 }
 

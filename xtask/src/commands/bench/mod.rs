@@ -7,15 +7,15 @@ mod trees;
 
 use super::show;
 use crate::cli::{Bench, Measure};
-use crate::compile::{Facts, configure_command, ninja_command};
+use crate::compile::{Facts, Jobs, configure_command, ninja_command};
 use crate::facts::{Target, series};
 use crate::patch::{self, PatchedTree};
 use crate::plan::{Plan, Profile, Request, TreePlan};
 use crate::process::Logged;
 use crate::session::Session;
 use crate::store::Scratch;
-use crate::toolchain::{self, Toolchain};
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::toolchain::{self, Toolchain, Tooling};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 use std::fs;
@@ -76,7 +76,7 @@ impl<'a> Setting<'a> {
         let home = Scratch::new(&session.workspace.trees)?;
         let plan = plan_for(session, &[ONE])?;
         super::source::patched(session, &plan.series, None)?;
-        let toolchain = toolchain::prepare(session, &plan.trees[0].host, &plan.series)?;
+        let toolchain = toolchain::prepare(session, &plan.trees[0].host, &plan.series, &plan.tooling)?;
         Ok(Self { session, home, toolchain })
     }
 
@@ -111,7 +111,7 @@ impl<'a> Setting<'a> {
         configured: &[Target],
         built: &[Target],
     ) -> Result<f64> {
-        let folder = self.home.path().join(series::DEFAULT).join(name);
+        let folder = tree.path().with_file_name(name);
         let only = TreePlan { configured: configured.to_vec(), ..plan.trees[0].clone() };
         let facts = Facts::gather(plan, &only, &self.toolchain);
         let outputs: Vec<String> = built.iter().map(Target::emulator).collect();
@@ -120,7 +120,7 @@ impl<'a> Setting<'a> {
         let started = Instant::now();
         let configure = configure_command(&folder, plan, &facts, tree, &self.toolchain)?;
         Logged::new(configure, &log).run(&self.session.progress, |_| ())?;
-        let ninja = ninja_command(&folder, &self.toolchain, self.session.jobs, &outputs);
+        let ninja = ninja_command(&folder, &self.toolchain, Jobs::Own(self.session.jobs), &outputs);
         Logged::new(ninja, &log).run(&self.session.progress, |_| ())?;
         let seconds = started.elapsed().as_secs_f64();
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
@@ -132,12 +132,8 @@ impl<'a> Setting<'a> {
     fn tree(&self, plan: &Plan) -> Result<PatchedTree> {
         let mut workspace = self.session.workspace.clone();
         workspace.trees = self.home.path().to_owned();
-        let key = patch::key(&plan.series)?;
-        let path = workspace.trees.join(series::DEFAULT).join(format!("source-{key}"));
-        match patch::found(&path) {
-            Some(tree) => Ok(tree),
-            None => bail!("{} was not made", path.display()),
-        }
+        let path = patch::place_in(&workspace, &plan.series)?;
+        patch::found(&path).with_context(|| format!("{} was not made", path.display()))
     }
 
     /// Has the driver unpack and patch the source in our own folder.
@@ -162,6 +158,7 @@ fn plan_for(session: &Session, targets: &[&str]) -> Result<Plan> {
         hosts: vec!["native".to_owned()],
         series: series::DEFAULT.to_owned(),
         profile: Profile::Release,
+        tooling: Tooling::default(),
     };
     Plan::make(&session.workspace, &request)
 }

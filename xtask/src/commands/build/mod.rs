@@ -1,0 +1,208 @@
+//! `build`: the whole way. `package` is the same; `verify`, which ends before it, begins alike.
+
+mod matrix;
+mod prepared;
+
+pub use prepared::Prepared;
+
+use super::{plan as plan_command, show};
+use crate::cli::{Build, PlanFormat, Selection};
+use crate::exit::Usage;
+use crate::facts::{Host, Target};
+use crate::package::{self, Tarball};
+use crate::plan::Plan;
+use crate::progress::{count, human_bytes};
+use crate::session::Session;
+use crate::verify::Report;
+use anyhow::{Error, Result, bail};
+use matrix::Made;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// One row of what came of a build.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    tarball: Tarball,
+    /// Whether it was there already.
+    up_to_date: bool,
+    /// What verifying and packing it took; compiling is shared by all targets of a tree.
+    seconds: f64,
+}
+
+/// A pair, or all pairs of a host, that came to nothing.
+#[derive(Debug, Serialize)]
+struct Failure {
+    host: String,
+    target: Option<Target>,
+    #[serde(serialize_with = "as_text")]
+    error: Error,
+}
+
+impl Failure {
+    /// Tells the user at once: the others may take long.
+    fn new(session: &Session, host: &Host, target: Option<Target>, error: Error) -> Self {
+        let failure = Self { host: host.platform.clone(), target, error };
+        session.progress.say(&format!("failed: {}: {:#}", failure.subject(), failure.error));
+        failure
+    }
+
+    /// What failed, as people name it.
+    fn subject(&self) -> String {
+        let target = self.target.map_or_else(|| "all targets".to_owned(), |target| target.emulator());
+        format!("{target} for {}", self.host)
+    }
+}
+
+fn as_text<S: serde::Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&format!("{error:#}"))
+}
+
+/// What came of a build.
+#[derive(Debug, Serialize)]
+struct Built {
+    release: String,
+    folder: PathBuf,
+    sums: PathBuf,
+    seconds: f64,
+    /// The driver's own, in bytes, without its children's.
+    peak_memory: Option<u64>,
+    tarballs: Vec<Row>,
+    failed: Vec<Failure>,
+}
+
+/// `build`.
+pub fn build(session: &Session, arguments: &Build) -> Result<()> {
+    if arguments.dry_run {
+        return plan_command::print(session, &arguments.selection.request(), PlanFormat::Table);
+    }
+    pack_all(session, &arguments.selection, arguments.source.as_deref())
+}
+
+/// `package`.
+pub fn package(session: &Session, selection: &Selection) -> Result<()> {
+    pack_all(session, selection, None)
+}
+
+fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Result<()> {
+    let started = Instant::now();
+    if !selection.profile.is_static() {
+        let name = selection.profile.name();
+        bail!(Usage(format!("{name} emulators are never packed: cargo xtask verify --profile {name}")));
+    }
+    let plan = Plan::make(&session.workspace, &selection.request())?;
+    let mut made = matrix::make(session, &plan, given)?;
+    let place = |row: &Row| {
+        let tree = plan.trees.iter().position(|tree| tree.host.platform == row.tarball.host());
+        let target = plan.trees.first().and_then(|_| {
+            plan.series.pins.build.targets.iter().position(|name| *name == row.tarball.target().name)
+        });
+        (tree, target)
+    };
+    made.rows.sort_by_key(place);
+    let folder = session.workspace.out.join(&plan.release);
+    let listed = current(&folder, &plan, &made)?;
+    let (sums, others) = package::write_sums(session, &plan.release, &listed)?;
+    if !others.is_empty() {
+        session.progress.say(&format!(
+            "note: not in SHA256SUMS, since they were made from something else: {}\n      \
+             build them again, or remove them",
+            others.join(" ")
+        ));
+    }
+    let built = Built {
+        folder,
+        release: plan.release,
+        sums,
+        seconds: started.elapsed().as_secs_f64(),
+        peak_memory: peak_memory(),
+        tarballs: made.rows,
+        failed: made.failed,
+    };
+    show(session, &built, || table(&built))?;
+    for row in &built.tarballs {
+        tell_what_was_not_run(
+            session,
+            row.tarball.target(),
+            row.tarball.host(),
+            &row.tarball.record().emulator,
+        );
+    }
+    report(built.failed)
+}
+
+/// The command's own error: a failure that is no mere lack of compilers, if there is one. All were told.
+fn report(mut failed: Vec<Failure>) -> Result<()> {
+    failed.sort_by_key(|failure| crate::exit::code(&failure.error) == 1);
+    let Some(last) = failed.pop() else { return Ok(()) };
+    let also = if failed.is_empty() { String::new() } else { format!(" (and {} more, above)", failed.len()) };
+    let subject = format!("{} failed{also}", last.subject());
+    Err(last.error.context(subject))
+}
+
+/// The tarballs that belong to this plan's release: those just made or found, and those that earlier runs
+/// made from the very same, with the same toolchain as far as that is known now.
+fn current(folder: &std::path::Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
+    let mut listed: Vec<Tarball> = made.rows.iter().map(|row| row.tarball.clone()).collect();
+    for path in package::tarballs(folder)? {
+        if listed.iter().any(|known| known.path() == path) {
+            continue;
+        }
+        let belongs = |one: &Tarball| {
+            let same_key = made.keys.get(one.host()).is_none_or(|key| *key == one.record().key);
+            same_key && one.record().facts.is_of(&plan.series, plan.profile)
+        };
+        listed.extend(package::found(&path).filter(belongs));
+    }
+    Ok(listed)
+}
+
+fn table(built: &Built) -> String {
+    let mut text = format!(
+        "{:<12} {:<8} {:>8} {:>8} {:>7}  verified\n",
+        "target", "host", "emulator", "tarball", "proof"
+    );
+    for row in &built.tarballs {
+        let record = row.tarball.record();
+        let time = if row.up_to_date { "-".to_owned() } else { format!("{:.1} s", row.seconds) };
+        text.push_str(&format!(
+            "{:<12} {:<8} {:>8} {:>8} {:>7}  {}\n",
+            row.tarball.target().name,
+            row.tarball.host(),
+            human_bytes(record.emulator.size),
+            human_bytes(record.size),
+            time,
+            record.emulator.summary()
+        ));
+    }
+    for failure in &built.failed {
+        let error = format!("{:#}", failure.error);
+        let why = error.lines().next().unwrap_or_default();
+        let target = failure.target.map_or("all", |target| target.name);
+        text.push_str(&format!("{target:<12} {:<8} FAILED: {why}\n", failure.host));
+    }
+    let made = built.tarballs.iter().filter(|row| !row.up_to_date).count();
+    text.push_str(&format!(
+        "{}: {made} made, {} up to date, {:.1} s\n{}\n",
+        count(built.tarballs.len(), "tarball"),
+        built.tarballs.len() - made,
+        built.seconds,
+        built.folder.display(),
+    ));
+    text
+}
+
+/// The most memory that this process ever had, as the kernel counts it (`VmHWM`, in KiB there).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// One line for each check that was not run.
+pub fn tell_what_was_not_run(session: &Session, target: Target, host: &str, report: &Report) {
+    for (check, reason) in report.not_run() {
+        session.progress.say(&format!("not run: {check} of {} for {host}: {reason}", target.emulator()));
+    }
+}

@@ -1,0 +1,98 @@
+//! A host's source and toolchain, ready to compile, and which of its tarballs are there already.
+
+use crate::commands::source;
+use crate::compile::{self, BuildTree};
+use crate::exit::{INSTALL, Lacks};
+use crate::facts::Target;
+use crate::package::{self, Tarball};
+use crate::patch::PatchedTree;
+use crate::plan::{Plan, TreePlan};
+use crate::session::Session;
+use crate::toolchain::{self, Toolchain};
+use crate::verify;
+use anyhow::{Error, Result};
+use rayon::prelude::*;
+
+/// A host's source and toolchain, ready to compile.
+pub struct Prepared {
+    /// The source with our patches.
+    pub source: PatchedTree,
+    /// What compiles it.
+    pub toolchain: Toolchain,
+    /// Stands for a pair's whole way.
+    pub key: String,
+}
+
+impl Prepared {
+    /// Gets source and toolchain; `given` is where the user says that the source is.
+    pub fn new(session: &Session, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
+        all(session, plan, &[tree], given)?.remove(0)
+    }
+
+    /// The tarball of a target, if it is up to date.
+    pub fn find(&self, session: &Session, plan: &Plan, tree: &TreePlan, target: Target) -> Option<Tarball> {
+        package::ready(session, &plan.release, target, &tree.host, &self.key)
+    }
+
+    /// The host's build tree, configured.
+    pub fn open<'a>(&self, session: &'a Session, plan: &Plan, tree: &TreePlan) -> Result<BuildTree<'a>> {
+        BuildTree::open(session, plan, tree, &self.source, &self.toolchain)
+    }
+}
+
+/// The source, and the toolchain of each tree's host. What only some hosts lack is an error of these alone
+/// where the others are to go on.
+pub fn all(
+    session: &Session,
+    plan: &Plan,
+    trees: &[&TreePlan],
+    given: Option<&str>,
+) -> Result<Vec<Result<Prepared>>> {
+    if !session.keep_going {
+        have_compilers(plan, trees)?;
+    }
+    let toolchain = |tree: &&TreePlan| -> Result<Toolchain> {
+        toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)
+    };
+    let (source, toolchains) = rayon::join(
+        || source::patched(session, &plan.series, given),
+        || trees.par_iter().map(toolchain).collect::<Vec<Result<Toolchain>>>(),
+    );
+    let source = source?;
+    let suite_key = verify::suite_key(session)?;
+    let ready = |(tree, toolchain): (&&TreePlan, Result<Toolchain>)| -> Result<Prepared> {
+        let toolchain = toolchain?;
+        let tree_key = compile::key(plan, tree, &toolchain)?;
+        let key = package::key(&tree_key, &suite_key, &tree.host, plan.series.pins.epoch)?;
+        Ok(Prepared { key, toolchain, source: source.clone() })
+    };
+    Ok(trees.iter().zip(toolchains).map(ready).collect())
+}
+
+/// Before any download: the compilers that are missing for any of the hosts, with one command for all.
+fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
+    let mut errors: Vec<Error> = Vec::new();
+    let (mut whats, mut packages) = (Vec::new(), Vec::new());
+    for tree in trees {
+        let Err(error) = toolchain::find(&tree.host, &plan.tooling) else { continue };
+        if let Some(lacks) = error.downcast_ref::<Lacks>() {
+            let command = lacks.command.as_deref().unwrap_or_default();
+            let wants = command.strip_prefix(INSTALL).unwrap_or_default().split(' ').map(str::to_owned);
+            packages.extend(wants);
+            whats.push(tree.host.platform.clone());
+        }
+        errors.push(error);
+    }
+    packages.sort();
+    packages.dedup();
+    match errors.len() {
+        0 => Ok(()),
+        // One host alone says it best itself.
+        1 => Err(errors.remove(0)),
+        several if several > whats.len() => Err(errors.remove(0)),
+        _ => {
+            let what = format!("compilers for {}", whats.join(", "));
+            Err(Lacks::new(what, format!("{INSTALL}{}", packages.join(" "))).into())
+        }
+    }
+}

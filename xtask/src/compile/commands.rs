@@ -1,0 +1,85 @@
+//! The two commands of a build tree: QEMU's configure and ninja.
+
+use super::facts::Facts;
+use super::file_name;
+use crate::patch::SourceTree;
+use crate::plan::{Plan, Profile};
+use crate::slots::Slots;
+use crate::toolchain::Toolchain;
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Where compiler and linker find headers and libraries.
+fn sysroot_flags(profile: Profile, toolchain: &Toolchain) -> (String, String) {
+    let root = toolchain.sysroot.path().display();
+    let headers = format!("--sysroot={root}");
+    if profile.is_static() {
+        return (headers.clone(), headers);
+    }
+    // The sanitizers' libraries fit the machine's own C library. GLib still comes from the sysroot, as
+    // an archive: of shared libraries, only the links are there. What GLib needs in turn is not told
+    // for a dynamic build, so all of that is linked.
+    let folder = format!("-L{root}/usr/lib/{}", toolchain.multiarch);
+    (headers, format!("--sysroot=/ {folder} -Wl,--whole-archive -lpcre2-8 -Wl,--no-whole-archive"))
+}
+
+/// QEMU's configure with all that we tell it, run in `folder`, a new one beside the source.
+pub fn configure_command(
+    folder: &Path,
+    plan: &Plan,
+    facts: &Facts,
+    source: &SourceTree,
+    toolchain: &Toolchain,
+) -> Result<Command> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let beside = Path::new("..").join(file_name(source.path()));
+    let (headers, libraries) = sysroot_flags(facts.profile, toolchain);
+    // The source's name must not be in the emulators, seen from anywhere or from the build tree.
+    let absolute = format!("-ffile-prefix-map={}=.", source.path().display());
+    let relative = format!("-ffile-prefix-map={}=.", beside.display());
+    let flags = |own: &[String], more: &[&str]| [own.join(" "), more.join(" ")].join(" ");
+    let mut configure = Command::new(beside.join("configure"));
+    toolchain.environment(&mut configure);
+    configure
+        .current_dir(folder)
+        .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
+        .args(&facts.configure)
+        .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
+        .arg(format!("--cc={}", toolchain.cc().join(" ")))
+        .arg(format!("--host-cc={}", toolchain.compilers.build_cc.display()))
+        .arg(format!("--extra-cflags={}", flags(&facts.cflags, &[&headers, &absolute, &relative])))
+        .arg(format!("--extra-ldflags={}", flags(&facts.ldflags, &[&libraries])));
+    if toolchain.is_cross() {
+        // The companions' names come by variables, so there is no prefix to tell.
+        configure.arg("--cross-prefix=");
+    }
+    if plan.series.pins.build.python_option {
+        configure.arg(format!("--python={}", toolchain.python.join("bin/python3").display()));
+    }
+    Ok(toolchain.place.command(configure))
+}
+
+/// How many jobs ninja runs at a time.
+#[derive(Debug, Clone, Copy)]
+pub enum Jobs<'a> {
+    /// A number of its own.
+    Own(usize),
+    /// What is free of the slots that all share; the caller holds the first one.
+    Shared(&'a Slots),
+}
+
+/// ninja for these outputs of the tree in `folder`.
+pub fn ninja_command(folder: &Path, toolchain: &Toolchain, jobs: Jobs<'_>, words: &[String]) -> Command {
+    let mut ninja = Command::new(toolchain.python.join("bin/ninja"));
+    toolchain.environment(&mut ninja);
+    ninja.current_dir(folder).env("NINJA_STATUS", "[%f/%t] ");
+    match jobs {
+        Jobs::Own(number) => drop(ninja.arg(format!("-j{number}"))),
+        // With -j, ninja would leave the shared slots alone.
+        Jobs::Shared(slots) => drop(ninja.env("MAKEFLAGS", slots.makeflags())),
+    }
+    ninja.args(words);
+    toolchain.place.command(ninja)
+}

@@ -1,0 +1,130 @@
+//! What emulators are made from and with, and the key of the tree that follows from it.
+
+use crate::facts::{Host, Series};
+use crate::plan::{Plan, Profile, TreePlan};
+use crate::store;
+use crate::toolchain::Toolchain;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// What an emulator was made from and with. It goes into the package, so it holds no path and no time.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Facts {
+    /// `10.2.2-1`
+    pub release: String,
+    /// `v10.2.2`
+    pub tag: String,
+    /// The commit that the tag names, where that is known.
+    pub commit: Option<String>,
+    /// Our patches, by name and sha256.
+    pub patches: Vec<(String, String)>,
+    /// `release` or another.
+    pub profile: Profile,
+    /// The host's GNU triple.
+    pub triple: String,
+    /// What the C compiler says of itself.
+    pub compiler: String,
+    /// What it is told besides, to make code for the host.
+    pub compiler_options: Vec<String>,
+    /// What the linker says of itself.
+    pub linker: String,
+    /// The static libraries' packages, by file name and sha256.
+    pub sysroot: Vec<(String, String)>,
+    /// Options of QEMU's configure, without paths.
+    pub configure: Vec<String>,
+    /// The compiler's options beyond QEMU's own.
+    pub cflags: Vec<String>,
+    /// The linker's.
+    pub ldflags: Vec<String>,
+}
+
+/// Counted up when the same facts are turned into other bytes: another environment, another layout.
+pub(super) const RECIPE: u32 = 2;
+
+/// Compiler options that make small files whose bytes do not depend on where they were built.
+fn cflags(profile: Profile) -> Vec<String> {
+    let mut flags = vec!["-ffunction-sections".into(), "-fdata-sections".into()];
+    if profile == Profile::Sanitized {
+        // A finding must end the emulator, or nobody notices it. With the sanitizers' checks in between,
+        // gcc no longer proves what QEMU has it prove by inlining; this has QEMU assert it instead.
+        let more = ["-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-D__NO_INLINE__"];
+        flags.extend(more.map(str::to_owned));
+    }
+    flags
+}
+
+fn ldflags(series: &Series, host: &Host, profile: Profile) -> Vec<String> {
+    let mut flags = vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()];
+    flags.extend(host.compiler.linker.as_ref().map(|linker| format!("-fuse-ld={linker}")));
+    if series.pins.build.static_ldflags && profile.is_static() {
+        flags.push(if host.elf.pie { "-static-pie".into() } else { "-static".into() });
+    }
+    flags
+}
+
+impl Facts {
+    /// What the emulators of a tree are made from and with.
+    pub fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
+        let series = &plan.series;
+        let targets: Vec<String> =
+            tree.configured.iter().map(|target| format!("{}-linux-user", target.name)).collect();
+        let mut configure = series.pins.build.configure.clone();
+        configure.retain(|option| plan.profile.is_static() || option != "--static");
+        configure.extend(plan.profile.configure().iter().map(|option| (*option).to_owned()));
+        configure.push(if tree.host.elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
+        configure.push(format!("{PKGVERSION}{}", pkgversion(series)));
+        configure.push(format!("--target-list={}", targets.join(",")));
+        Self {
+            release: plan.release.clone(),
+            tag: series.pins.tag.clone(),
+            commit: series.pins.git.commit.clone(),
+            patches: series.patches.iter().map(|patch| (patch.name.clone(), patch.sha256.clone())).collect(),
+            profile: plan.profile,
+            triple: tree.host.triple.clone(),
+            compiler: toolchain.cc_version.clone(),
+            compiler_options: toolchain.compilers.options.clone(),
+            linker: toolchain.ld_version.clone(),
+            sysroot: toolchain
+                .sysroot
+                .packages()
+                .iter()
+                .map(|p| (p.file.clone(), p.sha256.clone()))
+                .collect(),
+            configure,
+            cflags: cflags(plan.profile),
+            ldflags: ldflags(series, &tree.host, plan.profile),
+        }
+    }
+
+    /// Whether this is what the series is made from now: the same tag and patches.
+    pub fn is_of(&self, series: &Series, profile: Profile) -> bool {
+        let now = series.patches.iter().map(|patch| (&patch.name, &patch.sha256));
+        self.tag == series.pins.tag
+            && self.profile == profile
+            && self.patches.iter().map(|(name, hash)| (name, hash)).eq(now)
+    }
+
+    /// The same without our patches and our name. All that decides about speed and behaviour stays.
+    pub(super) fn without_patches(self) -> Self {
+        let ours = |option: &String| option.starts_with(PKGVERSION);
+        let mut configure: Vec<String> = self.configure.into_iter().filter(|option| !ours(option)).collect();
+        configure.push(format!("{PKGVERSION}{UPSTREAM}"));
+        Self { release: format!("{}-{UPSTREAM}", self.tag), patches: Vec::new(), configure, ..self }
+    }
+}
+
+/// The option that sets what `--version` says in parentheses.
+const PKGVERSION: &str = "--with-pkgversion=";
+/// What is built without our patches has this in its names.
+pub(super) const UPSTREAM: &str = "upstream";
+
+/// What `--version` says in parentheses.
+pub fn pkgversion(series: &Series) -> String {
+    format!("anyarch-{}", series.release())
+}
+
+/// The key of the tree that a plan's host is built in: everything that goes into it.
+pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
+    let facts = Facts::gather(plan, tree, toolchain);
+    store::short_key(&(RECIPE, &facts, crate::patch::key(&plan.series)?, toolchain.key()?))
+}

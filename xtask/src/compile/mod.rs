@@ -1,0 +1,368 @@
+//! Stage 4: emulators from a patched tree. One build tree a series, host and profile holds all its
+//! targets, since they share most of their objects.
+
+mod commands;
+mod facts;
+
+pub use commands::{Jobs, configure_command, ninja_command};
+pub use facts::{Facts, key, pkgversion};
+
+use crate::facts::{Host, Target};
+use crate::patch::{self, PatchedTree, SourceTree, UpstreamTree};
+use crate::plan::{Plan, Profile, TreePlan};
+use crate::process::{Logged, capture, output};
+use crate::progress::Step;
+use crate::session::Session;
+use crate::store::{self, Lock};
+use crate::toolchain::{Toolchain, refuse_blanks};
+use anyhow::{Context as _, Error, Result, anyhow};
+use facts::RECIPE;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// A build tree that is configured, and locked for this run.
+#[derive(Debug)]
+pub struct BuildTree<'a> {
+    session: &'a Session,
+    path: PathBuf,
+    host: Host,
+    toolchain: Toolchain,
+    facts: Facts,
+    lock: Lock,
+}
+
+/// A linked and stripped emulator that nobody has tried yet.
+#[derive(Debug, Clone)]
+pub struct Emulator {
+    target: Target,
+    host: Host,
+    path: PathBuf,
+    facts: Facts,
+}
+
+impl Emulator {
+    /// What it emulates.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// What it runs on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it was made from and with.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// An emulator without our patches. It is what ours is compared with, never a release: packages are
+/// made from a verified [`Emulator`], and no way leads from here to one.
+///
+/// ```
+/// # use xtask::{compile::Emulator, facts::Series, session::Session, verify::{Depth, verify}};
+/// fn prove(session: &Session, series: &Series, ours: Emulator) {
+///     let _ = verify(session, series, ours, Depth::Quick);
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use xtask::{compile::UpstreamEmulator, facts::Series, session::Session, verify::{Depth, verify}};
+/// fn prove(session: &Session, series: &Series, upstream: UpstreamEmulator) {
+///     let _ = verify(session, series, upstream, Depth::Quick);
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct UpstreamEmulator(Emulator);
+
+impl UpstreamEmulator {
+    /// What it emulates.
+    pub fn target(&self) -> Target {
+        self.0.target
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+impl<'a> BuildTree<'a> {
+    /// Where the tree with this key is, or will be: beside the source.
+    pub fn place(source: &Path, plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, key: &str) -> PathBuf {
+        let name = format!("{}{key}{}", place_prefix(plan, &tree.host), toolchain.suffix());
+        source.with_file_name(name)
+    }
+
+    /// The configured tree: as it is, else made.
+    pub fn open(
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        source: &PatchedTree,
+        toolchain: &Toolchain,
+    ) -> Result<Self> {
+        let key = key(plan, tree, toolchain)?;
+        let path = Self::place(source.path(), plan, tree, toolchain, &key);
+        Self::at(path, Facts::gather(plan, tree, toolchain), session, plan, tree, source, toolchain)
+    }
+
+    /// The configured tree for upstream's emulators.
+    fn open_upstream(
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        source: &UpstreamTree,
+        toolchain: &Toolchain,
+    ) -> Result<Self> {
+        let facts = Facts::gather(plan, tree, toolchain).without_patches();
+        let source_key = patch::upstream_key(&plan.series)?;
+        let key = store::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
+        let path = Self::place(source.path(), plan, tree, toolchain, &key);
+        Self::at(path, facts, session, plan, tree, source, toolchain)
+    }
+
+    fn at(
+        path: PathBuf,
+        facts: Facts,
+        session: &'a Session,
+        plan: &Plan,
+        tree: &TreePlan,
+        source: &SourceTree,
+        toolchain: &Toolchain,
+    ) -> Result<Self> {
+        refuse_blanks(&path, "the folder of build trees", "say `--build-dir` with one without")?;
+        let opened = Self {
+            lock: Lock::acquire(&path, &session.progress)?,
+            session,
+            host: tree.host.clone(),
+            toolchain: toolchain.clone(),
+            facts,
+            path,
+        };
+        if !opened.path.join(CONFIGURED).is_file() {
+            opened.configure(plan, source)?;
+        }
+        Ok(opened)
+    }
+
+    fn configure(&self, plan: &Plan, source: &SourceTree) -> Result<()> {
+        let _slot = self.session.slots()?.take()?;
+        let step =
+            self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
+        store::remove(&self.path)?;
+        let configure = configure_command(&self.path, plan, &self.facts, source, &self.toolchain)?;
+        let log = self.log("configure");
+        Logged::new(configure, &log)
+            .holding(&self.lock)
+            .run(&self.session.progress, |_| ())
+            .with_context(|| format!("QEMU's configure failed for {}", self.host.platform))?;
+        store::write_file(&self.path.join(CONFIGURED), b"")?;
+        step.done("configured");
+        Ok(())
+    }
+
+    fn log(&self, step: &str) -> PathBuf {
+        self.session.workspace.log(&format!("{step}-{}", file_name(&self.path)))
+    }
+
+    /// Compiles and strips the emulators of these targets.
+    pub fn compile(&self, targets: &[Target], source: &PatchedTree) -> Result<Compiled> {
+        self.make(targets, source)
+    }
+
+    fn make(&self, targets: &[Target], source: &SourceTree) -> Result<Compiled> {
+        source.unchanged()?;
+        let _slot = self.session.slots()?.take()?;
+        let names: Vec<String> = targets.iter().map(Target::emulator).collect();
+        let whose = if self.facts.patches.is_empty() { " without patches" } else { "" };
+        let what = match &names[..] {
+            [one] => one.clone(),
+            many => format!("{} emulators", many.len()),
+        };
+        let step = self.session.progress.step(format!("{:<8} compile {what}{whose}", self.host.platform));
+        let outcome = self.ninja(&names, &step);
+        let compiled = match outcome {
+            Ok(()) => targets.iter().map(|target| (*target, None)).collect(),
+            Err(error) if self.session.keep_going => self.sort_out(targets, error)?,
+            Err(error) => return Err(error),
+        };
+        let mut all = Compiled::default();
+        for (target, failed) in compiled {
+            match failed.map_or_else(|| self.strip(target), Err) {
+                Ok(emulator) => all.emulators.push(emulator),
+                Err(error) => all.failed.push((target, error)),
+            }
+        }
+        step.done("compiled");
+        Ok(all)
+    }
+
+    fn ninja(&self, names: &[String], step: &Step<'_>) -> Result<()> {
+        let started = Instant::now();
+        let mut words = names.to_vec();
+        if self.session.keep_going {
+            words.splice(0..0, ["-k".to_owned(), "0".to_owned()]);
+        }
+        let ninja = ninja_command(&self.path, &self.toolchain, Jobs::Shared(self.session.slots()?), &words);
+        Logged::new(ninja, &self.log("compile"))
+            .holding(&self.lock)
+            .run(&self.session.progress, |line| self.watch(line, step, started))
+            .with_context(|| format!("the emulators for {} did not compile", self.host.platform))
+    }
+
+    /// After ninja has gone on over a failure: which emulators are whole, and which are not. ninja knows:
+    /// for a whole one it has nothing to do.
+    fn sort_out(&self, targets: &[Target], error: Error) -> Result<Vec<(Target, Option<Error>)>> {
+        let mut error = Some(error);
+        let mut sorted = Vec::new();
+        for target in targets {
+            let words = ["-n".to_owned(), target.emulator()];
+            let mut dry = ninja_command(&self.path, &self.toolchain, Jobs::Own(1), &words);
+            let said = output(&mut dry)?;
+            let is_whole = String::from_utf8_lossy(&said.stdout).contains("ninja: no work to do");
+            let failed = (!is_whole).then(|| {
+                // The first one shows it all.
+                error.take().unwrap_or_else(|| {
+                    anyhow!("did not compile either; see {}", self.log("compile").display())
+                })
+            });
+            sorted.push((*target, failed));
+        }
+        Ok(sorted)
+    }
+
+    /// Follows ninja's output: how far it is, and which emulators are linked.
+    fn watch(&self, line: &str, step: &Step<'_>, started: Instant) {
+        let Some((done, total, what)) = ninja_line(line) else { return };
+        step.count(done, total, subject(what));
+        if let Some(name) = what.strip_prefix("Linking target qemu-") {
+            let seconds = started.elapsed().as_secs_f64();
+            self.session
+                .progress
+                .say(&format!("  qemu-{name} for {} linked after {seconds:.0} s", self.host.platform));
+        }
+    }
+
+    /// What ships, beside the tree's own file so that ninja has nothing to redo: without symbols, but
+    /// for profiles whose users want them.
+    fn strip(&self, target: Target) -> Result<Emulator> {
+        let linked = self.path.join(target.emulator());
+        let path = stripped(&self.path, self.facts.profile, target);
+        if path != linked && is_older(&path, &linked) {
+            store::create_parent(&path)?;
+            let partial = store::partial_name(&path);
+            let mut strip = Command::new(&self.toolchain.compilers.strip);
+            strip.arg("--strip-all").arg("-o").arg(&partial).arg(&linked);
+            capture(self.toolchain.place.command(strip))?;
+            fs::rename(&partial, &path).with_context(|| format!("cannot put {} in place", path.display()))?;
+        }
+        Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone() })
+    }
+}
+
+/// What came of compiling.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The emulators, stripped.
+    pub emulators: Vec<Emulator>,
+    /// Those that failed, where the others were to go on.
+    pub failed: Vec<(Target, Error)>,
+}
+
+impl Compiled {
+    /// All of them, or the first error.
+    pub fn all(self) -> Result<Vec<Emulator>> {
+        match self.failed.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(self.emulators),
+        }
+    }
+}
+
+/// Compiles the emulators of a plan's host from source without our patches, in a tree of their own:
+/// the same options, compiler and libraries, so that only the patches make a difference.
+pub fn upstream(
+    session: &Session,
+    plan: &Plan,
+    tree: &TreePlan,
+    source: &UpstreamTree,
+    toolchain: &Toolchain,
+) -> Result<Vec<UpstreamEmulator>> {
+    let build = BuildTree::open_upstream(session, plan, tree, source, toolchain)?;
+    let emulators = build.make(&tree.targets, source)?.all()?;
+    Ok(emulators.into_iter().map(UpstreamEmulator).collect())
+}
+
+/// Where a tree has the emulator of a target that ships; other profiles keep the symbols.
+pub fn stripped(tree: &Path, profile: Profile, target: Target) -> PathBuf {
+    match profile {
+        Profile::Dev | Profile::Sanitized => tree.join(target.emulator()),
+        Profile::Release => tree.join("stripped").join(target.emulator()),
+    }
+}
+
+/// Where the report of an emulator's checks is kept, once they passed.
+pub fn report_place(emulator: &Path) -> PathBuf {
+    emulator.with_extension("json")
+}
+
+/// What the names of a host's trees begin with.
+pub fn place_prefix(plan: &Plan, host: &Host) -> String {
+    format!("{}-{}-", host.file_name(), plan.profile.name())
+}
+
+/// The file that says that a tree is configured.
+const CONFIGURED: &str = "anyarch-configured";
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether `path` is missing or older than `than`.
+pub fn is_older(path: &Path, than: &Path) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    match (time(path), time(than)) {
+        (Some(path), Some(than)) => path < than,
+        _ => true,
+    }
+}
+
+/// What ninja is at, short: the file that is compiled or linked, or the kind of work.
+fn subject(what: &str) -> &str {
+    let is_file = what.starts_with("Compiling") || what.starts_with("Linking");
+    let word = if is_file { what.rsplit(['/', ' ']).next() } else { what.split(' ').next() };
+    word.unwrap_or(what)
+}
+
+/// Reads `[12/440] Compiling ...`.
+fn ninja_line(line: &str) -> Option<(u64, u64, &str)> {
+    let (count, what) = line.strip_prefix('[')?.split_once("] ")?;
+    let (done, total) = count.split_once('/')?;
+    Some((done.parse().ok()?, total.parse().ok()?, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ninjas_lines_tell_how_far_it_is() {
+        assert_eq!(
+            ninja_line("[12/440] Linking target qemu-arm"),
+            Some((12, 440, "Linking target qemu-arm"))
+        );
+        assert_eq!(ninja_line("warning: [12/440] nothing"), None);
+        assert_eq!(ninja_line("[ 12/x] y"), None);
+        assert_eq!(subject("Compiling C object libx.a.p/util_x.c.o"), "util_x.c.o");
+        assert_eq!(subject("Generating trace with a custom command (wrapped by meson)"), "Generating");
+    }
+}

@@ -1,0 +1,211 @@
+//! Stage 7: one release from folders that several jobs and machines made. Tarballs are taken as they are,
+//! by the records beside them; what was made from other pins, or twice in different ways, is refused.
+
+use crate::compile::Facts;
+use crate::facts::Series;
+use crate::package::{self, Record, Tarball};
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::store;
+use anyhow::{Context as _, Result, bail, ensure};
+use liblzma::read::XzDecoder;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// The most that a tarball's build facts may take: they take some 10 kB.
+const MOST_FACTS: u64 = 1 << 20;
+
+/// Tarballs of one release, every one made from the series' pins. Only [`gather`] makes one.
+#[derive(Debug)]
+pub struct Release {
+    name: String,
+    tarballs: Vec<Tarball>,
+}
+
+impl Release {
+    /// The tarballs, by name.
+    pub fn tarballs(&self) -> &[Tarball] {
+        &self.tarballs
+    }
+
+    /// The pairs of a plan that it lacks, as `qemu-arm for amd64`.
+    pub fn lacks(&self, plan: &Plan) -> Vec<String> {
+        let has = |target: &str, host: &str| {
+            self.tarballs.iter().any(|one| one.target().name == target && one.host() == host)
+        };
+        let pairs = plan.trees.iter().flat_map(|tree| tree.targets.iter().map(move |target| (tree, target)));
+        pairs
+            .filter(|(tree, target)| !has(target.name, &tree.host.platform))
+            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host.platform))
+            .collect()
+    }
+
+    /// Checks that were not run, as `guest of qemu-arm for amd64: ...`.
+    pub fn not_run(&self) -> Vec<String> {
+        let all = self.tarballs.iter().flat_map(|one| one.record().emulator.not_run().map(move |c| (one, c)));
+        all.map(|(one, (check, reason))| {
+            format!("{check} of {} for {}: {reason}", one.target().emulator(), one.host())
+        })
+        .collect()
+    }
+
+    /// Copies what is not there yet into the release's folder, and writes its sums. Gives their file.
+    pub fn publish(&self, session: &Session) -> Result<PathBuf> {
+        let folder = session.workspace.out.join(&self.name);
+        let mut there = Vec::new();
+        for tarball in &self.tarballs {
+            let place = folder.join(tarball.path().file_name().context("a tarball without a name")?);
+            if place != tarball.path() {
+                ensure!(
+                    !place.exists() || store::sha256_file(&place)? == tarball.record().sha256,
+                    "{} is there with other bytes; a name is never used twice: raise `revision` in series.toml, \
+                     or say another --out",
+                    place.display()
+                );
+                copy(tarball.path(), &place)?;
+                store::write_json(&package::record_place(&place), tarball.record())?;
+            }
+            there.push(
+                package::found(&place).with_context(|| format!("{} cannot be read back", place.display()))?,
+            );
+        }
+        package::write_sums(session, &self.name, &there).map(|(sums, _)| sums)
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    store::write_file_with(to, |file| {
+        let mut source = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
+        io::copy(&mut source, file).map(drop).map_err(Into::into)
+    })
+}
+
+/// Gathers the tarballs in these folders, or one level below them.
+pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
+    let mut chosen: BTreeMap<String, Tarball> = BTreeMap::new();
+    let mut hosts: BTreeMap<String, (PathBuf, Facts)> = BTreeMap::new();
+    for path in tarballs(folders)? {
+        let tarball = checked(&path).with_context(|| format!("{} is not taken", path.display()))?;
+        let record = tarball.record();
+        if let Some(difference) = differs_from_pins(&record.facts, series) {
+            bail!("{} is of other pins than this checkout's: {difference}", path.display());
+        }
+        match hosts.get(&record.host) {
+            Some((first, facts)) => {
+                if let Some(difference) = differ(facts, &record.facts) {
+                    bail!(
+                        "mixed toolchains for {}: {} and {} differ in {difference}",
+                        record.host,
+                        first.display(),
+                        path.display()
+                    );
+                }
+            }
+            None => drop(hosts.insert(record.host.clone(), (path.clone(), record.facts.clone()))),
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(other) = chosen.get(&name) {
+            ensure!(
+                other.record().sha256 == record.sha256,
+                "{} and {} have the same name and other bytes",
+                other.path().display(),
+                path.display()
+            );
+        }
+        chosen.entry(name).or_insert(tarball);
+    }
+    ensure!(!chosen.is_empty(), "there is no tarball in {}", list(folders));
+    Ok(Release { name: series.release(), tarballs: chosen.into_values().collect() })
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn tarballs(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in folders {
+        ensure!(folder.is_dir(), "there is no folder {}", folder.display());
+        found.extend(package::tarballs(folder)?);
+        let listed = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        for entry in listed {
+            let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+            if path.is_dir() {
+                found.extend(package::tarballs(&path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A tarball that is what its record says, inside and out.
+fn checked(path: &Path) -> Result<Tarball> {
+    let record = package::record(path).with_context(|| {
+        let place = package::record_place(path);
+        format!("its record {} is missing, cut or of another version of this driver", place.display())
+    })?;
+    let tarball = package::found(path).context("its bytes are not those of its record: copy both again")?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    ensure!(
+        name == expected_name(&record),
+        "its record is that of {}, {} for {}",
+        expected_name(&record),
+        record.target,
+        record.host
+    );
+    ensure!(facts_inside(path, &record.target)? == record.facts, "its build.json says other than its record");
+    Ok(tarball)
+}
+
+fn expected_name(record: &Record) -> String {
+    let host = record.host.replace('/', "-");
+    format!("qemu-{}-{}-linux-{host}{}", record.target, record.facts.release, package::EXTENSION)
+}
+
+/// The build facts that a tarball holds.
+fn facts_inside(path: &Path, target: &str) -> Result<Facts> {
+    let wanted = PathBuf::from(format!("share/doc/anyarch/qemu-{target}/build.json"));
+    let file = File::open(path).context("it cannot be read")?;
+    let mut archive = tar::Archive::new(XzDecoder::new(io::BufReader::new(file)));
+    for entry in archive.entries().context("it is no tar archive")? {
+        let entry = entry.context("it is cut short or no tar archive")?;
+        if entry.path().is_ok_and(|name| *name == *wanted) {
+            let mut text = Vec::new();
+            entry.take(MOST_FACTS).read_to_end(&mut text).context("it is cut short")?;
+            return serde_json::from_slice(&text).context("its build.json cannot be read");
+        }
+    }
+    bail!("it holds no {}", wanted.display())
+}
+
+/// What of the pins is another one, in words.
+fn differs_from_pins(facts: &Facts, series: &Series) -> Option<String> {
+    let of = |what: &str, seen: &str, wanted: &str| {
+        (seen != wanted).then(|| format!("{what} {seen}, not {wanted}"))
+    };
+    let patches = || {
+        let now: Vec<(&String, &String)> =
+            series.patches.iter().map(|patch| (&patch.name, &patch.sha256)).collect();
+        let seen: Vec<(&String, &String)> = facts.patches.iter().map(|(name, hash)| (name, hash)).collect();
+        let odd = seen.iter().find(|one| !now.contains(one)).or(now.iter().find(|one| !seen.contains(one)));
+        odd.map(|(name, _)| format!("the patch {name} is missing, added or another one"))
+    };
+    let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "unknown".to_owned());
+    of("tag", &facts.tag, &series.pins.tag)
+        .or_else(|| of("release", &facts.release, &series.release()))
+        .or_else(|| of("commit", &commit(&facts.commit), &commit(&series.pins.git.commit)))
+        .or_else(patches)
+}
+
+/// What two tarballs of one host were made with, where that is not the same.
+fn differ(one: &Facts, other: &Facts) -> Option<&'static str> {
+    let parts = [
+        ("the compiler", one.compiler == other.compiler && one.compiler_options == other.compiler_options),
+        ("the linker", one.linker == other.linker),
+        ("the sysroot's packages", one.sysroot == other.sysroot),
+        ("the options", one == other),
+    ];
+    parts.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
+}

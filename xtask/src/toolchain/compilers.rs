@@ -1,0 +1,120 @@
+//! A host's compiler and its companions, as they are found on this machine or in an image.
+
+use super::place::Place;
+use crate::exit::Lacks;
+use crate::facts::Host;
+use crate::process::capture;
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What `toolchains/<host>.toml` names with `tools`, and the variable that tells QEMU's configure.
+const COMPANIONS: [(&str, &str); 6] = [
+    ("ar", "AR"),
+    ("nm", "NM"),
+    ("objcopy", "OBJCOPY"),
+    ("ranlib", "RANLIB"),
+    ("readelf", "READELF"),
+    ("strip", "STRIP"),
+];
+/// The compiler of programs that run during the build. Every build has some.
+pub const BUILD_CC: &str = "gcc";
+/// Debian's packages for it.
+pub const BUILD_PACKAGES: [&str; 2] = ["gcc", "libc6-dev"];
+
+/// A host's compiler and its companions.
+#[derive(Debug, Clone)]
+pub struct Compilers {
+    /// The C compiler.
+    pub cc: PathBuf,
+    /// What it is always told.
+    pub options: Vec<String>,
+    /// The linker that it is to call, if not its own choice.
+    linker: Option<String>,
+    /// The C compiler for this machine.
+    pub build_cc: PathBuf,
+    /// The companions, each with the variable that names it.
+    companions: Vec<(&'static str, PathBuf)>,
+    /// The program that strips symbols.
+    pub strip: PathBuf,
+}
+
+impl Compilers {
+    /// Finds them on this machine; what it lacks is told all at once, with the command.
+    pub fn find(host: &Host) -> Result<Self, Lacks> {
+        let mut missing = Vec::new();
+        let packages: Vec<&str> = host.compiler.packages.iter().map(String::as_str).collect();
+        let mut find = |name: &str, plain: &str, wants: &[&str]| {
+            let native = host.is_native().then_some(plain);
+            let found = std::iter::once(name).chain(native).find_map(|name| which::which(name).ok());
+            if found.is_none() {
+                missing.extend(wants.iter().map(|name| (*name).to_owned()));
+            }
+            found.unwrap_or_default()
+        };
+        let build_cc = find(BUILD_CC, BUILD_CC, &BUILD_PACKAGES);
+        let wants = if host.is_native() { &BUILD_PACKAGES[..] } else { &packages[..] };
+        let found = Self {
+            cc: find(&host.compiler.cc, BUILD_CC, wants),
+            options: host.compiler.options.clone(),
+            linker: host.compiler.linker.clone(),
+            build_cc,
+            companions: COMPANIONS
+                .map(|(tool, variable)| {
+                    (variable, find(&host.compiler.tools.replace("{}", tool), tool, wants))
+                })
+                .to_vec(),
+            strip: find(&host.compiler.tools.replace("{}", "strip"), "strip", wants),
+        };
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        missing.sort();
+        missing.dedup();
+        let what = format!("compilers for {}", host.platform);
+        Err(Lacks::new(what, format!("apt-get install {}", missing.join(" "))))
+    }
+
+    /// The same by their names alone, as an image has them whose packages are ours.
+    pub fn named(host: &Host) -> Self {
+        let companion = |tool: &str| PathBuf::from(host.compiler.tools.replace("{}", tool));
+        Self {
+            cc: PathBuf::from(&host.compiler.cc),
+            options: host.compiler.options.clone(),
+            linker: host.compiler.linker.clone(),
+            build_cc: PathBuf::from(BUILD_CC),
+            companions: COMPANIONS.map(|(tool, variable)| (variable, companion(tool))).to_vec(),
+            strip: companion("strip"),
+        }
+    }
+
+    /// Names the companions to QEMU's configure and what it calls.
+    pub fn environment(&self, command: &mut Command) {
+        command.envs(self.companions.iter().map(|(variable, path)| (*variable, path)));
+    }
+
+    /// What the compiler says of itself, and what its linker says, which comes with the assembler.
+    pub fn versions(&self, place: &Place) -> Result<(String, String)> {
+        let ld = match &self.linker {
+            Some(linker) => format!("ld.{linker}"),
+            None => {
+                let mut command = Command::new(&self.cc);
+                command.args(&self.options).arg("-print-prog-name=ld");
+                capture(place.command(command))?
+            }
+        };
+        Ok((version(place, &self.cc)?, version(place, Path::new(ld.trim()))?))
+    }
+}
+
+/// What a program says of itself, first line. It begins with the name it was called by, which says
+/// nothing.
+fn version(place: &Place, program: &Path) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--version").env("LC_ALL", "C.UTF-8");
+    let text = capture(place.command(command))
+        .with_context(|| format!("cannot ask {} for its version", program.display()))?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    Ok(line.strip_prefix(&*name).unwrap_or(line).trim().to_owned())
+}

@@ -1,0 +1,148 @@
+//! Where compilers run: on this machine, or in a container of docker's or podman's that sees the same
+//! folders under the same names, so that the same bytes come out.
+
+use super::compilers::BUILD_PACKAGES;
+use super::tooling::{Tooling, Where};
+use crate::exit::Lacks;
+use crate::facts::Host;
+use crate::process::{self, capture};
+use crate::session::Session;
+use crate::store;
+use anyhow::{Context as _, Result};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Programs that run images, in the order in which they are looked for.
+const ENGINES: [&str; 2] = ["docker", "podman"];
+/// Variables that tell programs how to reach the network.
+const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+/// Where compilers run.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On this machine.
+    Machine,
+    /// In a container.
+    Container(Container),
+}
+
+/// An image that is ready, and what its containers see.
+#[derive(Debug, Clone)]
+pub struct Container {
+    engine: PathBuf,
+    image: String,
+    /// Folders of ours, seen under the same name.
+    folders: Vec<PathBuf>,
+}
+
+impl Place {
+    /// This machine, or an image for the host, which is made first.
+    pub fn prepare(session: &Session, host: &Host, tooling: &Tooling) -> Result<Self> {
+        match tooling.toolchain {
+            Where::Machine => Ok(Self::Machine),
+            Where::Container => Container::prepare(session, host, &tooling.image).map(Self::Container),
+        }
+    }
+
+    /// A command as it is called here. In a container it gets only the variables that were set for it.
+    pub fn command(&self, command: Command) -> Command {
+        match self {
+            Self::Machine => command,
+            Self::Container(container) => container.command(&command),
+        }
+    }
+
+    /// Where programs are looked for, after those that the build brings along.
+    pub fn path(&self) -> std::ffi::OsString {
+        match self {
+            Self::Machine => env::var_os("PATH").unwrap_or_default(),
+            Self::Container(_) => "/usr/local/bin:/usr/bin:/bin".into(),
+        }
+    }
+
+    /// What stands for it in names of folders.
+    pub fn suffix(&self) -> &'static str {
+        match self {
+            Self::Machine => "",
+            Self::Container(_) => "-container",
+        }
+    }
+}
+
+/// The program that runs images on this machine.
+pub fn engine() -> Result<PathBuf, Lacks> {
+    let found = ENGINES.iter().find_map(|name| which::which(name).ok());
+    found.ok_or_else(|| Lacks::new("docker or podman", "apt-get install podman"))
+}
+
+impl Container {
+    /// Makes the host's image, if it is not there.
+    fn prepare(session: &Session, host: &Host, base: &str) -> Result<Self> {
+        let engine = engine()?;
+        let recipe = session.workspace.root.join("toolchains/Containerfile");
+        let text = fs::read(&recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
+        let packages: Vec<&str> =
+            BUILD_PACKAGES.into_iter().chain(host.compiler.packages.iter().map(String::as_str)).collect();
+        // The base goes by what it is now, not by its name alone.
+        let known = image_id(&engine, base);
+        let key = store::short_key(&(store::sha256(&text), base, known, &packages))?;
+        let image = format!("localhost/anyarch-toolchain:{}-{key}", host.file_name());
+        if image_id(&engine, &image).is_none() {
+            let step = session.progress.step(format!("image with compilers for {}", host.platform));
+            let mut build = Command::new(&engine);
+            build.args(["build", "--network=host", "--tag", &image, "--file"]).arg(&recipe);
+            build.arg(format!("--build-arg=BASE={base}"));
+            build.arg(format!("--build-arg=PACKAGES={}", packages.join(" ")));
+            for name in PROXIES.iter().filter(|name| env::var_os(name).is_some()) {
+                build.arg(format!("--build-arg={name}"));
+            }
+            // The recipe takes no file from here.
+            let context = store::Scratch::new(&session.workspace.trees)?;
+            build.arg(context.path());
+            let log = session.workspace.log(&format!("image-{}", host.file_name()));
+            process::Logged::new(build, &log)
+                .run(&session.progress, |_| ())
+                .with_context(|| format!("the image with compilers for {} can't be made", host.platform))?;
+            step.done(&image);
+        }
+        let workspace = &session.workspace;
+        Ok(Self { engine, image, folders: vec![workspace.cache.clone(), workspace.trees.clone()] })
+    }
+
+    fn command(&self, inner: &Command) -> Command {
+        let mut command = Command::new(&self.engine);
+        // --init: a process 1 that hands signals on, so that an interrupted build ends.
+        command.args(["run", "--rm", "--init", "--network=none"]);
+        command.arg(self.user());
+        for folder in &self.folders {
+            command.arg(format!("--volume={0}:{0}", folder.display()));
+        }
+        if let Some(folder) = inner.get_current_dir() {
+            command.arg("--workdir").arg(folder);
+        }
+        for (name, value) in inner.get_envs() {
+            if let Some(value) = value {
+                command.arg(format!("--env={}={}", name.to_string_lossy(), value.to_string_lossy()));
+            }
+        }
+        command.arg(&self.image).arg(inner.get_program()).args(inner.get_args());
+        command
+    }
+
+    /// Files belong to the user. Podman without root maps that user to the container's root.
+    fn user(&self) -> String {
+        let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+        if self.engine.ends_with("podman") && !user.is_root() {
+            return "--userns=keep-id".to_owned();
+        }
+        format!("--user={}:{}", user.as_raw(), group.as_raw())
+    }
+}
+
+/// The id of an image that the engine has.
+fn image_id(engine: &Path, image: &str) -> Option<String> {
+    let mut command = Command::new(engine);
+    command.args(["image", "inspect", "--format", "{{.Id}}", image]);
+    capture(command).ok().map(|id| id.trim().to_owned())
+}

@@ -1,0 +1,69 @@
+//! How compilers are called: by this machine or in a container, through a cache or a cluster.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// What somebody says of the way in which compilers are called. None of it changes an emulator's bytes.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub struct Tooling {
+    /// Call compilers through a cache or a cluster that is set up here
+    ///
+    /// Its own variables (CCACHE_DIR, SCCACHE_REDIS, DISTCC_HOSTS, ...) hold as always. With a cluster,
+    /// give --jobs for all of its machines.
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub launcher: Option<Launcher>,
+    /// Where compilers come from: this machine, or an image that is made from toolchains/Containerfile
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
+    pub toolchain: Where,
+    /// With `--toolchain container`: the image to begin with, Debian bookworm or made from it
+    #[arg(long, value_name = "IMAGE", default_value = "docker.io/library/debian:bookworm-slim")]
+    pub image: String,
+}
+
+/// Where compilers come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Where {
+    /// This machine's packages.
+    #[default]
+    Machine,
+    /// An image with the same packages, run by docker or podman.
+    Container,
+}
+
+/// A program that calls the compiler, or finds that it need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Launcher {
+    /// Keeps what was compiled in a folder, or with CCACHE_REMOTE_STORAGE on a server.
+    Ccache,
+    /// Keeps it in a folder or in a store on the network.
+    Sccache,
+    /// Compiles on the machines of DISTCC_HOSTS.
+    Distcc,
+    /// Compiles on the machines that icecc's scheduler knows.
+    Icecc,
+}
+
+impl Launcher {
+    /// The program.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Ccache => "ccache",
+            Self::Sccache => "sccache",
+            Self::Distcc => "distcc",
+            Self::Icecc => "icecc",
+        }
+    }
+
+    /// What its own variables begin with.
+    pub fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Ccache => &["CCACHE_"],
+            // The stores that it can be told to use bring variables of their own.
+            Self::Sccache => &["SCCACHE_", "AWS_", "AZURE_", "GOOGLE_", "ACTIONS_"],
+            Self::Distcc => &["DISTCC_"],
+            Self::Icecc => &["ICECC_"],
+        }
+    }
+}
