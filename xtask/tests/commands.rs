@@ -9,13 +9,14 @@ use serde_json::Value;
 use std::fs;
 use std::process::Command;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "build",
     "plan",
     "source",
     "toolchain",
     "verify",
     "package",
+    "release",
     "patch",
     "rootfs",
     "test",
@@ -43,14 +44,20 @@ fn help_names_every_command_and_each_has_its_own() {
 fn plan_and_dry_run_say_the_same_and_touch_nothing() {
     let home = scratch();
     let driver = Driver::fresh(home.path());
-    let plan = driver.succeed(&["plan", "--target", "all"]);
+    let plan = driver.succeed(&["plan", "--host", "native"]);
     assert_eq!(plan, driver.succeed(&["build", "--target", "all", "--dry-run"]));
-    assert_eq!(plan.lines().filter(|line| line.ends_with("-linux-amd64.tar.xz")).count(), 33);
+    assert_eq!(plan.lines().filter(|line| line.ends_with(" .")).count(), 33, "{plan}");
     assert!(plan.contains("nios2") && plan.contains("not possible"), "{plan}");
     let json: Value =
         serde_json::from_str(&driver.succeed(&["plan", "--target", "arm64", "--json"])).unwrap();
-    assert_eq!(json["trees"][0]["targets"][0], "aarch64");
-    assert_eq!(json["series"]["tag"], "v10.2.2");
+    assert_eq!(json["plan"]["trees"][0]["targets"][0], "aarch64");
+    assert_eq!(json["plan"]["series"]["tag"], "v10.2.2");
+    assert_eq!(json["pairs"].as_array().unwrap().len(), 7, "a 64-bit target on every 64-bit host");
+    assert_eq!(json["pairs"][0]["state"], "planned");
+    let github = driver.succeed(&["plan", "--format", "github"]);
+    assert_eq!(github.lines().count(), 1, "a workflow's output is one line: {github}");
+    let jobs: Value = serde_json::from_str(&github).unwrap();
+    assert_eq!(jobs["include"].as_array().unwrap().len(), 10, "{jobs}");
     assert_eq!(files(home.path()), Vec::<std::path::PathBuf>::new());
 }
 

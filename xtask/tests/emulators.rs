@@ -256,7 +256,7 @@ fn two_runs_at_the_same_time_do_not_harm_each_other() {
     let said = first.1 + &second.1;
     assert!(said.contains("waiting for another run"));
     assert_eq!(
-        said.matches("verify and pack 1 emulator for amd64: done").count(),
+        said.matches("amd64    verify and pack 1 emulator: done").count(),
         1,
         "the work is done once:\n{said}"
     );
@@ -307,7 +307,7 @@ fn a_proof_that_could_not_be_run_is_told_and_made_up_for() {
     assert!(offline.stdout.contains("guest not run"), "{}", offline.stdout);
     assert!(offline.stderr.contains("not run: guest of qemu-arm: busybox-static"), "{}", offline.stderr);
     let online = driver.succeed(&["build", "--target", "arm"]);
-    assert!(online.contains("elf, version, guest\n") && online.contains("1 made"), "{online}");
+    assert!(online.contains("elf, version, start, guest\n") && online.contains("1 made"), "{online}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn compilers(session: &Session) -> Result<Vec<(bool, Finding)>> {
     hosts.sort_by_key(|host| !host.is_native());
     let finding = |host: &Host| {
         let found = Compilers::find(host);
-        let get = found.as_ref().err().and_then(|lacks| lacks.command.clone()).unwrap_or_default();
+        let get = format!("{INSTALL}{}", Compilers::packages(host).join(" "));
         let finding = Finding {
             what: format!("compiler for {}", host.platform),
             wanted_for: format!("emulators for {}", host.platform),

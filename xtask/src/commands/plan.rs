@@ -138,7 +138,7 @@ fn state(session: &Session, plan: &Plan, host: &Host, target: Target, places: &[
 fn table(plan: &Plan, pairs: &[Pair]) -> String {
     let hosts: Vec<&str> = plan.trees.iter().map(|tree| tree.host.platform.as_str()).collect();
     let mut text = format!(
-        "release {}: QEMU {} with {} of ours, {} profile; {} for {}\n\n",
+        "release {}: QEMU {} with {}, {} profile; {} for {}\n\n",
         plan.release,
         plan.series.pins.tag,
         count(plan.series.patches.len(), "change"),
@@ -234,11 +234,11 @@ mod tests {
         assert_eq!(words.len(), 11, "{table}");
         assert_eq!(words.iter().filter(|word| **word == "v").count(), 7, "{table}");
         assert!(
-            table.contains("1  not possible: QEMU 10.2 has no 64-bit targets on 32-bit hosts"),
+            table.contains("not possible: QEMU 10.2 has no 64-bit targets on 32-bit hosts"),
             "{table}"
         );
         assert!(table.contains("7.2 has them: --qemu 7.2"), "{table}");
-        assert!(row("cris").is_some_and(|row| row.contains('2')), "{table}");
+        assert!(row("cris").is_some_and(|row| row.contains(" 1 ")), "{table}");
         assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
     }
 

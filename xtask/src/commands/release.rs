@@ -3,6 +3,7 @@
 use super::show;
 use crate::cli::ReleaseArgs;
 use crate::facts::Series;
+use crate::package::Tarball;
 use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};
 use crate::release::{self, Release};
@@ -10,7 +11,7 @@ use crate::session::Session;
 use crate::toolchain::Tooling;
 use anyhow::{Result, bail};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Joins folders, and says what the release holds and lacks.
 pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
@@ -45,8 +46,8 @@ pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
     Ok(())
 }
 
-fn text(release: &Release, sums: &PathBuf, lacks: &[String]) -> String {
-    let mut hosts: Vec<&str> = release.tarballs().iter().map(|one| one.host()).collect();
+fn text(release: &Release, sums: &Path, lacks: &[String]) -> String {
+    let mut hosts: Vec<&str> = release.tarballs().iter().map(Tarball::host).collect();
     hosts.sort_unstable();
     hosts.dedup();
     let mut text = String::new();

@@ -1,7 +1,7 @@
 //! A host's compiler and its companions, as they are found on this machine or in an image.
 
 use super::place::Place;
-use crate::exit::Lacks;
+use crate::exit::{INSTALL, Lacks};
 use crate::facts::Host;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
@@ -43,7 +43,7 @@ impl Compilers {
     /// Finds them on this machine; what it lacks is told all at once, with the command.
     pub fn find(host: &Host) -> Result<Self, Lacks> {
         let mut missing = Vec::new();
-        let packages: Vec<&str> = host.compiler.packages.iter().map(String::as_str).collect();
+        let wants = Self::packages(host);
         let mut find = |name: &str, plain: &str, wants: &[&str]| {
             let native = host.is_native().then_some(plain);
             let found = std::iter::once(name).chain(native).find_map(|name| which::which(name).ok());
@@ -53,26 +53,33 @@ impl Compilers {
             found.unwrap_or_default()
         };
         let build_cc = find(BUILD_CC, BUILD_CC, &BUILD_PACKAGES);
-        let wants = if host.is_native() { &BUILD_PACKAGES[..] } else { &packages[..] };
         let found = Self {
-            cc: find(&host.compiler.cc, BUILD_CC, wants),
+            cc: find(&host.compiler.cc, BUILD_CC, &wants),
             options: host.compiler.options.clone(),
             linker: host.compiler.linker.clone(),
             build_cc,
             companions: COMPANIONS
                 .map(|(tool, variable)| {
-                    (variable, find(&host.compiler.tools.replace("{}", tool), tool, wants))
+                    (variable, find(&host.compiler.tools.replace("{}", tool), tool, &wants))
                 })
                 .to_vec(),
-            strip: find(&host.compiler.tools.replace("{}", "strip"), "strip", wants),
+            strip: find(&host.compiler.tools.replace("{}", "strip"), "strip", &wants),
         };
         if missing.is_empty() {
             return Ok(found);
         }
         missing.sort();
         missing.dedup();
-        let what = format!("compilers for {}", host.platform);
-        Err(Lacks::new(what, format!("apt-get install {}", missing.join(" "))))
+        let what = format!("a C compiler for {}", host.platform);
+        Err(Lacks::new(what, format!("{INSTALL}{}", missing.join(" "))))
+    }
+
+    /// The packages that hold a host's compilers on this machine, besides those of every build.
+    pub fn packages(host: &Host) -> Vec<&str> {
+        if host.is_native() {
+            return BUILD_PACKAGES.to_vec();
+        }
+        host.compiler.packages.iter().map(String::as_str).collect()
     }
 
     /// The same by their names alone, as an image has them whose packages are ours.

@@ -10,7 +10,7 @@ pub struct Tooling {
     ///
     /// Its own variables (CCACHE_DIR, SCCACHE_REDIS, DISTCC_HOSTS, ...) hold as always. With a cluster,
     /// give --jobs for all of its machines.
-    #[arg(long, value_enum, value_name = "PROGRAM")]
+    #[arg(long, value_enum, value_name = "PROGRAM", env = "ANYARCH_LAUNCHER")]
     pub launcher: Option<Launcher>,
     /// Where compilers come from: this machine, or an image that is made from toolchains/Containerfile
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]

@@ -50,7 +50,7 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
                 works.push(Work::new(session, plan, tree, prepared, packs, &mut made));
             }
             Err(error) if session.keep_going => {
-                made.failed.push(Failure::new(session, &tree.host, None, error))
+                made.failed.push(Failure::new(session, &tree.host, None, error));
             }
             Err(error) => return Err(error),
         }
@@ -123,10 +123,10 @@ impl<'a> Work<'a> {
     /// The first failure ends the others, unless they are to go on.
     fn run(&self, crew: &Crew) -> Result<Done> {
         let done = self.make(crew);
-        if let Err(error) = &done {
-            if self.tree.host.is_native() {
-                crew.give_up(&format!("{error:#}"));
-            }
+        if let Err(error) = &done
+            && self.tree.host.is_native()
+        {
+            crew.give_up(&format!("{error:#}"));
         }
         match done {
             Err(error) if self.session.keep_going => {

@@ -91,7 +91,7 @@ fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
         1 => Err(errors.remove(0)),
         several if several > whats.len() => Err(errors.remove(0)),
         _ => {
-            let what = format!("compilers for {}", whats.join(", "));
+            let what = format!("a C compiler for each of {}", whats.join(", "));
             Err(Lacks::new(what, format!("{INSTALL}{}", packages.join(" "))).into())
         }
     }
