@@ -14,15 +14,18 @@ use std::process::Command;
 /// Where compiler and linker find headers and libraries.
 fn sysroot_flags(profile: Profile, toolchain: &Toolchain) -> (String, String) {
     let root = toolchain.sysroot.path().display();
-    let headers = format!("--sysroot={root}");
     if profile.is_static() {
-        return (headers.clone(), headers);
+        let all = toolchain.sysroot_options().join(" ");
+        return (all.clone(), all);
     }
     // The sanitizers' libraries fit the machine's own C library. GLib still comes from the sysroot, as
     // an archive: of shared libraries, only the links are there. What GLib needs in turn is not told
     // for a dynamic build, so all of that is linked.
     let folder = format!("-L{root}/usr/lib/{}", toolchain.multiarch);
-    (headers, format!("--sysroot=/ {folder} -Wl,--whole-archive -lpcre2-8 -Wl,--no-whole-archive"))
+    (
+        format!("--sysroot={root}"),
+        format!("--sysroot=/ {folder} -Wl,--whole-archive -lpcre2-8 -Wl,--no-whole-archive"),
+    )
 }
 
 /// QEMU's configure with all that we tell it, run in `folder`, a new one beside the source.

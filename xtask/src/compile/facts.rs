@@ -39,7 +39,7 @@ pub struct Facts {
 }
 
 /// Counted up when the same facts are turned into other bytes: another environment, another layout.
-pub(super) const RECIPE: u32 = 2;
+pub(super) const RECIPE: u32 = 3;
 
 /// Compiler options that make small files whose bytes do not depend on where they were built.
 fn cflags(profile: Profile) -> Vec<String> {
@@ -53,10 +53,13 @@ fn cflags(profile: Profile) -> Vec<String> {
     flags
 }
 
-fn ldflags(series: &Series, host: &Host, profile: Profile) -> Vec<String> {
+fn ldflags(host: &Host, profile: Profile) -> Vec<String> {
     let mut flags = vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()];
+    // Some of MIPS's objects do not say that they need no executable stack.
+    flags.push("-Wl,-z,noexecstack".into());
     flags.extend(host.compiler.linker.as_ref().map(|linker| format!("-fuse-ld={linker}")));
-    if series.pins.build.static_ldflags && profile.is_static() {
+    // A sysroot has no shared libraries, and configure asks some of its questions with them unless it is told.
+    if profile.is_static() {
         flags.push(if host.elf.pie { "-static-pie".into() } else { "-static".into() });
     }
     flags
@@ -92,7 +95,7 @@ impl Facts {
                 .collect(),
             configure,
             cflags: cflags(plan.profile),
-            ldflags: ldflags(series, &tree.host, plan.profile),
+            ldflags: ldflags(&tree.host, plan.profile),
         }
     }
 

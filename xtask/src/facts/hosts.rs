@@ -5,7 +5,7 @@ use crate::exit::Usage;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A host: where emulators run, and how they are made for it.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -41,6 +41,8 @@ pub struct Compiler {
     pub options: Vec<String>,
     /// The linker that it is to call, as in `-fuse-ld`, if not its own choice.
     pub linker: Option<String>,
+    /// A folder that has it under its plain name, for builds that call it so.
+    pub path: Option<PathBuf>,
     /// The names of its companions, with `{}` for `ar`, `nm`, `objcopy`, `ranlib`, `readelf` or `strip`.
     pub tools: String,
     /// The Debian packages that hold them.

@@ -126,10 +126,6 @@ pub struct Build {
     /// Whether configure is told which Python to use. To QEMU before 8.1 that means its own copy of
     /// meson, which not every source has; without it, Python and meson are looked up in `PATH`.
     pub python_option: bool,
-    /// Whether the linker must be told to link statically: some series' configure tries the libraries
-    /// without, and a sysroot has no shared ones.
-    #[serde(default)]
-    pub static_ldflags: bool,
     /// Whether targets of 64 bits are built for hosts of 32.
     pub wide_on_narrow: bool,
     /// Whether configure knows `--enable-asan` and `--enable-ubsan`.

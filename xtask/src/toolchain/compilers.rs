@@ -31,6 +31,8 @@ pub struct Compilers {
     pub options: Vec<String>,
     /// The linker that it is to call, if not its own choice.
     linker: Option<String>,
+    /// A folder that has it under its plain name.
+    pub path: Option<PathBuf>,
     /// The C compiler for this machine.
     pub build_cc: PathBuf,
     /// The companions, each with the variable that names it.
@@ -57,6 +59,7 @@ impl Compilers {
             cc: find(&host.compiler.cc, BUILD_CC, &wants),
             options: host.compiler.options.clone(),
             linker: host.compiler.linker.clone(),
+            path: host.compiler.path.clone(),
             build_cc,
             companions: COMPANIONS
                 .map(|(tool, variable)| {
@@ -89,6 +92,7 @@ impl Compilers {
             cc: PathBuf::from(&host.compiler.cc),
             options: host.compiler.options.clone(),
             linker: host.compiler.linker.clone(),
+            path: host.compiler.path.clone(),
             build_cc: PathBuf::from(BUILD_CC),
             companions: COMPANIONS.map(|(tool, variable)| (variable, companion(tool))).to_vec(),
             strip: companion("strip"),

@@ -15,9 +15,10 @@ pub use tooling::{Launcher, Tooling, Where};
 
 use crate::exit::{Lacks, Usage};
 use crate::facts::{Host, Series};
+use crate::process::capture;
 use crate::session::Session;
 use crate::store;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::env;
 use std::fs;
@@ -109,7 +110,7 @@ pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Toolin
     );
     let build = (!host.is_native()).then(|| BuildMachine::prepare(session)).transpose()?;
     let (cc_version, ld_version) = compilers.versions(&place)?;
-    Ok(Toolchain {
+    let made = Toolchain {
         place,
         launcher: tooling.launcher,
         compilers,
@@ -120,7 +121,9 @@ pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Toolin
         tools,
         multiarch: host.multiarch().to_owned(),
         build,
-    })
+    };
+    made.takes_its_own_libc()?;
+    Ok(made)
 }
 
 /// The compilers for a host, and what calls them; what is missing is an error that names the command.
@@ -191,7 +194,7 @@ impl Toolchain {
         let tools = self.tools.path();
         let machine = self.place.path();
         let folders = [self.python.join("bin"), tools.join("usr/bin")];
-        let all = folders.into_iter().chain(env::split_paths(&machine));
+        let all = folders.into_iter().chain(env::split_paths(&machine)).chain(self.compilers.path.clone());
         // A folder with a colon in its name cannot stand in PATH; the caller refused those of ours.
         command.env("PATH", env::join_paths(all).unwrap_or(machine));
         let libraries = self.sysroot.path().join("usr/lib");
@@ -217,6 +220,37 @@ impl Toolchain {
         let launcher = self.launcher.map(|launcher| launcher.program().to_owned());
         let cc = self.compilers.cc.display().to_string();
         launcher.into_iter().chain([cc]).chain(self.compilers.options.clone()).collect()
+    }
+
+    /// What has the compiler take headers, start files and libraries from the sysroot, and from nowhere else.
+    /// A gcc looks beside itself first, whatever `--sysroot` says, and a cross gcc of Debian's into
+    /// `/usr/<triple>`: another C library may be installed there.
+    pub fn sysroot_options(&self) -> Vec<String> {
+        let (root, multiarch) = (self.sysroot.path().display(), &self.multiarch);
+        vec![
+            format!("--sysroot={root}"),
+            format!("-B{root}/usr/lib/{multiarch}/"),
+            "-isystem".to_owned(),
+            format!("{root}/usr/include/{multiarch}"),
+            "-isystem".to_owned(),
+            format!("{root}/usr/include"),
+        ]
+    }
+
+    /// An error if the C library is not the sysroot's.
+    fn takes_its_own_libc(&self) -> Result<()> {
+        let mut command = Command::new(&self.compilers.cc);
+        command.args(&self.compilers.options).args(self.sysroot_options()).arg("-print-file-name=libc.a");
+        let said = capture(self.place.command(command))?;
+        let found = Path::new(said.trim());
+        let found = found.canonicalize().unwrap_or_else(|_| found.to_owned());
+        ensure!(
+            found.starts_with(self.sysroot.path().canonicalize().context("the sysroot is gone")?),
+            "{} takes its C library from {}, not from the sysroot",
+            self.compilers.cc.display(),
+            found.display()
+        );
+        Ok(())
     }
 
     /// Whether it makes programs for another machine than this one.

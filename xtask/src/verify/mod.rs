@@ -233,7 +233,8 @@ fn version(series: &Series, start: Start<'_>) -> Result<Outcome> {
     command.arg("--version");
     let result = output_within(PATIENCE, &mut command)?;
     if !result.status.success() {
-        bail!("`{} --version` {}", emulator.path().display(), ended(result.status));
+        let said = String::from_utf8_lossy(&result.stderr);
+        bail!("`{} --version` {}: {}", emulator.path().display(), ended(result.status), said.trim());
     }
     let said = String::from_utf8_lossy(&result.stdout).lines().next().unwrap_or_default().to_owned();
     ensure!(said == expected, "it says `{said}`, not `{expected}`");

@@ -49,9 +49,23 @@ impl Driver {
         }
     }
 
-    /// Build trees and output below `home`, downloads and sysroots from this user's cache.
+    /// Build trees and output below `home`, downloads and sysroots from this user's cache, and compiled C
+    /// from other tests where there is a ccache.
     pub fn warm(home: &Path) -> Self {
-        Self { cache: None, ..Self::fresh(home) }
+        Self { cache: None, environment: Self::launcher(), ..Self::fresh(home) }
+    }
+
+    /// Where compiled C is kept for all tests.
+    pub fn ccache() -> PathBuf {
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ccache")
+    }
+
+    fn launcher() -> Vec<(String, String)> {
+        if which::which("ccache").is_err() {
+            return Vec::new();
+        }
+        let folder = Self::ccache().display().to_string();
+        vec![("ANYARCH_LAUNCHER".into(), "ccache".into()), ("CCACHE_DIR".into(), folder)]
     }
 
     /// As a user runs it in the checkout, with the trees and releases that are there.
@@ -61,7 +75,7 @@ impl Driver {
             cache: None,
             trees: root.join("target/anyarch"),
             out: root.join("target/anyarch-out"),
-            environment: Vec::new(),
+            environment: Self::launcher(),
             root,
         }
     }

@@ -1,0 +1,181 @@
+//! The GitHub workflow, step by step as a runner would take it: in clean checkouts, with the matrix that the
+//! plan gives, its artifacts handed from job to job.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod driver;
+
+use driver::{Driver, checkout, files, mkdir, run, scratch};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a push to a branch would build is much; these inputs are what a person may say instead.
+const INPUTS: [(&str, &str); 3] = [("targets", "arm"), ("hosts", "amd64,arm64"), ("qemu", "10.2")];
+/// Actions that the test stands in for. Others would be passed over silently.
+const KNOWN: [&str; 4] =
+    ["actions/checkout@", "actions/cache@", "actions/upload-artifact@", "actions/download-artifact@"];
+
+fn workflow() -> Value {
+    let text = fs::read_to_string(checkout().join(".github/workflows/build.yml")).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+/// A runner's machine: a workspace of its own, the files by which steps speak to it.
+struct Machine {
+    home: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+    expressions: BTreeMap<String, String>,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Machine {
+    fn new(workflow: &Value, job: &Value, expressions: BTreeMap<String, String>) -> Self {
+        let home = scratch();
+        mkdir(&home.path().join("workspace"));
+        let mut machine = Self { home, environment: BTreeMap::new(), expressions, outputs: BTreeMap::new() };
+        for level in [workflow, job] {
+            for (name, value) in level["env"].as_object().into_iter().flatten() {
+                let value = machine.expand(value.as_str().unwrap());
+                machine.environment.insert(name.clone(), value);
+            }
+        }
+        machine
+    }
+
+    fn workspace(&self) -> PathBuf {
+        self.home.path().join("workspace")
+    }
+
+    /// `${{ a.b || 'c' }}` with what this machine knows; an expression that nobody knows is a mistake.
+    fn expand(&self, text: &str) -> String {
+        let Some((before, rest)) = text.split_once("${{") else { return text.to_owned() };
+        let (expression, after) = rest.split_once("}}").unwrap();
+        let name = expression.split("||").next().unwrap().trim();
+        let value = self.expressions.get(name).unwrap_or_else(|| panic!("nobody knows `{name}`"));
+        format!("{before}{value}{}", self.expand(after))
+    }
+
+    fn step(&mut self, step: &Value, artifacts: &Path) {
+        if let Some(script) = step["run"].as_str() {
+            return self.script(step, script);
+        }
+        let action = step["uses"].as_str().unwrap();
+        assert!(KNOWN.iter().any(|known| action.starts_with(known)), "{action}");
+        let with = |name: &str| self.expand(step["with"][name].as_str().unwrap_or_default());
+        let at = |name: &str| self.workspace().join(with(name));
+        if action.starts_with("actions/checkout@") {
+            let clone = self.home.path().join("clone");
+            let from = checkout();
+            run("git", &["clone", "--quiet", from.to_str().unwrap(), clone.to_str().unwrap()]);
+            // As the action does, into a folder that earlier steps may have written to.
+            run("cp", &["-a", &format!("{}/.", clone.display()), self.workspace().to_str().unwrap()]);
+        } else if action.starts_with("actions/upload-artifact@") {
+            assert!(!files(&at("path")).is_empty(), "{} is empty", at("path").display());
+            copy(&at("path"), &artifacts.join(with("name")));
+        } else if action.starts_with("actions/download-artifact@") {
+            let prefix = with("pattern").trim_end_matches('*').to_owned();
+            for entry in fs::read_dir(artifacts).unwrap().flatten() {
+                let name = entry.file_name().into_string().unwrap();
+                if name.starts_with(&prefix) {
+                    copy(&entry.path(), &at("path").join(name));
+                }
+            }
+        }
+    }
+
+    /// A script as the runner runs it, with the files for outputs, variables and paths.
+    fn script(&mut self, step: &Value, script: &str) {
+        let file = |name: &str| self.home.path().join(name);
+        let mut command = Command::new("bash");
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &self.expand(script)]);
+        command.current_dir(self.workspace()).stdin(Stdio::null()).envs(&self.environment);
+        // One compilation of the driver does for all jobs, as one cache of compiled C does.
+        command.env("CARGO_TARGET_DIR", checkout().join("target/workflow"));
+        command.env("CCACHE_DIR", Driver::ccache());
+        for name in ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"] {
+            fs::write(file(name), "").unwrap();
+            command.env(name, file(name));
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "{}\n{}{}",
+            step["name"],
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        let pairs = |name: &str| {
+            let text = fs::read_to_string(file(name)).unwrap();
+            let pairs = text.lines().map(|line| line.split_once('=').unwrap());
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+        };
+        let (outputs, mut variables) = (pairs("GITHUB_OUTPUT"), pairs("GITHUB_ENV"));
+        // Downloads and compiled C of this user's will do: the machine is not new for each job.
+        variables.retain(|(name, _)| name != "ANYARCH_CACHE" && name != "CCACHE_DIR");
+        self.environment.extend(variables);
+        self.outputs.extend(outputs);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let contents = format!("{}/.", from.display());
+    run("cp", &["-a", &contents, mkdir(to).to_str().unwrap()]);
+}
+
+fn inputs() -> BTreeMap<String, String> {
+    INPUTS.iter().map(|(name, value)| (format!("inputs.{name}"), (*value).to_owned())).collect()
+}
+
+#[test]
+#[ignore = "builds QEMU, as root; run by `cargo xtask test`"]
+fn the_workflows_steps_make_a_release_from_a_clean_checkout() {
+    if !driver::is_root() {
+        println!("not run: the workflow's containers run as root, and its steps install packages");
+        return;
+    }
+    let workflow = workflow();
+    let jobs = &workflow["jobs"];
+    let home = scratch();
+    let steps = |job: &Value| job["steps"].as_array().unwrap().clone();
+
+    let mut planner = Machine::new(&workflow, &jobs["plan"], inputs());
+    steps(&jobs["plan"]).iter().for_each(|step| planner.step(step, home.path()));
+    assert_eq!(jobs["plan"]["outputs"]["matrix"], "${{ steps.plan.outputs.matrix }}");
+    let matrix: Value = serde_json::from_str(&planner.outputs["matrix"]).unwrap();
+    let rows = matrix["include"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "a job a host: {matrix}");
+
+    for row in rows {
+        let mut known = inputs();
+        for (name, value) in row.as_object().unwrap() {
+            known.insert(format!("matrix.{name}"), value.as_str().unwrap().to_owned());
+        }
+        known.insert("hashFiles('patches/**', 'toolchains/**')".into(), "hash".into());
+        let mut builder = Machine::new(&workflow, &jobs["build"], known);
+        assert_eq!(builder.expand(jobs["build"]["runs-on"].as_str().unwrap()), "ubuntu-24.04");
+        steps(&jobs["build"]).iter().for_each(|step| builder.step(step, home.path()));
+    }
+
+    let mut joiner = Machine::new(&workflow, &jobs["join"], inputs());
+    steps(&jobs["join"]).iter().for_each(|step| joiner.step(step, home.path()));
+    let release = home.path().join("release/10.2.2-1");
+    run("sh", &["-c", &format!("cd '{}' && sha256sum --check --strict SHA256SUMS", release.display())]);
+    let names: Vec<String> = files(&release).iter().map(|path| path.display().to_string()).collect();
+    for host in ["amd64", "arm64"] {
+        let tarball = format!("qemu-arm-10.2.2-1-linux-{host}");
+        assert!(names.contains(&format!("{tarball}.tar.xz")), "{names:?}");
+        let record: Value =
+            serde_json::from_slice(&fs::read(release.join(format!("{tarball}.json"))).unwrap()).unwrap();
+        let checks = record["emulator"]["checks"].as_array().unwrap();
+        assert!(checks.iter().all(|check| check["passed"].is_string()), "{checks:?}");
+    }
+    // Another clone, other folders, another driver: the bytes are those that a user gets here.
+    assert_eq!(
+        xtask::store::sha256_file(&release.join("qemu-arm-10.2.2-1-linux-amd64.tar.xz")).unwrap(),
+        driver::released("arm")["sha256"]
+    );
+}
