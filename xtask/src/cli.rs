@@ -382,6 +382,12 @@ pub enum Measure {
     Trees,
     /// The same command again, when nothing is to do
     Idle,
+    /// All targets for this machine and two others at once: how busy the processors are
+    Matrix,
+    /// A clean build of all targets through a full ccache, against one through an empty one
+    Ccache,
+    /// The plan of every target on every host
+    Plan,
     /// Starting children by interception against binfmt_misc with the F flag
     Exec,
 }

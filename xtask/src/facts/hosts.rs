@@ -184,7 +184,7 @@ impl Host {
 mod tests {
     use super::*;
 
-    fn toolchains() -> std::path::PathBuf {
+    fn toolchains() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../toolchains")
     }
 

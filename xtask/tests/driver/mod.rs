@@ -281,6 +281,13 @@ impl Running {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// The same for a run that may have ended.
+    pub fn signal_if_running(&mut self, name: &str) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(name);
+        }
+    }
+
     /// Waits for the end; gives the exit code, none if a signal ended it.
     pub fn end(&mut self) -> Option<i32> {
         // A child that outlives it may hold the pipe, so this does not read to the end of it.

@@ -8,7 +8,7 @@ use std::fs;
 pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     let plan = plan_for(bench.session, &[ONE])?;
     let home = bench.home.path();
-    let (built, first) = bench.driver(home, ONE)?;
+    let (built, first) = bench.driver(home, &["--target", ONE])?;
     let tree = bench.tree(&plan)?;
     let mut bare = Vec::new();
     let mut driver = vec![first];
@@ -21,7 +21,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
             &plan.trees[0].targets,
         )?);
         let folder = bench.fresh(&format!("driver-{round}"))?;
-        driver.push(bench.driver(&folder, ONE)?.1);
+        driver.push(bench.driver(&folder, &["--target", ONE])?.1);
         fs::remove_dir_all(&folder)?;
     }
     let (ours, theirs) = (least(&driver), least(&bare));

@@ -3,7 +3,9 @@
 mod cold;
 mod exec;
 mod idle;
+mod matrix;
 mod trees;
+mod warm;
 
 use super::show;
 use crate::cli::{Bench, Measure};
@@ -18,6 +20,7 @@ use crate::toolchain::{self, Toolchain, Tooling};
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,6 +53,9 @@ pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
             Measure::Cold => cold::measure(&bench)?,
             Measure::Trees => trees::measure(&bench)?,
             Measure::Idle => idle::measure(&bench)?,
+            Measure::Matrix => matrix::measure(&bench)?,
+            Measure::Ccache => warm::ccache(&bench)?,
+            Measure::Plan => warm::plan(&bench)?,
             Measure::Exec => exec::measure(&bench, &arguments.exec)?,
         });
     }
@@ -81,10 +87,21 @@ impl<'a> Setting<'a> {
     }
 
     /// This very driver, with build trees and output in `folder`; gives its JSON and the seconds it took.
-    fn driver(&self, folder: &Path, targets: &str) -> Result<(Value, f64)> {
+    fn driver(&self, folder: &Path, options: &[&str]) -> Result<(Value, f64)> {
+        self.driver_in(folder, options, &[])
+    }
+
+    /// The same with variables.
+    fn driver_in(
+        &self,
+        folder: &Path,
+        options: &[&str],
+        environment: &[(&str, &OsStr)],
+    ) -> Result<(Value, f64)> {
         let started = Instant::now();
         let mut command = Command::new(std::env::current_exe().context("this driver has no path")?);
-        command.args(["build", "--json", "--target", targets, "--jobs", &self.session.jobs.to_string()]);
+        command.args(["build", "--json", "--jobs", &self.session.jobs.to_string()]).args(options);
+        command.env_remove("ANYARCH_LAUNCHER").envs(environment.iter().copied());
         command.arg("--root").arg(&self.session.workspace.root);
         command.arg("--build-dir").arg(folder).arg("--out").arg(folder.join("out"));
         let log = self.session.workspace.log("bench-driver");

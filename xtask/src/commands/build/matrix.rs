@@ -2,12 +2,13 @@
 //! machine come out of its own tree, and the other hosts wait for those that run theirs.
 
 use super::prepared::{self, Prepared};
-use super::{Failure, Row};
+use super::{Failure, Row, Work};
 use crate::compile::{Compiled, Emulator};
 use crate::facts::{Host, Target};
 use crate::interrupt;
 use crate::package;
 use crate::plan::{Plan, TreePlan};
+use crate::process::{self, ProcessorTime};
 use crate::progress::count;
 use crate::session::Session;
 use crate::verify::{self, Depth, Runner, Verified};
@@ -30,6 +31,8 @@ pub struct Made {
     pub failed: Vec<Failure>,
     /// The keys of the hosts' pairs.
     pub keys: BTreeMap<String, String>,
+    /// What it took.
+    pub work: Work,
 }
 
 /// Makes the tarballs of a plan that are not up to date.
@@ -40,14 +43,14 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
         trees.extend(&plan.runners);
     }
     let mut made = Made::default();
-    let mut works = Vec::new();
+    let mut columns = Vec::new();
     for (tree, prepared) in trees.iter().zip(prepared::all(session, plan, &trees, given)?) {
         match prepared {
             Ok(prepared) => {
                 made.keys.insert(tree.host.platform.clone(), prepared.key.clone());
                 // A tree that is only here for its runners packs nothing.
                 let packs = own.is_some() || !tree.host.is_native();
-                works.push(Work::new(session, plan, tree, prepared, packs, &mut made));
+                columns.push(Column::new(session, plan, tree, prepared, packs, &mut made));
             }
             Err(error) if session.keep_going => {
                 made.failed.push(Failure::new(session, &tree.host, None, error));
@@ -56,16 +59,16 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
         }
     }
     // Who is to run here what is missing.
-    let foreign = works.iter().filter(|work| !work.tree.host.is_native() && !work.missing.is_empty());
-    let wanted: Vec<Target> = foreign.filter_map(|work| work.tree.host.as_target().ok()).collect();
+    let foreign = columns.iter().filter(|column| !column.tree.host.is_native() && !column.missing.is_empty());
+    let wanted: Vec<Target> = foreign.filter_map(|column| column.tree.host.as_target().ok()).collect();
     let runners = plan.runners.iter().flat_map(|tree| &tree.targets);
     let runners: Vec<Target> = runners.filter(|target| wanted.contains(target)).copied().collect();
-    let has_native = works.iter().any(|work| work.tree.host.is_native());
+    let has_native = columns.iter().any(|column| column.tree.host.is_native());
     let crew = Crew::new(if has_native { &runners } else { &[] });
 
     let results: Vec<Result<Done>> = thread::scope(|scope| {
         let crew = &crew;
-        let started: Vec<_> = works.iter().map(|work| scope.spawn(|| work.run(crew))).collect();
+        let started: Vec<_> = columns.iter().map(|column| scope.spawn(|| column.run(crew))).collect();
         started
             .into_iter()
             .map(|one| one.join().unwrap_or_else(|_| Err(anyhow!("a host's thread broke off"))))
@@ -81,11 +84,43 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
             Err(error) => first = first.or(Some(error)),
         }
     }
+    made.work = crew.span.lock().unwrap_or_else(PoisonError::into_inner).work();
     first.map_or(Ok(made), Err)
 }
 
+/// When compilers ran.
+#[derive(Debug, Default)]
+struct Span {
+    first: Option<(Instant, ProcessorTime)>,
+    last: Option<(Instant, ProcessorTime)>,
+}
+
+impl Span {
+    /// Notes that a tree begins or ends compiling.
+    fn note(span: &Mutex<Self>) {
+        let now = (Instant::now(), process::processor_time().unwrap_or_default());
+        let mut span = span.lock().unwrap_or_else(PoisonError::into_inner);
+        span.first.get_or_insert(now);
+        span.last = Some(now);
+    }
+
+    /// With the processor time of all, which is known at the end.
+    fn work(&self) -> Work {
+        let total = process::processor_time().unwrap_or_default();
+        let span = self.first.zip(self.last);
+        let seconds = span.map(|(first, last)| last.0.duration_since(first.0).as_secs_f64());
+        let processor = span.map(|(first, last)| last.1.children - first.1.children);
+        Work {
+            compile_seconds: seconds.unwrap_or_default(),
+            compile_processor_seconds: processor.unwrap_or_default(),
+            processor_seconds: total.children,
+            own_processor_seconds: total.own,
+        }
+    }
+}
+
 /// What is to be done for a host.
-struct Work<'a> {
+struct Column<'a> {
     session: &'a Session,
     plan: &'a Plan,
     tree: &'a TreePlan,
@@ -100,7 +135,7 @@ struct Done {
     failed: Vec<Failure>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Column<'a> {
     /// What is there already goes to `made`.
     fn new(
         session: &'a Session,
@@ -159,7 +194,10 @@ impl<'a> Work<'a> {
         if wanted.is_empty() {
             return Ok(done);
         }
-        let Compiled { emulators, failed } = build.compile(&wanted, &self.prepared.source)?;
+        Span::note(&crew.span);
+        let compiled = build.compile(&wanted, &self.prepared.source);
+        Span::note(&crew.span);
+        let Compiled { emulators, failed } = compiled?;
         for (target, error) in failed {
             crew.publish(target, Err(format!("{error:#}")));
             done.failed.push(Failure::new(self.session, &self.tree.host, Some(target), error));
@@ -249,6 +287,7 @@ struct Crew {
     members: Mutex<BTreeMap<&'static str, Option<Result<Verified, String>>>>,
     changed: Condvar,
     first_error: Mutex<Option<Error>>,
+    span: Mutex<Span>,
 }
 
 impl Crew {
@@ -257,6 +296,7 @@ impl Crew {
             members: Mutex::new(wanted.iter().map(|target| (target.name, None)).collect()),
             changed: Condvar::new(),
             first_error: Mutex::new(None),
+            span: Mutex::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::verify::Report;
 use anyhow::{Error, Result, bail};
 use matrix::Made;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -68,8 +68,22 @@ struct Built {
     seconds: f64,
     /// The driver's own, in bytes, without its children's.
     peak_memory: Option<u64>,
+    work: Work,
     tarballs: Vec<Row>,
     failed: Vec<Failure>,
+}
+
+/// What a build took, in seconds.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct Work {
+    /// From the first compile's begin to the last one's end.
+    pub compile_seconds: f64,
+    /// Processor time of everything that was run in that time.
+    pub compile_processor_seconds: f64,
+    /// Processor time of everything that was run.
+    pub processor_seconds: f64,
+    /// The driver's own processor time.
+    pub own_processor_seconds: f64,
 }
 
 /// `build`.
@@ -117,6 +131,7 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         sums,
         seconds: started.elapsed().as_secs_f64(),
         peak_memory: peak_memory(),
+        work: made.work,
         tarballs: made.rows,
         failed: made.failed,
     };
