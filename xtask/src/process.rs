@@ -227,6 +227,12 @@ pub fn processor_time() -> Option<ProcessorTime> {
     Some(ProcessorTime { own: seconds(11, 12)?, children: seconds(13, 14)? })
 }
 
+/// Processor time of this thread so far, in seconds.
+pub fn thread_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// A command as a person would type it.
 pub fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -11,13 +11,14 @@ mod driver;
 
 use debian::{Debian, Owner};
 use docker::Engine;
-use driver::{Driver, Ended, checkout, emulator, emulator_of, scratch};
+use driver::{Driver, Ended, checkout, emulator, emulator_of, run, scratch};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 use tempfile::TempDir;
+use xtask::apt::Mirrors;
 use xtask::facts::Series;
 use xtask::facts::series::DEFAULT;
 
@@ -297,4 +298,35 @@ fn the_hosts_make_has_the_guests_shell_as_its_shell() {
     let made = make("all");
     assert_eq!((made.code, made.stdout.as_str()), (Some(0), "QUIET\naarch64\n"), "{made:?}");
     make("fails").failed(2, &["Error 3"]);
+}
+
+#[test]
+#[ignore = "makes images and builds QEMU in them, as root; run by `cargo xtask test --long`"]
+fn long_compilers_of_an_image_make_the_same_bytes() {
+    let engine = Engine::start();
+    let home = scratch();
+    let base = home.path().join("base");
+    let mirror = Mirrors::of_this_machine().unwrap().main;
+    run("debootstrap", &["--variant=minbase", "bookworm", base.to_str().unwrap(), &mirror]);
+    engine.import(&base, "linux/amd64", "debian:bookworm-slim");
+    let usual = Driver::usual();
+    let build = ["build", "--json", "--host", "native,arm64", "--target", "arm"];
+    let hashes = |json: String| -> Vec<String> {
+        let built: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let rows = built["tarballs"].as_array().unwrap();
+        rows.iter().map(|row| row["sha256"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected = hashes(usual.succeed(&build));
+    let environment = vec![("DOCKER_HOST".to_owned(), engine.address())];
+    let driver = Driver { environment, ..Driver::warm(home.path()) };
+    let image = ["--toolchain", "container", "--image", "debian:bookworm-slim"];
+    assert_eq!(hashes(driver.succeed(&[&build[..], &image].concat())), expected);
+    // An interruption ends what runs in the container, too.
+    let other = Driver { trees: home.path().join("other"), out: home.path().join("other-out"), ..driver };
+    let mut running = other.start(&[&["build", "--target", "arm"][..], &image].concat());
+    running.wait_for("compile qemu-arm");
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    running.signal("INT");
+    assert_eq!(running.end(), Some(130));
+    assert_eq!(engine.run(&["ps", "--quiet"]).stdout, "", "a container was left running");
 }

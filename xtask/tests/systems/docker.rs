@@ -73,9 +73,14 @@ impl Engine {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=10", LIMIT, CLIENT]).args(words).env_clear().envs(environment());
-        command.env("DOCKER_HOST", format!("unix://{}", self.sockets.path().join("docker").display()));
+        command.env("DOCKER_HOST", self.address());
         command.env("DOCKER_CONFIG", self.data.path().join("client")).env("HOME", self.data.path());
         command
+    }
+
+    /// What `DOCKER_HOST` says to reach it.
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.sockets.path().join("docker").display())
     }
 
     pub fn run(&self, words: &[&str]) -> Ended {

@@ -88,11 +88,12 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
     first.map_or(Ok(made), Err)
 }
 
-/// When compilers ran.
+/// When compilers ran, and what packing took.
 #[derive(Debug, Default)]
 struct Span {
     first: Option<(Instant, ProcessorTime)>,
     last: Option<(Instant, ProcessorTime)>,
+    packing: f64,
 }
 
 impl Span {
@@ -114,7 +115,8 @@ impl Span {
             compile_seconds: seconds.unwrap_or_default(),
             compile_processor_seconds: processor.unwrap_or_default(),
             processor_seconds: total.children,
-            own_processor_seconds: total.own,
+            own_processor_seconds: total.own - self.packing,
+            packing_processor_seconds: self.packing,
         }
     }
 }
@@ -274,7 +276,9 @@ impl<'a> Column<'a> {
         }
         let epoch = self.plan.series.pins.epoch;
         let source = self.prepared.source.path();
+        let before = process::thread_time();
         let tarball = package::pack(self.session, &verified, source, &self.prepared.key, epoch)?;
+        crew.span.lock().unwrap_or_else(PoisonError::into_inner).packing += process::thread_time() - before;
         let seconds = started.elapsed().as_secs_f64();
         let summary = tarball.record().emulator.summary();
         self.session.progress.detail(&format!("  {}: {summary}", target.emulator()));

@@ -82,8 +82,10 @@ pub struct Work {
     pub compile_processor_seconds: f64,
     /// Processor time of everything that was run.
     pub processor_seconds: f64,
-    /// The driver's own processor time.
+    /// The driver's own processor time, without packing.
     pub own_processor_seconds: f64,
+    /// Processor time of packing, which is xz's.
+    pub packing_processor_seconds: f64,
 }
 
 /// `build`.
