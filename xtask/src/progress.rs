@@ -91,12 +91,18 @@ impl Step<'_> {
             Some(bar) => {
                 if bar.length() != Some(total) {
                     bar.set_length(total);
-                    bar.set_style(style("{spinner} {prefix} [{bar:12}] {pos}/{len} {elapsed} {wide_msg}"));
+                    bar.set_style(style(
+                        "{spinner} {prefix} [{bar:12}] {pos}/{len} {per_sec}, {eta} left {wide_msg}",
+                    ));
                 }
                 bar.set_position(done);
                 bar.set_message(now.to_owned());
             }
-            None => self.plain(|| format!("{}: {done} of {total}", self.what)),
+            None => self.plain(|| {
+                let rate = done as f64 / self.started.elapsed().as_secs_f64();
+                let left = Duration::from_secs_f64((total.saturating_sub(done)) as f64 / rate.max(0.001));
+                format!("{}: {done} of {total}, {rate:.1} a second, {} left", self.what, human_time(left))
+            }),
         }
     }
 
@@ -138,6 +144,14 @@ impl Drop for Step<'_> {
     }
 }
 
+/// A time for people: `50 s`, `4 min`.
+pub fn human_time(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..100 => format!("{seconds} s"),
+        seconds => format!("{} min", (seconds + 30) / 60),
+    }
+}
+
 /// A number of things: `1 tarball`, `33 tarballs`.
 pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
@@ -162,6 +176,9 @@ mod tests {
         let sizes = [(999, "999 B"), (1_750_000, "1.75 MB"), (38_669_728, "38.67 MB"), (1_500, "1.5 kB")];
         for (bytes, text) in sizes {
             assert_eq!(human_bytes(bytes), text);
+        }
+        for (seconds, text) in [(0, "0 s"), (99, "99 s"), (100, "2 min"), (3_600, "60 min")] {
+            assert_eq!(human_time(Duration::from_secs(seconds)), text);
         }
     }
 }

@@ -213,10 +213,17 @@ impl<'a> BuildTree<'a> {
             words.splice(0..0, ["-k".to_owned(), "0".to_owned()]);
         }
         let ninja = ninja_command(&self.path, &self.toolchain, Jobs::Shared(self.session.slots()?), &words);
-        Logged::new(ninja, &self.log("compile"))
-            .holding(&self.lock)
-            .run(&self.session.progress, |line| self.watch(line, step, started))
-            .with_context(|| format!("the emulators for {} did not compile", self.host.platform))
+        let mut complaints = Complaints::default();
+        let ended = Logged::new(ninja, &self.log("compile")).holding(&self.lock).run(
+            &self.session.progress,
+            |line| {
+                complaints.read(line);
+                self.watch(line, step, started);
+            },
+        );
+        ended.with_context(|| {
+            format!("the emulators for {} did not compile{}", self.host.platform, complaints.lines.concat())
+        })
     }
 
     /// After ninja has gone on over a failure: which emulators are whole, and which are not. ninja knows:
@@ -266,6 +273,31 @@ impl<'a> BuildTree<'a> {
             fs::rename(&partial, &path).with_context(|| format!("cannot put {} in place", path.display()))?;
         }
         Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone() })
+    }
+}
+
+/// The first lines of what failed, which may be far from the end where the others went on.
+#[derive(Debug, Default)]
+struct Complaints {
+    lines: Vec<String>,
+    inside: bool,
+    /// The line before was a head.
+    after_head: bool,
+}
+
+impl Complaints {
+    /// As many as fit a screen.
+    const MOST: usize = 12;
+
+    /// Reads a line of ninja's: after `FAILED:` come the command and what it said, to the next step.
+    fn read(&mut self, line: &str) {
+        let is_head = line.starts_with("FAILED: ");
+        self.inside = is_head || self.inside && ninja_line(line).is_none();
+        // The command is long, and stands in the log.
+        let is_command = std::mem::replace(&mut self.after_head, is_head);
+        if self.inside && !is_command && self.lines.len() < Self::MOST {
+            self.lines.push(format!("\n  | {line}"));
+        }
     }
 }
 
@@ -353,6 +385,15 @@ fn ninja_line(line: &str) -> Option<(u64, u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_failed_is_told_however_long_the_others_went_on() {
+        let mut complaints = Complaints::default();
+        let said = "[1/9] Compiling a\nFAILED: [code=1] b.o\ngcc -c b.c\nb.c:1: error: no\n[2/9] Compiling c\nc is fine\n";
+        said.lines().for_each(|line| complaints.read(line));
+        (0..100).for_each(|number| complaints.read(&format!("[{number}/100] Compiling d")));
+        assert_eq!(complaints.lines, ["\n  | FAILED: [code=1] b.o", "\n  | b.c:1: error: no"]);
+    }
 
     #[test]
     fn ninjas_lines_tell_how_far_it_is() {

@@ -70,10 +70,25 @@ impl Place {
     }
 }
 
-/// The program that runs images on this machine.
+/// The program that runs images on this machine: the first that answers, since a docker may be there whose
+/// engine is not running.
 pub fn engine() -> Result<PathBuf, Lacks> {
-    let found = ENGINES.iter().find_map(|name| which::which(name).ok());
-    found.ok_or_else(|| Lacks::new("docker or podman", "apt-get install podman"))
+    let there: Vec<PathBuf> = ENGINES.iter().filter_map(|name| which::which(name).ok()).collect();
+    let answers = |engine: &&PathBuf| {
+        let mut command = Command::new(engine);
+        command.arg("info");
+        process::output(&mut command).is_ok_and(|output| output.status.success())
+    };
+    if let Some(engine) = there.iter().find(answers) {
+        return Ok(engine.clone());
+    }
+    Err(match there.first() {
+        Some(engine) => Lacks {
+            what: format!("an engine that runs images ({} is there, but its engine does not answer)", engine.display()),
+            command: Some("systemctl start docker".to_owned()),
+        },
+        None => Lacks::new("docker or podman", "apt-get install podman"),
+    })
 }
 
 impl Container {
