@@ -89,8 +89,10 @@ pub const TARGETS: &[Target] = &[
         .with_gcc("mips64el-linux-gnuabi64", "gcc-mips64el-linux-gnuabi64 libc6-dev-mips64el-cross"),
     debian("mipsel", 32, &["mipsle"], "bookworm", "mipsel")
         .with_gcc("mipsel-linux-gnu", "gcc-mipsel-linux-gnu libc6-dev-mipsel-cross"),
-    plain("mipsn32", 64, &[]),
-    plain("mipsn32el", 64, &[]),
+    plain("mipsn32", 64, &[])
+        .with_gcc("mips64-linux-gnuabin32", "gcc-mips64-linux-gnuabin32 libc6-dev-mipsn32-cross"),
+    plain("mipsn32el", 64, &[])
+        .with_gcc("mips64el-linux-gnuabin32", "gcc-mips64el-linux-gnuabin32 libc6-dev-mipsn32el-cross"),
     plain("nios2", 32, &[]),
     plain("or1k", 32, &["openrisc"]),
     plain("ppc", 32, &["powerpc"])

@@ -84,7 +84,10 @@ pub fn engine() -> Result<PathBuf, Lacks> {
     }
     Err(match there.first() {
         Some(engine) => Lacks {
-            what: format!("an engine that runs images ({} is there, but its engine does not answer)", engine.display()),
+            what: format!(
+                "an engine that runs images ({} is there, but its engine does not answer)",
+                engine.display()
+            ),
             command: Some("systemctl start docker".to_owned()),
         },
         None => Lacks::new("docker or podman", "apt-get install podman"),

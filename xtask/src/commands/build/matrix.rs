@@ -110,7 +110,8 @@ impl Span {
         let total = process::processor_time().unwrap_or_default();
         let span = self.first.zip(self.last);
         let seconds = span.map(|(first, last)| last.0.duration_since(first.0).as_secs_f64());
-        let processor = span.map(|(first, last)| last.1.children - first.1.children);
+        let all = |time: ProcessorTime| time.children + time.own;
+        let processor = span.map(|(first, last)| all(last.1) - all(first.1));
         Work {
             compile_seconds: seconds.unwrap_or_default(),
             compile_processor_seconds: processor.unwrap_or_default(),

@@ -78,7 +78,7 @@ struct Built {
 pub struct Work {
     /// From the first compile's begin to the last one's end.
     pub compile_seconds: f64,
-    /// Processor time of everything that was run in that time.
+    /// Processor time of everything that was run in that time, packing included.
     pub compile_processor_seconds: f64,
     /// Processor time of everything that was run.
     pub processor_seconds: f64,
