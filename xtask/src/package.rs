@@ -95,10 +95,17 @@ fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathB
 }
 
 /// The tarball of a pair, if it was made with this key, is still the same file, and was proven by all
-/// that this machine can do now.
-pub fn ready(session: &Session, release: &str, target: Target, host: &Host, key: &str) -> Option<Tarball> {
+/// that this machine can do now: nothing more, if it does not run the host's programs.
+pub fn ready(
+    session: &Session,
+    release: &str,
+    target: Target,
+    host: &Host,
+    runs_here: bool,
+    key: &str,
+) -> Option<Tarball> {
     let found = found(&place(session, release, target, host))?;
-    let proven = session.offline || !found.record.emulator.is_incomplete();
+    let proven = session.offline || !runs_here || !found.record.emulator.is_incomplete();
     (proven && found.record.key == key).then_some(found)
 }
 

@@ -151,6 +151,12 @@ impl Plan {
         })
     }
 
+    /// Whether one of this machine's emulators runs programs of another host.
+    pub fn runs(&self, host: &Host) -> bool {
+        let runners = self.runners.iter().flat_map(|tree| &tree.targets);
+        host.as_target().is_ok_and(|wanted| runners.into_iter().any(|target| *target == wanted))
+    }
+
     /// How many emulators it makes.
     pub fn pairs(&self) -> usize {
         self.trees.iter().map(|tree| tree.targets.len()).sum()
