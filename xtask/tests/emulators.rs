@@ -305,7 +305,11 @@ fn a_proof_that_could_not_be_run_is_told_and_made_up_for() {
     let offline = driver.run(&["build", "--target", "arm", "--offline"]);
     assert_eq!(offline.code, Some(0), "{}", offline.stderr);
     assert!(offline.stdout.contains("guest not run"), "{}", offline.stdout);
-    assert!(offline.stderr.contains("not run: guest of qemu-arm for amd64: busybox-static"), "{}", offline.stderr);
+    assert!(
+        offline.stderr.contains("not run: guest of qemu-arm for amd64: busybox-static"),
+        "{}",
+        offline.stderr
+    );
     let online = driver.succeed(&["build", "--target", "arm"]);
     assert!(online.contains("elf, version, start, guest\n") && online.contains("1 made"), "{online}");
 }

@@ -8,6 +8,7 @@ pub use commands::{Jobs, configure_command, ninja_command};
 pub use facts::{Facts, key, pkgversion};
 
 use crate::facts::{Host, Target};
+use crate::interrupt::interrupted;
 use crate::patch::{self, PatchedTree, SourceTree, UpstreamTree};
 use crate::plan::{Plan, Profile, TreePlan};
 use crate::process::{Logged, capture, output};
@@ -192,7 +193,7 @@ impl<'a> BuildTree<'a> {
         let outcome = self.ninja(&names, &step);
         let compiled = match outcome {
             Ok(()) => targets.iter().map(|target| (*target, None)).collect(),
-            Err(error) if self.session.keep_going => self.sort_out(targets, error)?,
+            Err(_) if self.session.keep_going && !interrupted() => self.sort_out(targets)?,
             Err(error) => return Err(error),
         };
         let mut all = Compiled::default();
@@ -226,21 +227,21 @@ impl<'a> BuildTree<'a> {
         })
     }
 
-    /// After ninja has gone on over a failure: which emulators are whole, and which are not. ninja knows:
-    /// for a whole one it has nothing to do.
-    fn sort_out(&self, targets: &[Target], error: Error) -> Result<Vec<(Target, Option<Error>)>> {
-        let mut error = Some(error);
+    /// After ninja has gone on over a failure: which emulators are whole, and what each of the others says.
+    fn sort_out(&self, targets: &[Target]) -> Result<Vec<(Target, Option<Error>)>> {
         let mut sorted = Vec::new();
         for target in targets {
-            let words = ["-n".to_owned(), target.emulator()];
-            let mut dry = ninja_command(&self.path, &self.toolchain, Jobs::Own(1), &words);
-            let said = output(&mut dry)?;
-            let is_whole = String::from_utf8_lossy(&said.stdout).contains("ninja: no work to do");
-            let failed = (!is_whole).then(|| {
-                // The first one shows it all.
-                error.take().unwrap_or_else(|| {
-                    anyhow!("did not compile either; see {}", self.log("compile").display())
-                })
+            // A dry run would not tell: the file with the version is made anew each time, and found the same.
+            let mut again = ninja_command(&self.path, &self.toolchain, Jobs::Own(1), &[target.emulator()]);
+            let said = output(&mut again)?;
+            let failed = (!said.status.success()).then(|| {
+                let mut complaints = Complaints::default();
+                String::from_utf8_lossy(&said.stdout).lines().for_each(|line| complaints.read(line));
+                anyhow!(
+                    "it did not compile{}\nthe whole log: {}",
+                    complaints.lines.concat(),
+                    self.log("compile").display()
+                )
             });
             sorted.push((*target, failed));
         }
