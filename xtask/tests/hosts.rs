@@ -275,7 +275,7 @@ fn trees_share_their_job_slots_and_survive_kills() {
     });
     assert_eq!(working_in(&driver.trees), Vec::<i32>::new(), "left running");
     assert!((1..=2).contains(&most) && trees >= 1, "{most} jobs in {trees} trees");
-    survives_kills(&driver, 10, Duration::from_secs(60));
+    survives_kills(&driver, 10, Duration::from_secs(45));
 }
 
 #[test]

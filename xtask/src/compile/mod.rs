@@ -71,14 +71,14 @@ impl Emulator {
 /// ```
 /// # use xtask::{compile::Emulator, facts::Series, session::Session, verify::{Depth, verify}};
 /// fn prove(session: &Session, series: &Series, ours: Emulator) {
-///     let _ = verify(session, series, ours, Depth::Quick);
+///     let _ = verify(session, series, ours, Depth::Quick, None);
 /// }
 /// ```
 ///
 /// ```compile_fail,E0308
 /// # use xtask::{compile::UpstreamEmulator, facts::Series, session::Session, verify::{Depth, verify}};
 /// fn prove(session: &Session, series: &Series, upstream: UpstreamEmulator) {
-///     let _ = verify(session, series, upstream, Depth::Quick);
+///     let _ = verify(session, series, upstream, Depth::Quick, None);
 /// }
 /// ```
 #[derive(Debug, Clone)]
