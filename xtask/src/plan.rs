@@ -298,6 +298,16 @@ pub(crate) mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
 
+    /// This checkout, and no other folders.
+    pub fn workspace() -> Workspace {
+        Workspace {
+            root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+            cache: PathBuf::new(),
+            trees: PathBuf::new(),
+            out: PathBuf::new(),
+        }
+    }
+
     pub fn request(targets: &[&str], hosts: &[&str]) -> Request {
         Request {
             targets: targets.iter().map(|name| (*name).to_owned()).collect(),
@@ -309,13 +319,7 @@ pub(crate) mod tests {
     }
 
     fn plan(targets: &[&str], hosts: &[&str]) -> Result<Plan> {
-        let workspace = Workspace {
-            root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-            cache: PathBuf::new(),
-            trees: PathBuf::new(),
-            out: PathBuf::new(),
-        };
-        Plan::make(&workspace, &request(targets, hosts))
+        Plan::make(&workspace(), &request(targets, hosts))
     }
 
     #[test]
@@ -372,13 +376,7 @@ pub(crate) mod tests {
         let none = plan.impossible.iter().find(|none| none.target == "x86_64").expect("not possible");
         assert!(none.reason.contains("--qemu 7.2"), "{}", none.reason);
         let old = Request { series: "7.2".into(), ..request(&["all"], &["all"]) };
-        let workspace = Workspace {
-            root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-            cache: PathBuf::new(),
-            trees: PathBuf::new(),
-            out: PathBuf::new(),
-        };
-        let plan = Plan::make(&workspace, &old).expect("a plan");
+        let plan = Plan::make(&workspace(), &old).expect("a plan");
         assert_eq!(plan.pairs(), 35 * 10, "with 7.2 every host gets every target");
     }
 

@@ -206,17 +206,11 @@ fn table(plan: &Plan, pairs: &[Pair]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Workspace;
 
     #[test]
     fn the_table_has_a_column_a_host_and_a_reason_for_every_gap() {
-        let workspace = Workspace {
-            root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-            cache: PathBuf::new(),
-            trees: PathBuf::new(),
-            out: PathBuf::new(),
-        };
-        let plan = Plan::make(&workspace, &plan::tests::request(&["all"], &["all"])).expect("a plan");
+        let plan =
+            Plan::make(&plan::tests::workspace(), &plan::tests::request(&["all"], &["all"])).expect("a plan");
         let pair = |target: &Target, host: &Host| Pair {
             target: *target,
             host: host.platform.clone(),
@@ -241,13 +235,8 @@ mod tests {
 
     #[test]
     fn every_job_of_the_workflow_names_its_host_and_runner() {
-        let workspace = Workspace {
-            root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-            cache: PathBuf::new(),
-            trees: PathBuf::new(),
-            out: PathBuf::new(),
-        };
-        let plan = Plan::make(&workspace, &plan::tests::request(&["all"], &["all"])).expect("a plan");
+        let plan =
+            Plan::make(&plan::tests::workspace(), &plan::tests::request(&["all"], &["all"])).expect("a plan");
         let jobs = github(&plan);
         let jobs = jobs["include"].as_array().expect("a list");
         assert_eq!(jobs.len(), 10);

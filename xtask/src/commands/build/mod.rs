@@ -17,7 +17,7 @@ use crate::verify::Report;
 use anyhow::{Error, Result, bail};
 use matrix::Made;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// One row of what came of a build.
@@ -109,12 +109,10 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
     let mut made = matrix::make(session, &plan, given)?;
+    let targets = &plan.series.pins.build.targets;
     let place = |row: &Row| {
         let tree = plan.trees.iter().position(|tree| tree.host.platform == row.tarball.host());
-        let target = plan.trees.first().and_then(|_| {
-            plan.series.pins.build.targets.iter().position(|name| *name == row.tarball.target().name)
-        });
-        (tree, target)
+        (tree, targets.iter().position(|name| *name == row.tarball.target().name))
     };
     made.rows.sort_by_key(place);
     let folder = session.workspace.out.join(&plan.release);
@@ -160,7 +158,7 @@ fn report(mut failed: Vec<Failure>) -> Result<()> {
 
 /// The tarballs that belong to this plan's release: those just made or found, and those that earlier runs
 /// made from the very same, with the same toolchain as far as that is known now.
-fn current(folder: &std::path::Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
+fn current(folder: &Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
     let mut listed: Vec<Tarball> = made.rows.iter().map(|row| row.tarball.clone()).collect();
     for path in package::tarballs(folder)? {
         if listed.iter().any(|known| known.path() == path) {
