@@ -10,8 +10,8 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// What a compiler or a linker of QEMU's takes at most, in bytes: 0.5 GB was measured (`docs/benchmarks.md`),
-/// and a machine has more to do than this.
+/// What a compiler or a linker of QEMU's is reckoned to take, in bytes. gcc took up to 425 MB with QEMU 10.2.2
+/// (the peak of `VmHWM`, seen once by hand), and a machine has more to do than this.
 pub const JOB_MEMORY: u64 = 700_000_000;
 
 /// The slots of one run of the driver.
