@@ -1,0 +1,299 @@
+//! `release.json`: what an anyarch release says of itself. One crate for the writer (`cargo xtask release`) and
+//! every reader (`cargo xtask fetch`, the release's page, other people's tools).
+//!
+//! A reader takes [`Manifest::read`], which refuses what it cannot understand or must not trust: a newer format,
+//! names that lead elsewhere, hashes that are none, artifacts without a build. Fields that it does not know
+//! are passed over, so that a format may grow; what changes its meaning counts [`FORMAT`] up.
+
+mod name;
+
+pub use name::{FileName, Sha256};
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The format that this crate writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// The file's name in the folder of a release.
+pub const FILE: &str = "release.json";
+
+/// A release: what it was made from, how, and every file that can be downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Manifest {
+    /// The format of this file: 1.
+    pub format: u32,
+    /// QEMU's version and our revision: `10.2.2-1`.
+    pub release: FileName,
+    /// What all emulators were made from.
+    pub source: Source,
+    /// How emulators were made, by the host that they run on.
+    pub builds: BTreeMap<String, Build>,
+    /// The emulators, one for each target and host.
+    pub artifacts: Vec<Artifact>,
+    /// The other files of the release.
+    pub documents: Vec<Document>,
+}
+
+/// The source of a release, as it was pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Source {
+    /// The QEMU series: `10.2`.
+    pub series: String,
+    /// QEMU's version, as the emulators say with `--version`: `10.2.2`.
+    pub version: String,
+    /// Upstream's tag: `v10.2.2`.
+    pub tag: String,
+    /// Upstream's repository.
+    pub repository: String,
+    /// The commit that the tag names, 40 hex digits, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Tarballs with the same content, any of which the source may be taken from.
+    pub tarballs: Vec<Pinned>,
+    /// The time of the source, and of every packed file: seconds since 1970.
+    pub epoch: u64,
+    /// Our patches, in the order in which they are applied.
+    pub patches: Vec<Pinned>,
+}
+
+/// A file that is known by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pinned {
+    /// Its name, with folders where it has some: `common/0001-x.patch`.
+    pub name: String,
+    /// Of its bytes.
+    pub sha256: Sha256,
+}
+
+/// How the emulators of a host were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Build {
+    /// The host's GNU triple.
+    pub triple: String,
+    /// What the C compiler says of itself.
+    pub compiler: String,
+    /// What it is told to make code for the host.
+    pub compiler_options: Vec<String>,
+    /// What the linker says of itself.
+    pub linker: String,
+    /// Options of QEMU's configure, without paths.
+    pub configure: Vec<String>,
+    /// The compiler's options beyond QEMU's own.
+    pub cflags: Vec<String>,
+    /// The linker's.
+    pub ldflags: Vec<String>,
+    /// The packages that headers and static libraries came from, by file name.
+    pub sysroot: Vec<Pinned>,
+}
+
+/// An emulator, in one or several archives with the same content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Artifact {
+    /// What it emulates, by QEMU's name: `aarch64`.
+    pub target: String,
+    /// What it runs on, by Docker's platform name without `linux/`: `amd64`, `arm/v7`. Also the name of its build.
+    pub host: String,
+    /// The emulator itself, `bin/qemu-<target>` in every archive.
+    pub emulator: Emulator,
+    /// Bytes of all files in an archive together.
+    pub unpacked_size: u64,
+    /// What can be downloaded, the first for most people.
+    pub archives: Vec<Archive>,
+    /// What was verified, and what was not, with the reason.
+    pub verified: Vec<Check>,
+}
+
+/// An emulator as it lies in its archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Emulator {
+    /// Its bytes.
+    pub size: u64,
+    /// Of those bytes.
+    pub sha256: Sha256,
+}
+
+/// A downloadable archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Archive {
+    /// The file, beside this manifest.
+    pub file: FileName,
+    /// How it is packed.
+    pub format: ArchiveFormat,
+    /// Its bytes.
+    pub size: u64,
+    /// Of those bytes.
+    pub sha256: Sha256,
+}
+
+/// How an archive is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ArchiveFormat {
+    /// The smaller one; every release has it.
+    #[serde(rename = "tar.xz")]
+    TarXz,
+    /// Faster to unpack.
+    #[serde(rename = "tar.zst")]
+    TarZst,
+    /// One of a later version of this crate.
+    #[serde(other, rename = "unknown")]
+    Unknown,
+}
+
+/// One check of an emulator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Check {
+    /// What was checked: `elf`, `version`, `start`, `guest` ...
+    pub name: String,
+    /// Whether it was run. A check that fails has no release.
+    pub outcome: Outcome,
+    /// What was seen, or why it was not run.
+    pub detail: String,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It holds.
+    Passed,
+    /// It was not tried.
+    NotRun,
+}
+
+/// A file of the release that is no emulator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Document {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// The file, beside this manifest.
+    pub file: FileName,
+    /// Its bytes.
+    pub size: u64,
+    /// Of those bytes.
+    pub sha256: Sha256,
+}
+
+/// What a file of a release is, other than an emulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DocumentKind {
+    /// QEMU's source, our patches and this driver: what the GPL calls corresponding source.
+    Source,
+    /// What was linked, with versions and licences, as CycloneDX.
+    Sbom,
+    /// Installs an emulator where there is no Rust.
+    Installer,
+    /// One of a later version of this crate.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a manifest is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is cut, or no JSON, or not of this shape.
+    #[error("it is cut short or no manifest of a release: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// A later version of this crate wrote it.
+    #[error("its format is {found}, and this program reads formats up to {FORMAT}: get a newer anyarch")]
+    Newer {
+        /// What it says.
+        found: u32,
+    },
+    /// Its parts contradict each other.
+    #[error("it contradicts itself: {0}")]
+    Inconsistent(String),
+}
+
+impl Manifest {
+    /// Reads a manifest and checks that it holds together.
+    ///
+    /// # Errors
+    /// When it is cut, of a newer format, or has names, hashes or references that cannot be right.
+    pub fn read(text: &[u8]) -> Result<Self, Error> {
+        /// What every format has, whatever else changes.
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let Head { format: found } = serde_json::from_slice(text)?;
+        if found > FORMAT {
+            return Err(Error::Newer { found });
+        }
+        let manifest: Self = serde_json::from_slice(text)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// As it is written to a file: pretty, with a line feed at the end.
+    pub fn text(&self) -> String {
+        // Strings, numbers and maps with string keys: nothing in it can fail to be JSON.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// The emulator of a target for a host.
+    pub fn artifact(&self, target: &str, host: &str) -> Option<&Artifact> {
+        self.artifacts.iter().find(|one| one.target == target && one.host == host)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |what: String| Err(Error::Inconsistent(what));
+        let mut files = BTreeSet::new();
+        let mut pairs = BTreeSet::new();
+        for one in &self.artifacts {
+            let pair = format!("{} for {}", one.target, one.host);
+            if !name::is_word(&one.target) || !one.host.split('/').all(name::is_word) {
+                return wrong(format!("`{pair}` names no target and host"));
+            }
+            if !self.builds.contains_key(&one.host) {
+                return wrong(format!("there is no build of {}", one.host));
+            }
+            if !pairs.insert((&one.target, &one.host)) {
+                return wrong(format!("{pair} is there twice"));
+            }
+            if one.emulator.size > one.unpacked_size {
+                return wrong(format!("{pair} is bigger than all that is in its archive"));
+            }
+            if !one.archives.iter().any(|archive| archive.format == ArchiveFormat::TarXz) {
+                return wrong(format!("{pair} has no .tar.xz"));
+            }
+        }
+        let archives = self.artifacts.iter().flat_map(|one| &one.archives).map(|archive| &archive.file);
+        for file in archives.chain(self.documents.iter().map(|document| &document.file)) {
+            if !files.insert(file) {
+                return wrong(format!("{file} is there twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Artifact {
+    /// The archive with this packing.
+    pub fn archive(&self, format: ArchiveFormat) -> Option<&Archive> {
+        self.archives.iter().find(|archive| archive.format == format)
+    }
+}
+
+/// The JSON schema of `release.json`.
+#[cfg(feature = "schema")]
+pub fn schema() -> String {
+    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Manifest)).unwrap_or_default();
+    text.push('\n');
+    text
+}

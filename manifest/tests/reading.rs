@@ -1,0 +1,96 @@
+//! What a reader takes and what it refuses.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+use anyarch_manifest::{DocumentKind, Error, FORMAT, Manifest, Outcome};
+use serde_json::{Value, json};
+
+/// A manifest as the first version of this crate wrote it. It never changes.
+const FIRST: &str = include_str!("old/1.json");
+
+fn with(change: impl FnOnce(&mut Value)) -> Result<Manifest, Error> {
+    let mut value: Value = serde_json::from_str(FIRST).unwrap();
+    change(&mut value);
+    Manifest::read(serde_json::to_string(&value).unwrap().as_bytes())
+}
+
+#[test]
+fn a_file_of_the_first_format_is_read_and_written_again_the_same() {
+    let manifest = Manifest::read(FIRST.as_bytes()).unwrap();
+    assert_eq!(manifest.release.as_str(), "10.2.2-1");
+    let artifact = manifest.artifact("aarch64", "arm/v7").unwrap();
+    assert_eq!(artifact.archives[0].file.as_str(), "qemu-aarch64-10.2.2-1-linux-arm-v7.tar.xz");
+    assert_eq!(artifact.verified[1].outcome, Outcome::NotRun);
+    assert_eq!(manifest.text(), FIRST);
+}
+
+#[test]
+fn what_later_versions_add_is_passed_over() {
+    let manifest = with(|value| {
+        value["speed"] = json!("fast");
+        value["artifacts"][0]["archives"][0]["mirror"] = json!([1, 2]);
+        value["documents"][0]["kind"] = json!("poem");
+        let archive = value["artifacts"][0]["archives"][0].clone();
+        let archives = value["artifacts"][0]["archives"].as_array_mut().unwrap();
+        archives.push(archive);
+        archives[1]["format"] = json!("tar.quantum");
+        archives[1]["file"] = json!("x.tar.quantum");
+    });
+    assert_eq!(manifest.unwrap().documents[0].kind, DocumentKind::Unknown);
+}
+
+#[test]
+fn a_newer_format_is_refused_by_its_number_whatever_else_it_says() {
+    let error = Manifest::read(br#"{"format": 2, "release": {"so": "different"}}"#).unwrap_err();
+    assert!(matches!(error, Error::Newer { found: 2 }), "{error}");
+    assert!(error.to_string().contains("get a newer anyarch") && FORMAT == 1, "{error}");
+}
+
+#[test]
+fn a_cut_file_is_refused_wherever_it_is_cut() {
+    for end in 0..FIRST.trim_end().len() {
+        let error = Manifest::read(&FIRST.as_bytes()[..end]).unwrap_err();
+        assert!(matches!(error, Error::Shape(_)), "{end}: {error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_right_is_refused_with_the_reason() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 10] = [
+        (|v| v["artifacts"][0]["archives"][0]["file"] = json!("../../etc/passwd"), "not the name of a file"),
+        (|v| v["documents"][0]["file"] = json!("/etc/passwd"), "not the name of a file"),
+        (|v| v["release"] = json!(".."), "not the name of a file"),
+        (|v| v["artifacts"][0]["emulator"]["sha256"] = json!("12"), "no sha256"),
+        (|v| v["artifacts"][0]["target"] = json!("../x"), "names no target"),
+        (|v| v["artifacts"][0]["host"] = json!("arm/../v7"), "names no target"),
+        (|v| v["builds"] = json!({}), "no build of arm/v7"),
+        (|v| v["artifacts"][0]["emulator"]["size"] = json!(99_999_999), "bigger than all"),
+        (|v| v["artifacts"][0]["archives"] = json!([]), "has no .tar.xz"),
+        (
+            |v| {
+                let twice = v["artifacts"][0].clone();
+                v["artifacts"].as_array_mut().unwrap().push(twice);
+            },
+            "is there twice",
+        ),
+    ];
+    for (change, reason) in cases {
+        let error = with(change).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error} does not say `{reason}`");
+    }
+}
+
+#[cfg(feature = "schema")]
+#[test]
+fn the_schema_in_the_tree_is_that_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/release.schema.json");
+    if std::env::var_os("ANYARCH_WRITE_SCHEMA").is_some() {
+        std::fs::write(path, anyarch_manifest::schema()).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        committed == anyarch_manifest::schema(),
+        "the types changed: run this test with ANYARCH_WRITE_SCHEMA=1, and count FORMAT up if old readers would go wrong"
+    );
+}
