@@ -38,7 +38,10 @@ pub fn configure_command(
 ) -> Result<Command> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let beside = Path::new("..").join(file_name(source.path()));
-    let (headers, libraries) = sysroot_flags(facts.profile, toolchain);
+    let (mut headers, libraries) = sysroot_flags(facts.profile, toolchain);
+    if let Some(header) = toolchain.header.as_ref().filter(|_| facts.profile.is_static()) {
+        headers.push_str(&format!(" -include {}", header.display()));
+    }
     // The source's name must not be in the emulators, seen from anywhere or from the build tree.
     let absolute = format!("-ffile-prefix-map={}=.", source.path().display());
     let relative = format!("-ffile-prefix-map={}=.", beside.display());

@@ -41,6 +41,11 @@ pub struct Compiler {
     pub options: Vec<String>,
     /// The linker that it is to call, as in `-fuse-ld`, if not its own choice.
     pub linker: Option<String>,
+    /// A file of `toolchains/` that is read before every source file.
+    pub header: Option<String>,
+    /// What the linker is told for this host alone.
+    #[serde(default)]
+    pub link_options: Vec<String>,
     /// A folder that has it under its plain name, for builds that call it so.
     pub path: Option<PathBuf>,
     /// The names of its companions, with `{}` for `ar`, `nm`, `objcopy`, `ranlib`, `readelf` or `strip`.

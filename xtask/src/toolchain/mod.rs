@@ -21,6 +21,7 @@ use crate::store;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,6 +53,9 @@ pub struct Toolchain {
     pub ld_version: String,
     /// Headers and static libraries.
     pub sysroot: Root,
+    /// What is read before every source file, if anything: a copy in the cache, whose name is the same for
+    /// every build tree.
+    pub header: Option<PathBuf>,
     /// meson, ninja and the like.
     pub python: PathBuf,
     /// bison, flex, m4.
@@ -117,6 +121,7 @@ pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Toolin
         cc_version,
         ld_version,
         sysroot: sysroot?,
+        header: host.compiler.header.as_ref().map(|name| keep_header(session, name)).transpose()?,
         python: python?,
         tools,
         multiarch: host.multiarch().to_owned(),
@@ -124,6 +129,17 @@ pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Toolin
     };
     made.takes_its_own_libc()?;
     Ok(made)
+}
+
+/// A header of `toolchains/` in the cache, by its hash, where containers see it, too.
+fn keep_header(session: &Session, name: &str) -> Result<PathBuf> {
+    let given = session.workspace.root.join("toolchains").join(name);
+    let text = fs::read(&given).with_context(|| format!("cannot read {}", given.display()))?;
+    let kept = session.workspace.cache.join("headers").join(store::sha256(&text)).join(name);
+    if fs::read(&kept).ok().as_ref() != Some(&text) {
+        store::write_file(&kept, &text)?;
+    }
+    Ok(kept)
 }
 
 /// The compilers for a host, and what calls them; what is missing is an error that names the command.
@@ -251,6 +267,13 @@ impl Toolchain {
             found.display()
         );
         Ok(())
+    }
+
+    /// The name and the hash of what is read before every source file; its folder has that hash as name.
+    pub fn header_hash(&self) -> Option<(String, String)> {
+        let header = self.header.as_deref()?;
+        let text = |name: &OsStr| name.to_string_lossy().into_owned();
+        Some((text(header.file_name()?), text(header.parent()?.file_name()?)))
     }
 
     /// Whether it makes programs for another machine than this one.
