@@ -98,13 +98,17 @@ Examples:
     Verify(Verify),
     /// Pack emulators, compiling and verifying those that are not yet
     Package(Selection),
-    /// Join the folders that several jobs or machines made into one release
+    /// Join the folders that several jobs or machines made into one release, and describe it
     ///
     /// Every tarball is compared with its record, inside and out, and with the pins of this checkout: other
-    /// pins, other toolchains for the same host, or one name with different bytes are refused.
+    /// pins, other toolchains for the same host, or one name with different bytes are refused. Beside the
+    /// tarballs are written: release.json, the corresponding source, an SBOM, provenance, an installer, a
+    /// page and SHA256SUMS. Any web server or object store can serve the folder as it is.
     #[command(after_help = "\
-Example:
-  cargo xtask release --out joined ci/amd64 ci/arm64 ci/riscv64")]
+Examples:
+  cargo xtask release
+  cargo xtask release --out joined ci/amd64 ci/arm64 ci/riscv64
+  cargo xtask release --zst --sign ~/.ssh/release_key --base https://example.org/anyarch")]
     Release(ReleaseArgs),
     /// Keep the patches of a series in shape
     #[command(subcommand)]
@@ -230,6 +234,30 @@ pub struct ReleaseArgs {
     /// Fail if a pair of the whole matrix is missing
     #[arg(long)]
     pub complete: bool,
+    /// Also pack with zstd: a little bigger, faster to unpack
+    #[arg(long)]
+    pub zst: bool,
+    /// Sign SHA256SUMS with this SSH key (a public one will do if an agent has the other half)
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
+    /// Where the release will be served: the address above its folder, for the page and the installer
+    #[arg(long, value_name = "URL", value_parser = base_address)]
+    pub base: Option<String>,
+    /// Who built it, as a URI, for the provenance [default: the workflow, where GitHub names one]
+    #[arg(long, value_name = "URI")]
+    pub builder: Option<String>,
+}
+
+/// An address that goes into a page and a shell script as it is.
+fn base_address(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/%+@".contains(&b);
+    let known = ["https://", "http://", "file://"].iter().any(|scheme| text.starts_with(scheme));
+    if known && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("say an https://, http:// or file:// address of plain characters".to_owned())
+    }
 }
 
 /// `build`.

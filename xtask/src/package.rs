@@ -201,7 +201,7 @@ fn write_archive(to: impl io::Write, members: &[Member], filter: Option<XzFilter
 }
 
 /// A member that says nothing of the machine, the user or the time that packed it.
-fn append<W: io::Write>(
+pub(crate) fn append<W: io::Write>(
     archive: &mut Builder<W>,
     kind: EntryType,
     name: &str,
@@ -255,8 +255,8 @@ pub fn tarballs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Writes `SHA256SUMS` of these tarballs, all of one release, as `sha256sum --check` reads it. Gives
-/// the names of others in that folder, which the file does not vouch for.
+/// Writes `SHA256SUMS` of these tarballs, all of one release, as `sha256sum --check` reads it, unless the folder is
+/// a whole release with these very tarballs. Gives the names of others in that folder, which are not vouched for.
 pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Result<(PathBuf, Vec<String>)> {
     let folder = session.workspace.out.join(release);
     let sums = folder.join("SHA256SUMS");
@@ -274,12 +274,26 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
             others.push(name);
         }
     }
+    let there = fs::read_to_string(&sums).unwrap_or_default();
+    let described = folder.join(anyarch_manifest::FILE).exists();
+    if described && lines.iter().all(|(_, line)| there.contains(line)) {
+        return Ok((sums, others));
+    }
+    if described {
+        for stale in DESCRIPTIONS {
+            store::remove(&folder.join(stale))?;
+        }
+        session.progress.say("note: what described the release in this folder is gone, since its tarballs changed: `cargo xtask release`");
+    }
     let text: String = lines.into_iter().map(|(_, line)| line).collect();
-    if fs::read_to_string(&sums).ok().as_deref() != Some(&text) {
+    if there != text {
         store::write_file(&sums, text.as_bytes())?;
     }
     Ok((sums, others))
 }
+
+/// What `release` writes that is wrong as soon as a tarball is another one.
+const DESCRIPTIONS: [&str; 3] = [anyarch_manifest::FILE, "SHA256SUMS.sig", "index.html"];
 
 #[cfg(test)]
 mod tests {

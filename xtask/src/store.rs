@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -204,14 +204,18 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// The sha256 of a file, in lower-case hex.
 pub fn sha256_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let what = || format!("cannot read {}", path.display());
+    sha256_of(&mut File::open(path).with_context(what)?).with_context(what)
+}
+
+/// The sha256 of all that is still to be read, in lower-case hex.
+pub fn sha256_of(from: &mut impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex::encode(hash.finalize())),
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        match from.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            n => hash.update(&buffer[..n]),
         }
     }
 }

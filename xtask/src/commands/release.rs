@@ -6,12 +6,11 @@ use crate::facts::Series;
 use crate::package::Tarball;
 use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};
-use crate::release::{self, Release};
+use crate::release::{self, Published, Wishes};
 use crate::session::Session;
 use crate::toolchain::Tooling;
 use anyhow::{Result, bail};
 use serde_json::json;
-use std::path::Path;
 
 /// Joins folders, and says what the release holds and lacks.
 pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
@@ -30,29 +29,37 @@ pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
     if arguments.complete && !lacks.is_empty() {
         bail!("the release lacks {}:\n  {}", count(lacks.len(), "emulator"), lacks.join("\n  "));
     }
-    let sums = release.publish(session)?;
     let not_run = release.not_run();
+    let wishes = Wishes {
+        zst: arguments.zst,
+        base: arguments.base.clone(),
+        builder: arguments.builder.clone(),
+        key: arguments.sign.clone(),
+    };
+    let published = release.publish(session, &wishes)?;
     let result = json!({
         "release": series.release(),
-        "sums": sums,
-        "tarballs": release.tarballs(),
+        "folder": published.folder,
+        "sums": published.sums,
+        "signature": published.signature,
+        "tarballs": published.tarballs,
         "lacks": lacks,
         "not_run": not_run,
     });
-    show(session, &result, || text(&release, &sums, &lacks))?;
+    show(session, &result, || text(&published, &lacks))?;
     for one in &not_run {
         session.progress.say(&format!("not run: {one}"));
     }
     Ok(())
 }
 
-fn text(release: &Release, sums: &Path, lacks: &[String]) -> String {
-    let mut hosts: Vec<&str> = release.tarballs().iter().map(Tarball::host).collect();
+fn text(release: &Published, lacks: &[String]) -> String {
+    let mut hosts: Vec<&str> = release.tarballs.iter().map(Tarball::host).collect();
     hosts.sort_unstable();
     hosts.dedup();
     let mut text = String::new();
     for host in &hosts {
-        let of_host = release.tarballs().iter().filter(|one| one.host() == *host);
+        let of_host = release.tarballs.iter().filter(|one| one.host() == *host);
         let sizes: Vec<u64> = of_host.map(|one| one.record().size).collect();
         let all = human_bytes(sizes.iter().sum());
         text.push_str(&format!("{host:<9} {:>14}, {all:>9}\n", count(sizes.len(), "emulator")));
@@ -60,9 +67,9 @@ fn text(release: &Release, sums: &Path, lacks: &[String]) -> String {
     let lacking = if lacks.is_empty() { "nothing".to_owned() } else { count(lacks.len(), "emulator") };
     text.push_str(&format!(
         "{} for {}; of the whole matrix it lacks {lacking}\n{}\n",
-        count(release.tarballs().len(), "tarball"),
+        count(release.tarballs.len(), "tarball"),
         count(hosts.len(), "host"),
-        sums.display()
+        release.folder.display()
     ));
     text
 }

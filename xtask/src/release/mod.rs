@@ -1,5 +1,15 @@
 //! Stage 7: one release from folders that several jobs and machines made. Tarballs are taken as they are,
 //! by the records beside them; what was made from other pins, or twice in different ways, is refused.
+//! What strangers need to trust them is written beside them: see [`publish`](Release::publish).
+
+mod inside;
+mod installer;
+mod manifest;
+mod provenance;
+mod sbom;
+mod source;
+pub mod sums;
+mod zst;
 
 use crate::compile::Facts;
 use crate::facts::Series;
@@ -8,20 +18,44 @@ use crate::plan::Plan;
 use crate::session::Session;
 use crate::store;
 use anyhow::{Context as _, Result, bail, ensure};
-use liblzma::read::XzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// The most that a tarball's build facts may take: they take some 10 kB.
-const MOST_FACTS: u64 = 1 << 20;
 
 /// Tarballs of one release, every one made from the series' pins. Only [`gather`] makes one.
 #[derive(Debug)]
 pub struct Release {
-    name: String,
+    series: Series,
     tarballs: Vec<Tarball>,
+    /// Bytes of all files in each tarball, in the same order.
+    unpacked: Vec<u64>,
+}
+
+/// What a release may have besides.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// A `.tar.zst` beside each `.tar.xz`.
+    pub zst: bool,
+    /// Where the release will lie: the address above its folder. The installer and the page name it.
+    pub base: Option<String>,
+    /// Who made it, as a URI, for the provenance.
+    pub builder: Option<String>,
+    /// The SSH key that signs the sums.
+    pub key: Option<PathBuf>,
+}
+
+/// A release that lies ready to be served.
+#[derive(Debug)]
+pub struct Published {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The sums of all its files.
+    pub sums: PathBuf,
+    /// Their signature.
+    pub signature: Option<PathBuf>,
+    /// The tarballs, by name.
+    pub tarballs: Vec<Tarball>,
 }
 
 impl Release {
@@ -51,28 +85,47 @@ impl Release {
         .collect()
     }
 
-    /// Copies what is not there yet into the release's folder, and writes its sums. Gives their file.
-    pub fn publish(&self, session: &Session) -> Result<PathBuf> {
-        let folder = session.workspace.out.join(&self.name);
-        let mut there = Vec::new();
-        for tarball in &self.tarballs {
-            let place = folder.join(tarball.path().file_name().context("a tarball without a name")?);
-            if place != tarball.path() {
-                ensure!(
-                    !place.exists() || store::sha256_file(&place)? == tarball.record().sha256,
-                    "{} is there with other bytes; a name is never used twice: raise `revision` in series.toml, \
-                     or say another --out",
-                    place.display()
-                );
-                copy(tarball.path(), &place)?;
-                store::write_json(&package::record_place(&place), tarball.record())?;
-            }
-            there.push(
-                package::found(&place).with_context(|| format!("{} cannot be read back", place.display()))?,
-            );
-        }
-        package::write_sums(session, &self.name, &there).map(|(sums, _)| sums)
+    /// Copies what is not there yet into the release's folder, and writes beside it what a stranger needs:
+    /// source, SBOM, installer, the manifest of all of these, a page, where it came from, the sums of
+    /// every file, and their signature.
+    pub fn publish(mut self, session: &Session, wishes: &Wishes) -> Result<Published> {
+        let folder = session.workspace.out.join(self.series.release());
+        wishes.key.as_deref().map(sums::can_sign).transpose()?;
+        self.tarballs = self.tarballs.iter().map(|one| put(one, &folder)).collect::<Result<_>>()?;
+        let more = if wishes.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
+        let documents = vec![
+            source::write(session, &self.series, &folder)?,
+            sbom::write(&self, &folder)?,
+            installer::write(
+                &session.workspace.root,
+                &self.series.release(),
+                wishes.base.as_deref(),
+                &folder,
+            )?,
+        ];
+        let manifest = manifest::describe(&self, &more, documents)?;
+        store::write_file(&folder.join(anyarch_manifest::FILE), manifest.text().as_bytes())?;
+        provenance::write(session, &manifest, wishes.builder.as_deref(), &folder)?;
+        let sums = sums::write(&folder)?;
+        let signature = wishes.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
+        Ok(Published { folder, sums, signature, tarballs: self.tarballs })
     }
+}
+
+/// The tarball in the release's folder; one that is there with other bytes is an error.
+fn put(tarball: &Tarball, folder: &Path) -> Result<Tarball> {
+    let place = folder.join(tarball.path().file_name().context("a tarball without a name")?);
+    if place != tarball.path() {
+        ensure!(
+            !place.exists() || store::sha256_file(&place)? == tarball.record().sha256,
+            "{} is there with other bytes; a name is never used twice: raise `revision` in series.toml, \
+             or say another --out",
+            place.display()
+        );
+        copy(tarball.path(), &place)?;
+        store::write_json(&package::record_place(&place), tarball.record())?;
+    }
+    package::found(&place).with_context(|| format!("{} cannot be read back", place.display()))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -84,10 +137,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// Gathers the tarballs in these folders, or one level below them.
 pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
-    let mut chosen: BTreeMap<String, Tarball> = BTreeMap::new();
+    let mut chosen: BTreeMap<String, (Tarball, u64)> = BTreeMap::new();
     let mut hosts: BTreeMap<String, (PathBuf, Facts)> = BTreeMap::new();
     for path in tarballs(folders)? {
-        let tarball = checked(&path).with_context(|| format!("{} is not taken", path.display()))?;
+        let (tarball, unpacked) =
+            checked(&path).with_context(|| format!("{} is not taken", path.display()))?;
         let record = tarball.record();
         if let Some(difference) = differs_from_pins(&record.facts, series) {
             bail!("{} is of other pins than this checkout's: {difference}", path.display());
@@ -106,7 +160,7 @@ pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
             None => drop(hosts.insert(record.host.clone(), (path.clone(), record.facts.clone()))),
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(other) = chosen.get(&name) {
+        if let Some((other, _)) = chosen.get(&name) {
             ensure!(
                 other.record().sha256 == record.sha256,
                 "{} and {} have the same name and other bytes",
@@ -114,10 +168,11 @@ pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
                 path.display()
             );
         }
-        chosen.entry(name).or_insert(tarball);
+        chosen.entry(name).or_insert((tarball, unpacked));
     }
     ensure!(!chosen.is_empty(), "there is no tarball in {}", list(folders));
-    Ok(Release { name: series.release(), tarballs: chosen.into_values().collect() })
+    let (tarballs, unpacked) = chosen.into_values().unzip();
+    Ok(Release { series: series.clone(), tarballs, unpacked })
 }
 
 fn list(folders: &[PathBuf]) -> String {
@@ -140,8 +195,8 @@ fn tarballs(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A tarball that is what its record says, inside and out.
-fn checked(path: &Path) -> Result<Tarball> {
+/// A tarball that is what its record says, inside and out, and the bytes of all files in it.
+fn checked(path: &Path) -> Result<(Tarball, u64)> {
     let record = package::record(path).with_context(|| {
         let place = package::record_place(path);
         format!("its record {} is missing, cut or of another version of this driver", place.display())
@@ -155,29 +210,14 @@ fn checked(path: &Path) -> Result<Tarball> {
         record.target,
         record.host
     );
-    ensure!(facts_inside(path, &record.target)? == record.facts, "its build.json says other than its record");
-    Ok(tarball)
+    let inside = inside::read(path, &record)?;
+    ensure!(inside.facts == record.facts, "its build.json says other than its record");
+    Ok((tarball, inside.unpacked))
 }
 
 fn expected_name(record: &Record) -> String {
     let host = record.host.replace('/', "-");
     format!("qemu-{}-{}-linux-{host}{}", record.target, record.facts.release, package::EXTENSION)
-}
-
-/// The build facts that a tarball holds.
-fn facts_inside(path: &Path, target: &str) -> Result<Facts> {
-    let wanted = PathBuf::from(format!("share/doc/anyarch/qemu-{target}/build.json"));
-    let file = File::open(path).context("it cannot be read")?;
-    let mut archive = tar::Archive::new(XzDecoder::new(io::BufReader::new(file)));
-    for entry in archive.entries().context("it is no tar archive")? {
-        let entry = entry.context("it is cut short or no tar archive")?;
-        if entry.path().is_ok_and(|name| *name == *wanted) {
-            let mut text = Vec::new();
-            entry.take(MOST_FACTS).read_to_end(&mut text).context("it is cut short")?;
-            return serde_json::from_slice(&text).context("its build.json cannot be read");
-        }
-    }
-    bail!("it holds no {}", wanted.display())
 }
 
 /// What of the pins is another one, in words.

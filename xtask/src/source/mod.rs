@@ -21,8 +21,9 @@ pub struct PinnedSource {
     origin: String,
 }
 
+/// What a pinned source is.
 #[derive(Debug, Clone)]
-enum Form {
+pub(crate) enum Form {
     /// A tarball whose sha256 is a pinned one.
     Tarball(PathBuf),
     /// A commit or tree object in a repository of ours.
@@ -33,6 +34,11 @@ impl PinnedSource {
     /// Where it came from and what it was checked by, for people.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The tarball or the commit.
+    pub(crate) fn form(&self) -> &Form {
+        &self.form
     }
 
     /// Writes the source tree into an existing empty folder.

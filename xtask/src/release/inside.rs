@@ -1,0 +1,52 @@
+//! What a tarball holds, read member by member: nothing is unpacked to the disk.
+
+use crate::compile::Facts;
+use crate::package::Record;
+use crate::store;
+use anyhow::{Context as _, Result, ensure};
+use liblzma::read::XzDecoder;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use tar::{Archive, EntryType};
+
+/// The most that a tarball's build facts may take: they take some 10 kB.
+const MOST_FACTS: u64 = 1 << 20;
+
+/// What a tarball was found to hold.
+#[derive(Debug)]
+pub struct Inside {
+    /// Its build facts.
+    pub facts: Facts,
+    /// Bytes of all files together.
+    pub unpacked: u64,
+}
+
+/// Reads a tarball whole. It is an error if it holds another emulator than its record says.
+pub fn read(path: &Path, record: &Record) -> Result<Inside> {
+    let file = File::open(path).context("it cannot be read")?;
+    let mut archive = Archive::new(XzDecoder::new(BufReader::new(file)));
+    let name = format!("qemu-{}", record.target);
+    let emulator = PathBuf::from(format!("bin/{name}"));
+    let described = PathBuf::from(format!("share/doc/anyarch/{name}/build.json"));
+    let (mut facts, mut hash, mut unpacked) = (None, None, 0);
+    for entry in archive.entries().context("it is no tar archive")? {
+        let mut entry = entry.context("it is cut short or no tar archive")?;
+        let path = entry.path().context("a member has a bad name")?.into_owned();
+        if entry.header().entry_type() == EntryType::Directory {
+            continue;
+        }
+        unpacked += entry.size();
+        if path == described {
+            let mut text = Vec::new();
+            entry.by_ref().take(MOST_FACTS).read_to_end(&mut text).context("it is cut short")?;
+            facts = Some(serde_json::from_slice(&text).context("its build.json cannot be read")?);
+        } else if path == emulator {
+            hash = Some(store::sha256_of(&mut entry).context("it is cut short")?);
+        }
+    }
+    let facts = facts.with_context(|| format!("it holds no {}", described.display()))?;
+    let hash = hash.with_context(|| format!("it holds no {}", emulator.display()))?;
+    ensure!(hash == record.emulator.sha256, "its emulator is not the one that was verified");
+    Ok(Inside { facts, unpacked })
+}

@@ -1,0 +1,105 @@
+//! `release.json`: what the release says of itself, from the records of its tarballs and the series' pins.
+
+use super::Release;
+use crate::compile::Facts;
+use crate::facts::Series;
+use crate::package::{Record, Tarball};
+use crate::store;
+use crate::verify::{Check, Outcome};
+use anyarch_manifest as format;
+use anyhow::{Context as _, Result};
+use format::{
+    Archive, ArchiveFormat, Artifact, Build, Document, DocumentKind, Manifest, Pinned, Sha256, Source,
+};
+use std::fs;
+use std::path::Path;
+
+/// The manifest of a release. `more` are archives beside the tarballs, one for each, or none.
+pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -> Result<Manifest> {
+    let mut artifacts = Vec::new();
+    for (at, tarball) in release.tarballs.iter().enumerate() {
+        artifacts.push(artifact(tarball, release.unpacked[at], more.get(at))?);
+    }
+    let builds = release.tarballs.iter().map(Tarball::record);
+    let builds = builds.map(|record| Ok((record.host.clone(), build(&record.facts)?)));
+    Ok(Manifest {
+        format: format::FORMAT,
+        release: release.series.release().try_into()?,
+        source: source(&release.series)?,
+        builds: builds.collect::<Result<_>>()?,
+        artifacts,
+        documents,
+    })
+}
+
+/// What the manifest says of a file that lies in the release's folder.
+pub fn document(kind: DocumentKind, path: &Path) -> Result<Document> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    Ok(Document { kind, file: name.try_into()?, size, sha256: hash(&store::sha256_file(path)?)? })
+}
+
+fn hash(text: &str) -> Result<Sha256> {
+    Ok(text.to_owned().try_into()?)
+}
+
+fn pinned<'a>(files: impl IntoIterator<Item = (&'a String, &'a String)>) -> Result<Vec<Pinned>> {
+    files.into_iter().map(|(name, sha256)| Ok(Pinned { name: name.clone(), sha256: hash(sha256)? })).collect()
+}
+
+fn source(series: &Series) -> Result<Source> {
+    let pins = &series.pins;
+    let official = pins.tarball.url.rsplit('/').next().unwrap_or_default().to_owned();
+    let official = pins.tarball.sha256.as_ref().map(|sha256| (&official, sha256));
+    Ok(Source {
+        series: pins.series.clone(),
+        version: pins.version.clone(),
+        tag: pins.tag.clone(),
+        repository: pins.git.url.clone(),
+        commit: pins.git.commit.clone(),
+        tarballs: pinned(official.into_iter().chain([(&pins.debian.file, &pins.debian.sha256)]))?,
+        epoch: pins.epoch,
+        patches: pinned(series.patches.iter().map(|patch| (&patch.name, &patch.sha256)))?,
+    })
+}
+
+fn build(facts: &Facts) -> Result<Build> {
+    let header = facts.header.iter().map(|(name, _)| format!("-include {name}"));
+    Ok(Build {
+        triple: facts.triple.clone(),
+        compiler: facts.compiler.clone(),
+        compiler_options: facts.compiler_options.clone(),
+        linker: facts.linker.clone(),
+        configure: facts.configure.clone(),
+        cflags: facts.cflags.iter().cloned().chain(header).collect(),
+        ldflags: facts.ldflags.clone(),
+        sysroot: pinned(facts.sysroot.iter().map(|(name, sha256)| (name, sha256)))?,
+    })
+}
+
+fn artifact(tarball: &Tarball, unpacked_size: u64, more: Option<&Archive>) -> Result<Artifact> {
+    let record: &Record = tarball.record();
+    let file = tarball.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let packed = Archive {
+        file: file.try_into()?,
+        format: ArchiveFormat::TarXz,
+        size: record.size,
+        sha256: hash(&record.sha256)?,
+    };
+    Ok(Artifact {
+        target: record.target.clone(),
+        host: record.host.clone(),
+        emulator: format::Emulator { size: record.emulator.size, sha256: hash(&record.emulator.sha256)? },
+        unpacked_size,
+        archives: [packed].into_iter().chain(more.cloned()).collect(),
+        verified: record.emulator.checks.iter().map(check).collect(),
+    })
+}
+
+fn check(check: &Check) -> format::Check {
+    let (outcome, detail) = match &check.outcome {
+        Outcome::Passed(seen) => (format::Outcome::Passed, seen),
+        Outcome::NotRun(reason) => (format::Outcome::NotRun, reason),
+    };
+    format::Check { name: check.name.clone(), outcome, detail: detail.clone() }
+}

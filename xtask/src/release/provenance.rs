@@ -1,0 +1,115 @@
+//! Where a release comes from, as an in-toto statement with SLSA's provenance
+//! (<https://slsa.dev/spec/v1.0/provenance>): every file by its hash, and all that it was made from.
+
+use super::sbom::Debian;
+use crate::process::capture;
+use crate::session::Session;
+use crate::source::git;
+use crate::store;
+use anyarch_manifest::{Manifest, Source};
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::env;
+use std::path::{Path, PathBuf};
+use xshell::Shell;
+
+/// What our `externalParameters` mean: the arguments of `cargo xtask build`.
+const BUILD_TYPE: &str = "urn:anyarch:xtask-build:1";
+/// Who builds where nobody says.
+const SOMEBODY: &str = "urn:anyarch:builder:unnamed";
+
+/// Writes `anyarch-<release>.intoto.json`.
+pub fn write(
+    session: &Session,
+    manifest: &Manifest,
+    builder: Option<&str>,
+    folder: &Path,
+) -> Result<PathBuf> {
+    let path = folder.join(format!("anyarch-{}.intoto.json", manifest.release));
+    let of_manifest = store::sha256(manifest.text().as_bytes());
+    let checkout = checkout(&session.workspace.root)?;
+    let builder = builder.map_or_else(workflow, str::to_owned);
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subjects(manifest, &of_manifest),
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {
+                    "release": manifest.release,
+                    "qemu": manifest.source.series,
+                    "targets": manifest.artifacts.iter().map(|one| &one.target).collect::<BTreeSet<_>>(),
+                    "hosts": manifest.builds.keys().collect::<Vec<_>>(),
+                },
+                "internalParameters": {},
+                "resolvedDependencies": dependencies(manifest, checkout),
+            },
+            "runDetails": { "builder": { "id": builder } },
+        },
+    });
+    store::write_json(&path, &statement)?;
+    Ok(path)
+}
+
+fn subjects(manifest: &Manifest, of_manifest: &str) -> Vec<Value> {
+    let archives = manifest.artifacts.iter().flat_map(|one| &one.archives);
+    let archives = archives.map(|one| (one.file.as_str(), one.sha256.as_str()));
+    let documents = manifest.documents.iter().map(|one| (one.file.as_str(), one.sha256.as_str()));
+    let all = archives.chain(documents).chain([(anyarch_manifest::FILE, of_manifest)]);
+    all.map(|(name, sha256)| json!({ "name": name, "digest": { "sha256": sha256 } })).collect()
+}
+
+fn dependencies(manifest: &Manifest, checkout: Value) -> Vec<Value> {
+    let mut all = vec![checkout];
+    all.extend(qemu(&manifest.source));
+    let patches = manifest.source.patches.iter();
+    all.extend(patches.map(|one| json!({ "name": one.name, "digest": { "sha256": one.sha256 } })));
+    let packages: BTreeSet<(&str, &str)> = manifest
+        .builds
+        .values()
+        .flat_map(|build| &build.sysroot)
+        .map(|one| (one.name.as_str(), one.sha256.as_str()))
+        .collect();
+    all.extend(packages.into_iter().map(|(file, sha256)| {
+        let uri = Debian::of_file(file).map(|package| package.purl());
+        json!({ "uri": uri, "name": file, "digest": { "sha256": sha256 } })
+    }));
+    all
+}
+
+/// QEMU's source, by each pin that it may have been checked by.
+fn qemu(source: &Source) -> Vec<Value> {
+    let tag = source.commit.as_ref().map(|commit| {
+        json!({
+            "uri": format!("git+{}@refs/tags/{}", source.repository, source.tag),
+            "digest": { "gitCommit": commit },
+        })
+    });
+    let tarballs = source.tarballs.iter();
+    let tarballs = tarballs.map(|one| json!({ "name": one.name, "digest": { "sha256": one.sha256 } }));
+    tag.into_iter().chain(tarballs).collect()
+}
+
+/// The commit of this checkout, and whether something in it was changed since.
+fn checkout(root: &Path) -> Result<Value> {
+    let shell = Shell::new().context("no current folder")?;
+    let ask = |words: &[&str]| capture(git::git(&shell).arg("-C").arg(root).args(words));
+    let commit = ask(&["rev-parse", "HEAD"])?.trim().to_owned();
+    let changed = !ask(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    Ok(json!({
+        "name": "anyarch",
+        "digest": { "gitCommit": commit },
+        "annotations": { "changedSince": changed },
+    }))
+}
+
+/// The workflow that runs this, where GitHub says so.
+fn workflow() -> String {
+    let said = |name| env::var(name).ok();
+    match (said("GITHUB_SERVER_URL"), said("GITHUB_WORKFLOW_REF")) {
+        (Some(server), Some(workflow)) => format!("{server}/{workflow}"),
+        _ => SOMEBODY.to_owned(),
+    }
+}

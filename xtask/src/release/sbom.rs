@@ -1,0 +1,201 @@
+//! What was linked into the emulators of a release, as a CycloneDX document (<https://cyclonedx.org/docs/1.5/json/>):
+//! every emulator, QEMU with our patches, and the libraries that a look into each emulator found.
+
+use super::Release;
+use super::manifest::document;
+use crate::compile::Library;
+use crate::package::{Record, Tarball};
+use crate::store;
+use anyarch_manifest::{Document, DocumentKind};
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What QEMU says of itself as a whole, in its `LICENSE`; parts of it are under licences that go with it.
+const QEMU_LICENSE: &str = "GPL-2.0-only";
+
+/// Writes `anyarch-<release>.cdx.json`.
+pub fn write(release: &Release, folder: &Path) -> Result<Document> {
+    for tarball in &release.tarballs {
+        let (target, host) = (tarball.target().name, tarball.host());
+        ensure!(
+            !tarball.record().linked.is_empty(),
+            "the record of qemu-{target} for {host} does not say what was linked: it was built by an older driver; \
+             remove it and build it again"
+        );
+    }
+    let path = folder.join(format!("anyarch-{}.cdx.json", release.series.release()));
+    store::write_json(&path, &bom(release)?)?;
+    document(DocumentKind::Sbom, &path)
+}
+
+fn bom(release: &Release) -> Result<Value> {
+    let qemu = qemu(release);
+    let libraries: BTreeMap<String, Value> = release
+        .tarballs
+        .iter()
+        .flat_map(|one| {
+            one.record().linked.iter().map(|library| (reference(one.host(), library), (one, library)))
+        })
+        .map(|(name, (tarball, library))| (name.clone(), describe(&name, tarball.host(), library)))
+        .collect();
+    let emulators = release.tarballs.iter().map(Tarball::record).map(|record| emulator(release, record));
+    let components: Vec<Value> =
+        [qemu.clone()].into_iter().chain(libraries.into_values()).chain(emulators).collect();
+    let dependencies: Vec<Value> = release.tarballs.iter().map(Tarball::record).map(needs).collect();
+    let name = format!("anyarch {}", release.series.release());
+    // The same release has the same number, and another one another.
+    let serial = store::sha256(&serde_json::to_vec(&(&components, &dependencies))?);
+    Ok(json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "serialNumber": uuid(&serial),
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": "anyarch",
+                "name": "anyarch",
+                "version": release.series.release(),
+                "description": format!("{name}: QEMU's user-mode emulators, static, with --execve"),
+            },
+        },
+        "components": components,
+        "dependencies": dependencies,
+    }))
+}
+
+/// A number of the form that RFC 9562 calls version 8: our own choice of its bits.
+fn uuid(digits: &str) -> String {
+    format!(
+        "urn:uuid:{}-{}-8{}-8{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[13..16],
+        &digits[17..20],
+        &digits[20..32]
+    )
+}
+
+fn qemu(release: &Release) -> Value {
+    let pins = &release.series.pins;
+    let patches: Vec<Value> = release
+        .series
+        .patches
+        .iter()
+        .map(|patch| json!({ "type": "unofficial", "diff": { "url": format!("patches/{}", patch.name) } }))
+        .collect();
+    json!({
+        "type": "application",
+        "bom-ref": "qemu",
+        "name": "qemu",
+        "version": pins.version,
+        "licenses": [{ "expression": QEMU_LICENSE }],
+        "purl": format!("pkg:generic/qemu@{}?vcs_url=git%2B{}%40{}", pins.version, escaped(&pins.git.url), pins.tag),
+        "pedigree": { "patches": patches },
+        "externalReferences": [{ "type": "vcs", "url": pins.git.url }],
+    })
+}
+
+/// Names a library in the document: the same package for another host is another file.
+fn reference(host: &str, library: &Library) -> String {
+    format!("{}/{}", host, library.package)
+}
+
+fn describe(reference: &str, host: &str, library: &Library) -> Value {
+    json!({
+        "type": "library",
+        "bom-ref": reference,
+        "name": library.name,
+        "version": library.version,
+        "licenses": [{ "expression": library.license }],
+        "purl": library.debian().purl(),
+        "properties": [
+            { "name": "anyarch:host", "value": host },
+            { "name": "anyarch:archive", "value": library.archive },
+            { "name": "anyarch:source-package", "value": library.source },
+        ],
+    })
+}
+
+fn emulator(release: &Release, record: &Record) -> Value {
+    json!({
+        "type": "application",
+        "bom-ref": emulator_reference(record),
+        "name": format!("qemu-{}", record.target),
+        "version": release.series.release(),
+        "hashes": [{ "alg": "SHA-256", "content": record.emulator.sha256 }],
+        "licenses": [{ "expression": QEMU_LICENSE }],
+        "properties": [{ "name": "anyarch:host", "value": record.host }],
+    })
+}
+
+fn emulator_reference(record: &Record) -> String {
+    format!("{}/qemu-{}", record.host, record.target)
+}
+
+fn needs(record: &Record) -> Value {
+    let libraries = record.linked.iter().map(|library| reference(&record.host, library));
+    let all: Vec<String> = ["qemu".to_owned()].into_iter().chain(libraries).collect();
+    json!({ "ref": emulator_reference(record), "dependsOn": all })
+}
+
+/// A Debian package, as its file's name tells it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Debian {
+    name: String,
+    version: String,
+    arch: String,
+}
+
+impl Debian {
+    /// Reads `libc6-dev_2.36-9+deb12u10_armhf.deb`, where an epoch's colon is `%3a`.
+    pub fn of_file(file: &str) -> Option<Self> {
+        let mut parts = file.strip_suffix(".deb")?.split('_');
+        let (name, version, arch) = (parts.next()?, parts.next()?, parts.next()?);
+        let version = version.replace("%3a", ":").replace("%3A", ":");
+        parts.next().is_none().then(|| Self { name: name.to_owned(), version, arch: arch.to_owned() })
+    }
+
+    /// As a package URL (<https://github.com/package-url/purl-spec>).
+    pub fn purl(&self) -> String {
+        format!("pkg:deb/debian/{}@{}?arch={}", escaped(&self.name), escaped(&self.version), self.arch)
+    }
+}
+
+/// Percent-encoded but for letters, digits and `.`, `_`, `~`, `-`.
+fn escaped(text: &str) -> String {
+    let byte = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'~' | b'-' => (b as char).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packages_file_tells_its_url() {
+        let of = |file| Debian::of_file(file).map(|package| package.purl());
+        assert_eq!(
+            of("zlib1g-dev_1%3a1.2.13.dfsg-1_armhf.deb").as_deref(),
+            Some("pkg:deb/debian/zlib1g-dev@1%3A1.2.13.dfsg-1?arch=armhf")
+        );
+        assert_eq!(
+            of("libc6-dev_2.36-9+deb12u10_amd64.deb").as_deref(),
+            Some("pkg:deb/debian/libc6-dev@2.36-9%2Bdeb12u10?arch=amd64")
+        );
+        assert_eq!(of("libc6-dev.deb"), None);
+        assert_eq!(of("a_b_c_d.deb"), None);
+    }
+
+    #[test]
+    fn a_serial_number_has_the_form_of_its_rfc() {
+        let number = uuid(&store::sha256(b"x"));
+        assert_eq!(number.len(), "urn:uuid:".len() + 36);
+        assert_eq!((&number[23..24], &number[28..29]), ("8", "8"), "{number}");
+    }
+}

@@ -1,0 +1,104 @@
+//! `SHA256SUMS`, in the format of the program `sha256sum`, and its signature: who trusts the one file can
+//! check all others of a release.
+
+use crate::exit::Lacks;
+use crate::package;
+use crate::process::{ended, output};
+use crate::store;
+use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The sums' file in the folder of a release.
+pub const FILE: &str = "SHA256SUMS";
+/// Its signature, as `ssh-keygen -Y sign` writes it.
+pub const SIGNATURE: &str = "SHA256SUMS.sig";
+/// What our signatures are for, so that one made for another purpose is not taken for one of these.
+pub const NAMESPACE: &str = "anyarch";
+
+/// The text of the sums of these files: hash by name.
+pub fn text<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let sorted: BTreeMap<&str, &str> = files.into_iter().collect();
+    sorted.into_iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
+}
+
+/// The files of a release's folder that are served, by name: all but what is on its way, the sums and their
+/// signature, and the records that only the next join reads.
+fn served(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let tarball = name.strip_suffix(".json").map(|stem| format!("{stem}{}", package::EXTENSION));
+        let is_record = tarball.is_some_and(|tarball| folder.join(tarball).exists());
+        let is_own = name == FILE || name == SIGNATURE || name.starts_with('.');
+        if entry.path().is_file() && !is_own && !is_record {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Writes the sums of all files of a release's folder that are served.
+pub fn write(folder: &Path) -> Result<PathBuf> {
+    let mut hashes = BTreeMap::new();
+    for name in served(folder)? {
+        let hash = store::sha256_file(&folder.join(&name))?;
+        hashes.insert(name, hash);
+    }
+    let path = folder.join(FILE);
+    let text = text(hashes.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
+    if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
+        // Another text's signature must never lie beside this one.
+        store::remove(&folder.join(SIGNATURE))?;
+        store::write_file(&path, text.as_bytes())?;
+    }
+    Ok(path)
+}
+
+/// The program that signs, if it and the key are there: known before anything is written.
+pub fn can_sign(key: &Path) -> Result<PathBuf> {
+    ensure!(key.is_file(), "there is no key {}", key.display());
+    let missing = |_| Lacks::new("ssh-keygen", "apt-get install openssh-client");
+    Ok(which::which("ssh-keygen").map_err(missing)?)
+}
+
+/// Signs the sums with an SSH key: a private key's file, or a public one whose private half an agent holds.
+pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
+    let program = can_sign(key)?;
+    // It writes beside what it signs, and asks before it replaces: it gets a copy in a private folder.
+    let folder = sums.parent().unwrap_or(Path::new("."));
+    let scratch = store::Scratch::new(folder)?;
+    let copy = scratch.path().join(FILE);
+    fs::copy(sums, &copy).with_context(|| format!("cannot copy {}", sums.display()))?;
+    let mut command = Command::new(program);
+    command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(&copy).stdin(Stdio::inherit());
+    let said = output(&mut command)?;
+    if !said.status.success() {
+        let why = String::from_utf8_lossy(&said.stderr);
+        bail!("ssh-keygen cannot sign with {}: it {}: {}", key.display(), ended(said.status), why.trim());
+    }
+    let made = fs::read(scratch.path().join(SIGNATURE)).context("ssh-keygen wrote no signature")?;
+    let path = folder.join(SIGNATURE);
+    store::write_file(&path, &made)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_sorted_and_leave_out_records_themselves_and_what_is_on_its_way() {
+        let home = tempfile::tempdir().expect("a folder");
+        for name in ["b.tar.xz", "b.json", "a.json", FILE, SIGNATURE, ".partial-1-x"] {
+            fs::write(home.path().join(name), "").expect("written");
+        }
+        let path = write(home.path()).expect("written");
+        let empty = store::sha256(b"");
+        assert_eq!(fs::read_to_string(path).expect("read"), format!("{empty}  a.json\n{empty}  b.tar.xz\n"));
+        assert!(!home.path().join(SIGNATURE).exists(), "the signature of another text");
+    }
+}

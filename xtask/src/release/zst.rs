@@ -1,0 +1,41 @@
+//! The same archives packed by zstd: a little bigger, and unpacked several times as fast.
+
+use crate::package::{self, Tarball};
+use crate::progress::count;
+use crate::session::Session;
+use crate::store;
+use anyarch_manifest::{Archive, ArchiveFormat};
+use anyhow::{Context as _, Result};
+use liblzma::read::XzDecoder;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// zstd's highest level that needs no more than its usual memory to unpack.
+const LEVEL: i32 = 19;
+
+/// Writes a `.tar.zst` beside each of these, and gives them in the same order.
+pub fn write_all(session: &Session, tarballs: &[Tarball]) -> Result<Vec<Archive>> {
+    let step = session.progress.step(format!("pack {} with zstd", count(tarballs.len(), "emulator")));
+    let written = tarballs.par_iter().map(|tarball| write(session, tarball.path())).collect::<Result<_>>()?;
+    step.done("packed");
+    Ok(written)
+}
+
+fn write(session: &Session, tarball: &Path) -> Result<Archive> {
+    let _slot = session.slots()?.take()?;
+    let name = tarball.file_name().unwrap_or_default().to_string_lossy();
+    let name = format!("{}.tar.zst", name.strip_suffix(package::EXTENSION).unwrap_or(&name));
+    let path = tarball.with_file_name(&name);
+    store::write_file_with(&path, |file| {
+        let mut tar = XzDecoder::new(File::open(tarball)?);
+        let mut packed = zstd::Encoder::new(file, LEVEL)?;
+        packed.include_checksum(true)?;
+        io::copy(&mut tar, &mut packed)?;
+        packed.finish().map(drop).map_err(Into::into)
+    })?;
+    let size = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    let sha256 = store::sha256_file(&path)?.try_into()?;
+    Ok(Archive { file: name.try_into()?, format: ArchiveFormat::TarZst, size, sha256 })
+}
