@@ -4,19 +4,11 @@
 
 mod driver;
 
-use driver::{Data, Driver, run, scratch};
+use driver::{Data, Driver, exclusive, run, scratch};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-/// Builds are long and use every processor: one at a time.
-static MACHINE: Mutex<()> = Mutex::new(());
-
-fn exclusive() -> std::sync::MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The outcome of one check in what `verify --json` says of a target.
 fn outcome<'a>(reports: &'a [Value], target: &str, check: &str) -> &'a Value {

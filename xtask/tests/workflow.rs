@@ -5,7 +5,7 @@
 
 mod driver;
 
-use driver::{Driver, checkout, files, mkdir, run, scratch};
+use driver::{Driver, checkout, files, mkdir, run, scratch, wants};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -134,7 +134,7 @@ fn inputs() -> BTreeMap<String, String> {
 #[ignore = "builds QEMU, as root; run by `cargo xtask test`"]
 fn the_workflows_steps_make_a_release_from_a_clean_checkout() {
     if !driver::is_root() {
-        println!("not run: the workflow's containers run as root, and its steps install packages");
+        wants::not_run("the workflow's containers run as root, and its steps install packages");
         return;
     }
     let workflow = workflow();

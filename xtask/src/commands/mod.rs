@@ -13,6 +13,8 @@ mod test;
 mod toolchain;
 mod verify;
 
+pub use test::NOT_RUN;
+
 use crate::cli::{Cli, Command};
 use crate::interrupt;
 use crate::progress::{Progress, count, human_bytes};

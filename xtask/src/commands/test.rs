@@ -3,13 +3,19 @@
 use crate::cli::Test;
 use crate::process::{self, ended};
 use crate::session::Session;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeSet;
 use std::env;
+use std::fs;
 use std::io::{Write as _, stdout};
 use std::process::Command;
 
 /// Tests whose names begin so are only run with `--long`.
 const LONG: &str = "long_";
+
+/// Names a file for tests that pass without having run, or without a part of them. Each appends a line: `whole` or
+/// `part`, its name, the reason, with tabs between.
+pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Runs formatter, lints and tests; stops at the first that fails.
 pub fn run(session: &Session, arguments: &Test) -> Result<()> {
@@ -29,11 +35,14 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     if !arguments.long {
         tests.args(["--skip", LONG]);
     }
+    let notes = tempfile::NamedTempFile::new().context("cannot make a file for what the tests note")?;
+    tests.env(NOT_RUN, notes.path());
     let mut count = Count::default();
     session.progress.say(&format!("$ {}", process::show(&tests)));
     let status = process::relay(&mut tests, |line| count.read(line))?;
-    // The closing line of every run, for people and for CI.
-    let _ = writeln!(stdout(), "{} passed, {} failed", count.passed, count.failed);
+    let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
+    // The closing lines of every run, for people and for CI.
+    let _ = write!(stdout(), "{}", closing(&count, &notes));
     if !status.success() || count.failed > 0 {
         bail!("the tests {}; one alone: cargo xtask test NAME", ended(status));
     }
@@ -80,9 +89,42 @@ impl Count {
     }
 }
 
+/// What was not run, each with the reason, and the numbers: libtest takes a test for passed that only notes
+/// that it was not run.
+fn closing(count: &Count, notes: &str) -> String {
+    let mut text = String::new();
+    let (mut whole, mut part) = (BTreeSet::new(), BTreeSet::new());
+    for note in notes.lines() {
+        let mut words = note.splitn(3, '\t');
+        let (extent, test, why) = (words.next(), words.next().unwrap_or(note), words.next().unwrap_or("?"));
+        let is_part = extent == Some("part");
+        text.push_str(&format!("not run: {}{test}: {why}\n", if is_part { "a part of " } else { "" }));
+        if is_part { part.insert(test) } else { whole.insert(test) };
+    }
+    let passed = count.passed.saturating_sub(whole.len() as u64);
+    text.push_str(&format!("{passed} passed, {} failed", count.failed));
+    for (tests, what) in [(whole, "not run"), (part, "passed without a part")] {
+        if !tests.is_empty() {
+            text.push_str(&format!(", {} {what}", tests.len()));
+        }
+    }
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_run_is_told_and_does_not_count_as_passed() {
+        let count = Count { passed: 9, failed: 1 };
+        assert_eq!(closing(&count, ""), "9 passed, 1 failed\n");
+        let notes = "whole\tb\tno root\npart\ta\tno gcc\npart\ta\tno clang\n";
+        let told = "not run: b: no root\nnot run: a part of a: no gcc\nnot run: a part of a: no clang\n";
+        let numbers = "8 passed, 1 failed, 1 not run, 1 passed without a part\n";
+        assert_eq!(closing(&count, notes), format!("{told}{numbers}"));
+    }
 
     #[test]
     fn the_counts_of_all_test_programs_are_added_up() {

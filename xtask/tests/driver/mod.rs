@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+pub mod foreign;
+pub mod wants;
+
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +14,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use tempfile::TempDir;
 use xtask::facts::Series;
@@ -25,6 +28,18 @@ pub fn checkout() -> PathBuf {
 pub fn scratch() -> TempDir {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     tempfile::Builder::new().prefix("t").tempdir_in(folder).unwrap()
+}
+
+/// Builds are long and use every processor: one at a time. cargo runs the test programs one after the other.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+pub fn exclusive() -> MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a command that succeeds says with `--json`.
+pub fn json(driver: &Driver, arguments: &[&str]) -> Value {
+    serde_json::from_str(&driver.succeed(arguments)).unwrap()
 }
 
 /// The driver with its checkout, cache, build trees and output in folders of our choice.
@@ -135,6 +150,10 @@ impl Driver {
 
 /// Targets whose guest program Debian has; each must really run.
 pub const WITH_GUESTS: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
+
+/// Targets whose execve contract is looked at: those, and two unusual ones, m68k (big-endian, 32 bits, aligned to
+/// 2 bytes) and hppa (big-endian, the stack grows upwards, other numbers of signals). `.ci/run` has their compilers.
+pub const WITH_CONTRACT: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64,m68k,hppa";
 
 /// The release that other tests compare with or use, built once where users build it.
 pub static RELEASE: LazyLock<Vec<Value>> = LazyLock::new(|| {

@@ -1,0 +1,42 @@
+//! Emulators for two other hosts, made once where users make them, for all tests that want some.
+
+use super::{Driver, RELEASE, checkout, json, wants};
+use serde_json::Value;
+use std::sync::LazyLock;
+use xtask::facts::Host;
+
+/// Two unlike hosts: one with static PIE, one big-endian and without.
+pub const HOSTS: &str = "arm64,s390x";
+/// A target that every host can have.
+pub const TARGET: &str = "arm";
+
+/// The rows of a build of the target for the two hosts. What an earlier test program built is up to date.
+pub static FOREIGN: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    LazyLock::force(&RELEASE);
+    let built = json(&Driver::usual(), &["build", "--json", "--host", HOSTS, "--target", TARGET]);
+    built["tarballs"].as_array().unwrap().clone()
+});
+
+/// Whether this machine lacks their compilers; then what the driver says of them is all that can be tested.
+pub fn lacks_compilers() -> bool {
+    let hosts = Host::all(&checkout().join("toolchains")).unwrap();
+    let hosts: Vec<&Host> = HOSTS.split(',').map(|name| Host::named(name, &hosts).unwrap()).collect();
+    let compilers: Vec<&str> = hosts.iter().map(|host| host.compiler.cc.as_str()).collect();
+    let packages: Vec<&str> =
+        hosts.iter().flat_map(|host| &host.compiler.packages).map(String::as_str).collect();
+    let Some(why) = wants::lacks(&compilers, &packages.join(" ")) else { return false };
+    let ended = Driver::usual().run(&["build", "--host", HOSTS, "--target", TARGET]);
+    ended.failed(3, &["a C compiler for", "apt-get install gcc-"]);
+    wants::not_run(&why);
+    true
+}
+
+/// Every check of these rows was run and passed.
+pub fn all_proven(rows: &[Value]) {
+    for row in rows {
+        let checks = row["emulator"]["checks"].as_array().unwrap();
+        let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["elf", "version", "start", "guest"], "{row}");
+        assert!(checks.iter().all(|check| check["passed"].is_string()), "{row}");
+    }
+}

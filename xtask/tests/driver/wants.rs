@@ -1,0 +1,50 @@
+//! What a test wants of the machine that a driver's user need not have. What is missing fails the test or is
+//! noted: `cargo xtask test` counts and shows the notes at its end, so that nothing passes unseen.
+
+use super::is_root;
+use std::env;
+use std::fs::File;
+use std::io::Write as _;
+use std::thread;
+use xtask::commands::NOT_RUN;
+
+/// Notes that this test is not run.
+pub fn not_run(why: &str) {
+    note("whole", why);
+}
+
+/// Notes that a part of this test is not run.
+pub fn partly_not_run(why: &str) {
+    note("part", why);
+}
+
+fn note(extent: &str, why: &str) {
+    println!("not run: {why}");
+    let Some(list) = env::var_os(NOT_RUN) else { return };
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let line = format!("{extent}\t{test}\t{}\n", why.replace(['\n', '\t'], " "));
+    // Of one piece, since other tests write to it as well.
+    File::options().append(true).create(true).open(list).unwrap().write_all(line.as_bytes()).unwrap();
+}
+
+/// Which of these programs this machine lacks, with the command that gets them. Root can install them, as CI
+/// does, and fails for lack of them.
+pub fn lacks(programs: &[&str], packages: &str) -> Option<String> {
+    let why = missing(programs, packages)?;
+    assert!(!is_root(), "{why}");
+    Some(why)
+}
+
+/// For tests that are run on purpose: fails if one of these programs is missing.
+pub fn insist(programs: &[&str], packages: &str) {
+    if let Some(why) = missing(programs, packages) {
+        panic!("{why}");
+    }
+}
+
+fn missing(programs: &[&str], packages: &str) -> Option<String> {
+    let missing: Vec<&str> = programs.iter().filter(|name| which::which(name).is_err()).copied().collect();
+    (!missing.is_empty())
+        .then(|| format!("this machine lacks {}: apt-get install {packages}", missing.join(", ")))
+}
