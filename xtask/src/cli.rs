@@ -177,37 +177,17 @@ impl Selection {
     }
 }
 
-/// `plan`.
+/// `plan`: what `build` takes, with the whole matrix for what is not said.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("targets", |targets| targets.required(false).default_value("all")))]
+#[command(mut_arg("hosts", |hosts| hosts.default_value("all")))]
 pub struct PlanArgs {
-    /// Targets, as for `build`
-    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', default_value = "all")]
-    pub targets: Vec<String>,
-    /// Hosts, as for `build`
-    #[arg(long = "host", value_name = "HOST", value_delimiter = ',', default_value = "all")]
-    pub hosts: Vec<String>,
-    /// The QEMU series
-    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
-    pub series: String,
-    /// How it would be compiled
-    #[arg(long, value_enum, default_value_t)]
-    pub profile: Profile,
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
     /// As a table, as data, or as the matrix of a GitHub workflow: a job a host
     #[arg(long, value_enum, default_value_t)]
     pub format: PlanFormat,
-}
-
-impl PlanArgs {
-    /// As a request for a plan.
-    pub fn request(&self) -> Request {
-        Request {
-            targets: self.targets.clone(),
-            hosts: self.hosts.clone(),
-            series: self.series.clone(),
-            profile: self.profile,
-            tooling: Tooling::default(),
-        }
-    }
 }
 
 /// How a plan is printed.
@@ -450,6 +430,24 @@ pub enum Kind {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    /// `--help` shows the defaults of these very arguments.
+    #[test]
+    fn a_plan_takes_what_a_build_takes_and_is_of_everything_if_nothing_is_said() {
+        let request = |words: &[&str]| match Cli::try_parse_from(words).expect("well formed").command {
+            Command::Plan(plan) => Some(plan.selection.request()),
+            Command::Build(build) => Some(build.selection.request()),
+            _ => None,
+        };
+        let parsed = |words: &[&str]| request(words).expect("one of the two");
+        let plan = parsed(&["xtask", "plan"]);
+        assert_eq!((&plan.targets[..], &plan.hosts[..]), (&["all".to_owned()][..], &["all".to_owned()][..]));
+        let said = ["--target", "arm,sh4", "--host", "arm64", "--qemu", "7.2", "--toolchain", "container"];
+        let both = ["plan", "build"].map(|command| parsed(&[&["xtask", command], &said[..]].concat()));
+        assert_eq!(both[0].targets, ["arm", "sh4"]);
+        assert_eq!(both[0], both[1]);
+        assert!(Cli::try_parse_from(["xtask", "build"]).is_err(), "a build says what it builds");
+    }
 
     #[test]
     fn the_command_line_is_consistent_and_every_option_is_explained() {

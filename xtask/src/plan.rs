@@ -52,7 +52,7 @@ impl Profile {
 }
 
 /// What somebody asks for, in their words.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Targets by any name, or `all`.
     pub targets: Vec<String>,

@@ -60,7 +60,7 @@ pub fn run(cli: &Cli) -> Result<()> {
     }
     match &cli.command {
         Command::Build(arguments) => build::build(&session, arguments),
-        Command::Plan(arguments) => plan::print(&session, &arguments.request(), arguments.format),
+        Command::Plan(arguments) => plan::print(&session, &arguments.selection.request(), arguments.format),
         Command::Source(arguments) => source::run(&session, arguments),
         Command::Toolchain(arguments) => toolchain::run(&session, arguments),
         Command::Verify(arguments) => verify::run(&session, arguments),

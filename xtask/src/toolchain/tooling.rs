@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 /// What somebody says of the way in which compilers are called. None of it changes an emulator's bytes.
-#[derive(Debug, Clone, Default, Args, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize)]
 pub struct Tooling {
     /// Call compilers through a cache or a cluster that is set up here
     ///
