@@ -99,7 +99,11 @@ fn closing(count: &Count, notes: &str) -> String {
         let (extent, test, why) = (words.next(), words.next().unwrap_or(note), words.next().unwrap_or("?"));
         let is_part = extent == Some("part");
         text.push_str(&format!("not run: {}{test}: {why}\n", if is_part { "a part of " } else { "" }));
-        if is_part { part.insert(test) } else { whole.insert(test) };
+        if is_part {
+            part.insert(test)
+        } else {
+            whole.insert(test)
+        };
     }
     let passed = count.passed.saturating_sub(whole.len() as u64);
     text.push_str(&format!("{passed} passed, {} failed", count.failed));
