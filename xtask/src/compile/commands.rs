@@ -5,8 +5,9 @@ use super::file_name;
 use crate::patch::SourceTree;
 use crate::plan::{Plan, Profile};
 use crate::slots::Slots;
-use crate::toolchain::Toolchain;
+use crate::toolchain::{Launcher, Toolchain};
 use anyhow::{Context as _, Result};
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -48,6 +49,7 @@ pub fn configure_command(
     let flags = |own: &[String], more: &[&str]| [own.join(" "), more.join(" ")].join(" ");
     let mut configure = Command::new(beside.join("configure"));
     toolchain.environment(&mut configure);
+    share_what_is_compiled(&mut configure, folder, toolchain);
     configure
         .current_dir(folder)
         .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
@@ -67,6 +69,20 @@ pub fn configure_command(
     Ok(toolchain.place.command(configure))
 }
 
+/// QEMU's build names some folders of the source from the root on, which no two trees have in common. Below the
+/// folder that holds source and tree, ccache looks at names from the tree on: trees then find each other's objects.
+fn share_what_is_compiled(command: &mut Command, folder: &Path, toolchain: &Toolchain) {
+    if toolchain.launcher == Some(Launcher::Ccache)
+        && env::var_os(CCACHE_BASE).is_none()
+        && let Some(home) = folder.parent()
+    {
+        command.env(CCACHE_BASE, home);
+    }
+}
+
+/// ccache's name of such a folder; a user's own value goes before ours.
+const CCACHE_BASE: &str = "CCACHE_BASEDIR";
+
 /// How many jobs ninja runs at a time.
 #[derive(Debug, Clone, Copy)]
 pub enum Jobs<'a> {
@@ -80,6 +96,7 @@ pub enum Jobs<'a> {
 pub fn ninja_command(folder: &Path, toolchain: &Toolchain, jobs: Jobs<'_>, words: &[String]) -> Command {
     let mut ninja = Command::new(toolchain.python.join("bin/ninja"));
     toolchain.environment(&mut ninja);
+    share_what_is_compiled(&mut ninja, folder, toolchain);
     ninja.current_dir(folder).env("NINJA_STATUS", "[%f/%t] ");
     match jobs {
         Jobs::Own(number) => drop(ninja.arg(format!("-j{number}"))),

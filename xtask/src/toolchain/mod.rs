@@ -8,12 +8,13 @@ mod sysroot;
 mod tooling;
 
 pub use compilers::{BUILD_PACKAGES, Compilers};
-pub use place::{Place, engine};
+pub use place::Place;
+use place::engine;
 pub use python::{interpreter, requirements};
 pub use sysroot::{Package, Root};
 pub use tooling::{Launcher, Tooling, Where};
 
-use crate::exit::{Lacks, Usage};
+use crate::exit::{INSTALL, Lacks, Usage};
 use crate::facts::{Host, Series};
 use crate::process::capture;
 use crate::session::Session;
@@ -142,24 +143,29 @@ fn keep_header(session: &Session, name: &str) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// The compilers for a host, and what calls them; what is missing is an error that names the command.
+/// The compilers for a host; what is missing is an error that names the command.
 pub fn find(host: &Host, tooling: &Tooling) -> Result<Compilers> {
-    if tooling.toolchain == Where::Container {
-        if let Some(launcher) = tooling.launcher {
-            let name = launcher.program();
-            return Err(Usage(format!(
-                "--launcher {name} calls compilers of this machine, not of a container"
-            ))
-            .into());
-        }
-        engine()?;
-        return Ok(Compilers::named(host));
+    can_call(tooling)?;
+    match tooling.toolchain {
+        Where::Container => Ok(Compilers::named(host)),
+        Where::Machine => Ok(Compilers::find(host)?),
     }
+}
+
+/// Whether there is what calls compilers, the same for all hosts: an engine, or a launcher if one is wanted.
+pub fn can_call(tooling: &Tooling) -> Result<()> {
     if let Some(launcher) = tooling.launcher {
         let name = launcher.program();
-        which::which(name).map_err(|_| Lacks::new(name, format!("apt-get install {name}")))?;
+        if tooling.toolchain == Where::Container {
+            let reason = format!("--launcher {name} calls compilers of this machine, not of a container");
+            return Err(Usage(reason).into());
+        }
+        which::which(name).map_err(|_| Lacks::new(name, format!("{INSTALL}{name}")))?;
     }
-    Ok(Compilers::find(host)?)
+    if tooling.toolchain == Where::Container {
+        engine()?;
+    }
+    Ok(())
 }
 
 impl BuildMachine {

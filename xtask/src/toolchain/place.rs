@@ -13,11 +13,17 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-/// Programs that run images, in the order in which they are looked for.
-const ENGINES: [&str; 2] = ["docker", "podman"];
+/// Programs that run images, in the order in which they are tried, each with what makes it work where it does not:
+/// docker wants its engine, podman its companions for users without privilege.
+const ENGINES: [(&str, &str); 2] =
+    [("docker", "systemctl start docker"), ("podman", "apt-get install podman uidmap")];
+/// An engine on another machine may never answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Variables that tell programs how to reach the network.
 const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+
 /// Where compilers run.
 #[derive(Debug, Clone)]
 pub enum Place {
@@ -73,25 +79,31 @@ impl Place {
 /// The program that runs images on this machine: the first that answers, since a docker may be there whose
 /// engine is not running.
 pub fn engine() -> Result<PathBuf, Lacks> {
-    let there: Vec<PathBuf> = ENGINES.iter().filter_map(|name| which::which(name).ok()).collect();
-    let answers = |engine: &&PathBuf| {
-        let mut command = Command::new(engine);
-        command.arg("info");
-        process::output(&mut command).is_ok_and(|output| output.status.success())
-    };
-    if let Some(engine) = there.iter().find(answers) {
-        return Ok(engine.clone());
+    let mut silent = Vec::new();
+    for (name, command) in ENGINES {
+        let Ok(program) = which::which(name) else { continue };
+        match answer(&program) {
+            Ok(()) => return Ok(program),
+            Err(why) => silent.push((format!("{} does not answer: {why}", program.display()), command)),
+        }
     }
-    Err(match there.first() {
-        Some(engine) => Lacks {
-            what: format!(
-                "an engine that runs images ({} is there, but its engine does not answer)",
-                engine.display()
-            ),
-            command: Some("systemctl start docker".to_owned()),
-        },
-        None => Lacks::new("docker or podman", "apt-get install podman"),
-    })
+    let Some((_, command)) = silent.first() else {
+        return Err(Lacks::new("docker or podman", "apt-get install podman"));
+    };
+    let told: Vec<&str> = silent.iter().map(|(told, _)| told.as_str()).collect();
+    Err(Lacks::new(format!("an engine that runs images ({})", told.join("; ")), *command))
+}
+
+/// Asks a program whether it can run images; gives the last line of what it complains.
+fn answer(program: &Path) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command.arg("info");
+    let output = process::output_within(PATIENCE, &mut command).map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it does not say why").to_owned())
 }
 
 impl Container {

@@ -135,7 +135,23 @@ pub struct Runner {
 impl Runner {
     /// `verified` is for this machine and emulates what `host` is.
     pub fn new(verified: &Verified, host: &Host) -> Self {
-        Self { emulator: verified.emulator.path().to_owned(), cpu: host.proof.cpu.clone() }
+        Self::of(verified.emulator.path(), host)
+    }
+
+    fn of(emulator: &Path, host: &Host) -> Self {
+        Self { emulator: emulator.to_owned(), cpu: host.proof.cpu.clone() }
+    }
+
+    /// A command for an emulator of the other host, with nothing of the user's environment.
+    fn command(&self, emulator: &Path) -> Command {
+        let mut command = alone(&self.emulator);
+        // The emulator starts itself for its guest's children: to the runner, programs of the runner's.
+        command.args(["--execve", "self"]);
+        if let Some(cpu) = &self.cpu {
+            command.args(["-cpu", cpu]);
+        }
+        command.arg(emulator);
+        command
     }
 }
 
@@ -149,15 +165,8 @@ struct Start<'a> {
 impl Start<'_> {
     /// A command for a guest of the emulator, with nothing of the user's environment.
     fn command(&self) -> Command {
-        let Some(runner) = self.runner else { return alone(self.emulator.path()) };
-        let mut command = alone(&runner.emulator);
-        // The emulator starts itself for its guest's children: to the runner, programs of the runner's.
-        command.args(["--execve", "self"]);
-        if let Some(cpu) = &runner.cpu {
-            command.args(["-cpu", cpu]);
-        }
-        command.arg(self.emulator.path());
-        command
+        let emulator = self.emulator.path();
+        self.runner.map_or_else(|| alone(emulator), |runner| runner.command(emulator))
     }
 }
 
@@ -259,3 +268,29 @@ pub fn suite_key(session: &Session) -> Result<String> {
 
 /// Counted up when a check of this module changes.
 const SUITE: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::hosts::Proof;
+
+    #[test]
+    fn emulators_for_other_hosts_are_proven_on_the_processor_that_their_host_names() {
+        let toolchains = Path::new(env!("CARGO_MANIFEST_DIR")).join("../toolchains");
+        let hosts = Host::all(&toolchains).expect("all files read");
+        let shown = |name: &str| {
+            let host = Host::named(name, &hosts).expect("a host");
+            crate::process::show(&Runner::of(Path::new("/runner"), host).command(Path::new("/emulator")))
+        };
+        assert_eq!(shown("arm/v6"), "/runner --execve self -cpu arm1176 /emulator");
+        let old = hosts.iter().filter(|host| host.proof.cpu.is_some());
+        assert!(old.clone().count() > 5, "most hosts name one");
+        for host in old {
+            let cpu = host.proof.cpu.as_deref().unwrap_or_default();
+            assert!(shown(&host.platform).contains(&format!(" -cpu {cpu} ")), "{}", host.platform);
+        }
+        let any = Host { proof: Proof::default(), ..hosts[0].clone() };
+        let plain = Runner::of(Path::new("/runner"), &any).command(Path::new("/emulator"));
+        assert_eq!(crate::process::show(&plain), "/runner --execve self /emulator");
+    }
+}

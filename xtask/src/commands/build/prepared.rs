@@ -8,10 +8,11 @@ use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;
 use crate::plan::{Plan, TreePlan};
 use crate::session::Session;
-use crate::toolchain::{self, Toolchain};
+use crate::toolchain::{self, Compilers, Toolchain, Where};
 use crate::verify;
-use anyhow::{Error, Result};
+use anyhow::Result;
 use rayon::prelude::*;
+use std::collections::BTreeSet;
 
 /// A host's source and toolchain, ready to compile.
 pub struct Prepared {
@@ -70,30 +71,24 @@ pub fn all(
     Ok(trees.iter().zip(toolchains).map(ready).collect())
 }
 
-/// Before any download: the compilers that are missing for any of the hosts, with one command for all.
+/// Before any download: what calls compilers, and those that are missing for any of the hosts, with one command
+/// for all.
 fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
-    let mut errors: Vec<Error> = Vec::new();
-    let (mut whats, mut packages) = (Vec::new(), Vec::new());
-    for tree in trees {
-        let Err(error) = toolchain::find(&tree.host, &plan.tooling) else { continue };
-        if let Some(lacks) = error.downcast_ref::<Lacks>() {
-            let command = lacks.command.as_deref().unwrap_or_default();
-            let wants = command.strip_prefix(INSTALL).unwrap_or_default().split(' ').map(str::to_owned);
-            packages.extend(wants);
-            whats.push(tree.host.platform.clone());
-        }
-        errors.push(error);
+    toolchain::can_call(&plan.tooling)?;
+    if plan.tooling.toolchain == Where::Container {
+        return Ok(());
     }
-    packages.sort();
-    packages.dedup();
-    match errors.len() {
-        0 => Ok(()),
+    let lacking = |tree: &&TreePlan| Some((tree.host.platform.clone(), Compilers::find(&tree.host).err()?));
+    let mut missing: Vec<(String, Lacks)> = trees.iter().filter_map(lacking).collect();
+    if missing.len() < 2 {
         // One host alone says it best itself.
-        1 => Err(errors.remove(0)),
-        several if several > whats.len() => Err(errors.remove(0)),
-        _ => {
-            let what = format!("a C compiler for each of {}", whats.join(", "));
-            Err(Lacks::new(what, format!("{INSTALL}{}", packages.join(" "))).into())
-        }
+        return missing.pop().map_or(Ok(()), |(_, lacks)| Err(lacks.into()));
     }
+    let commands = missing.iter().filter_map(|(_, lacks)| lacks.command.as_deref());
+    let packages: BTreeSet<&str> =
+        commands.filter_map(|command| command.strip_prefix(INSTALL)).flat_map(|all| all.split(' ')).collect();
+    let hosts: Vec<&str> = missing.iter().map(|(host, _)| host.as_str()).collect();
+    let what = format!("a C compiler for each of {}", hosts.join(", "));
+    let packages: Vec<&str> = packages.into_iter().collect();
+    Err(Lacks::new(what, format!("{INSTALL}{}", packages.join(" "))).into())
 }

@@ -1,0 +1,143 @@
+//! What a machine lacks to compile is told before anything is done, once for all hosts and with the one command
+//! that gets it; and a toolchain that would compile against the wrong C library is refused.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on has failed")]
+
+mod driver;
+
+use driver::{Data, Driver, Ended, files, mkdir, scratch};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use xtask::facts::Host;
+
+/// A machine that has what the driver itself wants and nothing else: no compiler, no engine. Programs of a test's
+/// own can be put into the folder `bin`.
+fn bare(home: &Path) -> Driver {
+    let programs = mkdir(&home.join("bin")).to_owned();
+    for name in ["git", "python3", "apt-get", "dpkg-deb", "sh", "env"] {
+        symlink(which::which(name).unwrap(), programs.join(name)).unwrap();
+    }
+    let environment = vec![("PATH".to_owned(), programs.display().to_string())];
+    Driver { environment, ..Driver::fresh(home) }
+}
+
+/// Puts a program on such a machine.
+fn program(home: &Path, name: &str, script: &str) {
+    let path = home.join("bin").join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Nothing was downloaded or made.
+fn nothing_done(driver: &Driver) {
+    assert_eq!(files(driver.cache.as_deref().unwrap()), [Path::new("CACHEDIR.TAG")]);
+}
+
+#[test]
+fn one_command_gets_the_compilers_of_all_hosts() {
+    let home = scratch();
+    let driver = bare(home.path());
+    let hosts = Host::all(&driver.root.join("toolchains")).unwrap();
+    let others = hosts.iter().filter(|host| !host.is_native());
+    let packages: BTreeSet<&str> =
+        others.flat_map(|host| &host.compiler.packages).map(String::as_str).collect();
+    let packages: Vec<&str> = packages.into_iter().collect();
+    let command = format!("apt-get install {}", packages.join(" "));
+
+    let told = driver.run(&["doctor"]).stdout;
+    assert!(told.contains(&format!("\nfor all hosts: {command}\n")), "{told}");
+    let json: Value = serde_json::from_str(&driver.run(&["doctor", "--json"]).stdout).unwrap();
+    assert_eq!(json["all_hosts"], command.as_str());
+    assert_eq!(json["hosts"].as_array().unwrap().len(), hosts.len() - 1);
+
+    // A build for all of them says the same, with this machine's own compiler.
+    let ended = driver.run(&["build", "--target", "arm", "--host", "all"]);
+    ended.failed(3, &["a C compiler for each of ", "to get it: apt-get install "]);
+    let line = ended.stderr.lines().find(|line| line.contains("apt-get install")).unwrap();
+    let named: BTreeSet<&str> = line.rsplit_once("install ").unwrap().1.split(' ').collect();
+    assert!(packages.iter().all(|package| named.contains(package)), "{line}");
+    assert!(named.contains("libc6-dev"), "what runs during the build: {line}");
+    assert_eq!(ended.stderr.matches("apt-get install").count(), 1, "{}", ended.stderr);
+    nothing_done(&driver);
+}
+
+/// A build whose compilers are to come from an image.
+fn build_in_a_container(driver: &Driver, hosts: &str) -> Ended {
+    driver.run(&["build", "--target", "arm", "--host", hosts, "--toolchain", "container"])
+}
+
+const NO_DAEMON: &str = "echo 'Cannot connect to the Docker daemon.' >&2; exit 1";
+
+#[test]
+fn without_an_engine_a_container_is_told_to_be_missing_once_for_all_hosts() {
+    let home = scratch();
+    let driver = bare(home.path());
+    for hosts in ["native", "all"] {
+        let ended = build_in_a_container(&driver, hosts);
+        ended.failed(3, &["docker or podman is missing", "to get it: apt-get install podman"]);
+        assert!(!ended.stderr.contains("C compiler"), "{}", ended.stderr);
+    }
+    nothing_done(&driver);
+}
+
+#[test]
+fn an_engine_that_is_stopped_is_told_with_its_own_words_and_the_command_that_starts_it() {
+    let home = scratch();
+    let driver = bare(home.path());
+    program(home.path(), "docker", NO_DAEMON);
+    for hosts in ["native", "all"] {
+        let said =
+            ["bin/docker does not answer: Cannot connect to the Docker daemon.", "systemctl start docker"];
+        build_in_a_container(&driver, hosts).failed(3, &said);
+    }
+    program(home.path(), "podman", "echo 'no user namespaces' >&2; exit 125");
+    let said = ["docker does not answer", "podman does not answer: no user namespaces"];
+    build_in_a_container(&driver, "native").failed(3, &said);
+    nothing_done(&driver);
+}
+
+#[test]
+fn podman_makes_the_image_where_dockers_engine_is_stopped() {
+    let home = scratch();
+    let driver = bare(home.path());
+    program(home.path(), "docker", NO_DAEMON);
+    let podman = "case $1 in info) ;; build) echo podman was asked to; exit 9 ;; *) exit 1 ;; esac";
+    program(home.path(), "podman", podman);
+    let ended = driver.run(&["toolchain", "--toolchain", "container"]);
+    let said = ["the image with compilers for", "can't be made", "exit code 9", "podman was asked to"];
+    ended.failed(1, &said);
+}
+
+#[test]
+fn a_launcher_that_is_missing_or_does_not_fit_is_told_once_for_all_hosts() {
+    let home = scratch();
+    let driver = bare(home.path());
+    let build = ["build", "--target", "arm", "--host", "all", "--launcher", "ccache"];
+    let ended = driver.run(&build);
+    ended.failed(3, &["ccache is missing", "to get it: apt-get install ccache"]);
+    let said = ["calls compilers of this machine, not of a container"];
+    driver.run(&[&build[..], &["--toolchain", "container"]].concat()).failed(2, &said);
+    nothing_done(&driver);
+}
+
+#[test]
+#[ignore = "wants a sysroot; run by `cargo xtask test`"]
+fn a_compiler_that_would_take_another_c_library_than_the_sysroots_is_refused() {
+    let home = scratch();
+    let data = Data::copy(&home.path().join("root"));
+    let elsewhere = mkdir(&home.path().join("elsewhere")).to_owned();
+    fs::write(elsewhere.join("libc.a"), "!<arch>\n").unwrap();
+    let hosts = Host::all(&data.root.join("toolchains")).unwrap();
+    let native = Host::named("native", &hosts).unwrap();
+    let file = data.root.join("toolchains").join(format!("{}.toml", native.file_name()));
+    let text = fs::read_to_string(&file).unwrap();
+    let driver = Driver { root: data.root, ..Driver::warm(home.path()) };
+    driver.succeed(&["toolchain"]);
+    let option = format!("[compiler]\noptions = [\"-B{}/\"]", elsewhere.display());
+    fs::write(&file, text.replacen("[compiler]", &option, 1)).unwrap();
+    let library = format!("takes its C library from {}/libc.a, not from the sysroot", elsewhere.display());
+    driver.run(&["toolchain"]).failed(1, &[&library]);
+}
