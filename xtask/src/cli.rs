@@ -94,7 +94,8 @@ Examples:
 Examples:
   cargo xtask verify --target aarch64
   cargo xtask verify --target all --upstream
-  cargo xtask verify --target aarch64,s390x --tcg --json")]
+  cargo xtask verify --target aarch64,s390x --tcg --json
+  cargo xtask verify --target aarch64 --reproduce ~/Downloads/10.2.2-1")]
     Verify(Verify),
     /// Pack emulators, compiling and verifying those that are not yet
     Package(Selection),
@@ -274,6 +275,12 @@ pub struct Verify {
     /// where gdb-multiarch is installed. There are no plugins in our builds, nor tests of them.
     #[arg(long)]
     pub tcg: bool,
+    /// Build once more from scratch and compare with the released archives in DIR, byte by byte
+    ///
+    /// Says where the first difference is, if there is one. What the archives say that they were made from
+    /// and with must be the same here, or nothing is built.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["upstream", "tcg"])]
+    pub reproduce: Option<PathBuf>,
 }
 
 /// `source`.

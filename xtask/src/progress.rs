@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The screen, or the log.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Progress {
     live: Option<MultiProgress>,
     started: Instant,

@@ -4,6 +4,7 @@ use crate::progress::Progress;
 use crate::slots::Slots;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
+use std::path::Path;
 
 /// One run of the driver.
 #[derive(Debug)]
@@ -25,6 +26,22 @@ pub struct Session {
 }
 
 impl Session {
+    /// The same run with build trees and output in folders of their own below `folder`: nothing of what is
+    /// there already is used but the cache.
+    pub fn apart(&self, folder: &Path) -> Result<Self> {
+        let workspace =
+            Workspace { trees: folder.join("trees"), out: folder.join("out"), ..self.workspace.clone() };
+        Ok(Self {
+            slots: Some(Slots::new(&workspace.trees, self.jobs)?),
+            workspace,
+            progress: self.progress.clone(),
+            jobs: self.jobs,
+            keep_going: self.keep_going,
+            json: self.json,
+            offline: self.offline,
+        })
+    }
+
     /// The job slots.
     pub fn slots(&self) -> Result<&Slots> {
         self.slots.as_ref().context("this command has no job slots")

@@ -135,6 +135,13 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
+
+    /// Gives the folder another name, under which it stays.
+    pub fn keep(self, path: &Path) -> Result<()> {
+        let folder = self.folder.keep();
+        fs::rename(&folder, path)
+            .with_context(|| format!("cannot keep {} as {}", folder.display(), path.display()))
+    }
 }
 
 /// What names of files and folders on the way begin with, before the number of the process.

@@ -7,6 +7,7 @@ mod doctor;
 mod patch;
 mod plan;
 mod release;
+mod reproduce;
 mod rootfs;
 mod source;
 mod test;

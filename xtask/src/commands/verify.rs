@@ -1,7 +1,7 @@
 //! `verify`: as far as the proof, with more proof than a build takes the time for.
 
 use super::build::{Prepared, tell_what_was_not_run};
-use super::{show, source};
+use super::{reproduce, show, source};
 use crate::cli::Verify;
 use crate::compile::{self, Compiled, Emulator, UpstreamEmulator};
 use crate::exit::Lacks;
@@ -24,6 +24,9 @@ struct Row {
 
 /// Checks the emulators that were asked for. Those that hold are listed also when others do not.
 pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
+    if let Some(folder) = &arguments.reproduce {
+        return reproduce::run(session, &arguments.selection, folder);
+    }
     if arguments.upstream {
         which::which("strace").map_err(|_| Lacks::new("strace", "apt-get install strace"))?;
     }
@@ -82,7 +85,7 @@ fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) ->
 }
 
 /// The emulator of this machine that runs those of a tree for another host.
-fn runner(session: &Session, plan: &Plan, tree: &TreePlan) -> Result<Option<Runner>> {
+pub fn runner(session: &Session, plan: &Plan, tree: &TreePlan) -> Result<Option<Runner>> {
     let Some(own) = plan.runners.as_ref().filter(|_| !tree.host.is_native()) else { return Ok(None) };
     let wanted = tree.host.as_target()?;
     if !own.targets.contains(&wanted) {

@@ -171,6 +171,11 @@ impl<'a> BuildTree<'a> {
         Ok(())
     }
 
+    /// An emulator as the linker made it, with its symbols, once it is compiled.
+    pub fn linked(&self, target: Target) -> PathBuf {
+        self.path.join(target.emulator())
+    }
+
     fn log(&self, step: &str) -> PathBuf {
         self.session.workspace.log(&format!("{step}-{}", file_name(&self.path)))
     }
@@ -263,7 +268,7 @@ impl<'a> BuildTree<'a> {
     /// What ships, beside the tree's own file so that ninja has nothing to redo: without symbols, but
     /// for profiles whose users want them.
     fn strip(&self, target: Target) -> Result<Emulator> {
-        let linked = self.path.join(target.emulator());
+        let linked = self.linked(target);
         let path = stripped(&self.path, self.facts.profile, target);
         if path != linked && is_older(&path, &linked) {
             store::create_parent(&path)?;

@@ -2,7 +2,7 @@
 //! by the records beside them; what was made from other pins, or twice in different ways, is refused.
 //! What strangers need to trust them is written beside them: see [`publish`](Release::publish).
 
-mod inside;
+pub mod inside;
 mod installer;
 mod manifest;
 mod provenance;
@@ -210,7 +210,8 @@ fn checked(path: &Path) -> Result<(Tarball, u64)> {
         record.target,
         record.host
     );
-    let inside = inside::read(path, &record)?;
+    let inside = inside::read(path, &record.target)?;
+    ensure!(inside.emulator == record.emulator.sha256, "its emulator is not the one that was verified");
     ensure!(inside.facts == record.facts, "its build.json says other than its record");
     Ok((tarball, inside.unpacked))
 }

@@ -5,6 +5,7 @@ mod contract;
 mod elf;
 mod guest;
 mod leaks;
+pub mod reproduce;
 mod sanitized;
 pub mod tcg;
 mod tiny;

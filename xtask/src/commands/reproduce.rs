@@ -1,0 +1,244 @@
+//! `verify --reproduce`: released archives, built once more from scratch and compared byte by byte.
+
+use super::build::Prepared;
+use super::{show, verify as verify_command};
+use crate::cli::Selection;
+use crate::compile::Facts;
+use crate::exit::Usage;
+use crate::facts::Target;
+use crate::interrupt;
+use crate::package;
+use crate::plan::{self, Plan, TreePlan};
+use crate::progress::count;
+use crate::release;
+use crate::session::Session;
+use crate::store::{self, Scratch};
+use crate::toolchain;
+use crate::verify::reproduce::{Difference, FactDifference, difference, facts};
+use crate::verify::{self, Depth};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// A released archive, as it lies in its folder.
+struct Released {
+    target: Target,
+    path: PathBuf,
+    sha256: String,
+    /// What it says that it was made from and with.
+    facts: Facts,
+}
+
+/// What came of one pair.
+#[derive(Debug, Serialize)]
+struct Row {
+    target: Target,
+    host: String,
+    archive: PathBuf,
+    /// The released archive's hash.
+    released: String,
+    /// The rebuilt one's, if it was built.
+    rebuilt: Option<String>,
+    outcome: Outcome,
+    /// What it would have been made from and with here, where that is something else.
+    facts: Vec<FactDifference>,
+    /// Where the two are not the same.
+    difference: Option<Difference>,
+    /// The folder with all that was rebuilt, which is only kept where it is not the same.
+    kept: Option<PathBuf>,
+}
+
+/// What came of it, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    /// The same bytes.
+    Reproduced,
+    /// Other bytes.
+    Differs,
+    /// Not built, since it would be made from or with something else.
+    OtherFacts,
+    /// Not built, since that is so for another one.
+    NotBuilt,
+}
+
+/// Rebuilds the released pairs that were asked for; what differs is told, and an error.
+pub fn run(session: &Session, selection: &Selection, folder: &Path) -> Result<()> {
+    if !selection.profile.is_static() {
+        let name = selection.profile.name();
+        bail!(Usage(format!("{name} emulators are never packed, so there is none to reproduce")));
+    }
+    let plan = Plan::make(&session.workspace, &selection.request())?;
+    let released: Vec<(&TreePlan, Vec<Released>)> =
+        plan.trees.iter().map(|tree| Ok((tree, all(&plan, tree, folder)?))).collect::<Result<_>>()?;
+    let mut rows = Vec::new();
+    for (tree, released) in &released {
+        rows.extend(check_facts(session, &plan, tree, released)?);
+    }
+    let made_otherwise = rows.iter().filter(|row| row.outcome == Outcome::OtherFacts).count();
+    if made_otherwise == 0 {
+        rows.clear();
+        for (tree, released) in &released {
+            rows.extend(rebuild(session, &plan, tree, released)?);
+        }
+    }
+    show(session, &rows, || rows.iter().map(line).collect())?;
+    let differing = rows.iter().filter(|row| row.outcome == Outcome::Differs).count();
+    match (made_otherwise, differing) {
+        (0, 0) => Ok(()),
+        (0, _) => bail!("{differing} of {} differ from what was released", count(rows.len(), "archive")),
+        _ => bail!(
+            "nothing was built: {made_otherwise} of {} would be made from or with something else here, as told above",
+            count(rows.len(), "archive")
+        ),
+    }
+}
+
+fn line(row: &Row) -> String {
+    let what = match row.outcome {
+        Outcome::Reproduced => "reproduced",
+        Outcome::Differs => "differs",
+        Outcome::OtherFacts => "made from or with something else (released | here)",
+        Outcome::NotBuilt => "not built",
+    };
+    let mut text = format!("{:<14} {:<8} {what}\n", row.target.name, row.host);
+    if let Some(rebuilt) = row.rebuilt.as_ref().filter(|_| row.outcome == Outcome::Differs) {
+        text.push_str(&format!(
+            "  released {}  {}\n  rebuilt  {rebuilt}",
+            row.released,
+            row.archive.display()
+        ));
+        text.push_str(&row.kept.as_ref().map(|kept| format!("  {}\n", kept.display())).unwrap_or_default());
+    }
+    let told =
+        row.facts.iter().map(|fact| fact.to_string()).chain(row.difference.iter().map(|d| d.to_string()));
+    for one in told {
+        text.push_str(&format!("  {}\n", one.replace('\n', "\n  ")));
+    }
+    text
+}
+
+/// The released archives of a tree's targets; each must be what its record says, where there is one.
+fn all(plan: &Plan, tree: &TreePlan, folder: &Path) -> Result<Vec<Released>> {
+    let one = |target: &Target| {
+        let name = plan::tarball(target, &plan.release, &tree.host);
+        let path = folder.join(&name);
+        if !path.is_file() {
+            return Err(missing(folder, &name));
+        }
+        open(*target, path.clone()).with_context(|| format!("{} can't be compared with", path.display()))
+    };
+    tree.targets.iter().map(one).collect()
+}
+
+/// An archive is not there: what is, for people who took the wrong folder or release.
+fn missing(folder: &Path, name: &str) -> anyhow::Error {
+    let there = package::tarballs(folder).unwrap_or_default();
+    let names: Vec<String> =
+        there.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+    let there = if names.is_empty() { "no archive at all".to_owned() } else { names.join("\n  ") };
+    Usage(format!("{} has no {name}\n  what it has: {there}", folder.display())).into()
+}
+
+fn open(target: Target, path: PathBuf) -> Result<Released> {
+    let sha256 = store::sha256_file(&path)?;
+    let facts = release::inside::read(&path, target.name)?.facts;
+    if let Some(record) = package::record(&path) {
+        ensure!(record.sha256 == sha256, "its bytes are not those of its record: copy both again");
+        ensure!(record.facts == facts, "its build.json says other than its record");
+    }
+    Ok(Released { target, path, sha256, facts })
+}
+
+impl Released {
+    fn row(&self, tree: &TreePlan, outcome: Outcome) -> Row {
+        Row {
+            target: self.target,
+            host: tree.host.platform.clone(),
+            archive: self.path.clone(),
+            released: self.sha256.clone(),
+            rebuilt: None,
+            outcome,
+            facts: Vec::new(),
+            difference: None,
+            kept: None,
+        }
+    }
+}
+
+/// Compares what was released with what would be built; nothing is built yet.
+fn check_facts(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
+    let toolchain = toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)?;
+    let here = Facts::gather(plan, tree, &toolchain);
+    let row = |one: &Released| {
+        let found = facts(&one.facts, &here, &tree.host);
+        let outcome = if found.is_empty() { Outcome::NotBuilt } else { Outcome::OtherFacts };
+        Row { facts: found, ..one.row(tree, outcome) }
+    };
+    Ok(released.iter().map(row).collect())
+}
+
+/// Builds the pairs of a host in folders that nothing was built in before. They are removed, unless
+/// something in them is to be looked at.
+fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
+    let scratch = Scratch::new(&session.workspace.trees)?;
+    let kept = session.workspace.trees.join(format!(
+        "reproduced-{}-{}-{}",
+        plan.release,
+        tree.host.file_name(),
+        process::id()
+    ));
+    let mut rows = match rebuild_in(scratch.path(), session, plan, tree, released) {
+        Ok(rows) => rows,
+        // An interruption removes what was made.
+        Err(error) if interrupt::interrupted() => return Err(error),
+        Err(error) => {
+            scratch.keep(&kept)?;
+            return Err(
+                error.context(format!("the rebuild failed; its folders are now in {}", kept.display()))
+            );
+        }
+    };
+    if rows.iter().any(|row| row.outcome == Outcome::Differs) {
+        scratch.keep(&kept)?;
+        for row in rows.iter_mut().filter(|row| row.outcome == Outcome::Differs) {
+            row.kept = Some(kept.clone());
+        }
+    }
+    Ok(rows)
+}
+
+fn rebuild_in(
+    folder: &Path,
+    session: &Session,
+    plan: &Plan,
+    tree: &TreePlan,
+    released: &[Released],
+) -> Result<Vec<Row>> {
+    // Who runs the emulators of other hosts proves them; that is not what is compared.
+    let runner = verify_command::runner(session, plan, tree)?;
+    let apart = session.apart(folder)?;
+    let prepared = Prepared::new(&apart, plan, tree, None)?;
+    let build = prepared.open(&apart, plan, tree)?;
+    let emulators = build.compile(&tree.targets, &prepared.source)?.all()?;
+    let mut rows = Vec::new();
+    for (emulator, one) in emulators.into_iter().zip(released) {
+        let target = emulator.target();
+        ensure!(target == one.target, "{} was built in another one's place", target.emulator());
+        let verified = verify::verify(&apart, &plan.series, emulator, Depth::Quick, runner.as_ref())?;
+        let (source, epoch) = (prepared.source.path(), plan.series.pins.epoch);
+        let tarball = package::pack(&apart, &verified, source, &prepared.key, epoch)?;
+        rows.push(compare(tree, one, tarball.path(), &build.linked(target))?);
+    }
+    Ok(rows)
+}
+
+fn compare(tree: &TreePlan, released: &Released, rebuilt: &Path, linked: &Path) -> Result<Row> {
+    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let (old, new) = (read(&released.path)?, read(rebuilt)?);
+    let found = difference(&old, &new, Some(&read(linked)?))?;
+    let outcome = if found.is_none() { Outcome::Reproduced } else { Outcome::Differs };
+    Ok(Row { rebuilt: Some(store::sha256(&new)), difference: found, ..released.row(tree, outcome) })
+}
