@@ -1,6 +1,6 @@
 //! Stage 6: a verified emulator as a small archive, the same bytes wherever and whenever it is made.
 
-use crate::compile::Facts;
+use crate::compile::{Facts, Library};
 use crate::facts::hosts::XzFilter;
 use crate::facts::{Host, Target};
 use crate::plan;
@@ -73,6 +73,9 @@ pub struct Record {
     pub emulator: Report,
     /// What the emulator was made from and with.
     pub facts: Facts,
+    /// What the emulator was linked with; nothing where that could not be found out.
+    #[serde(default)]
+    pub linked: Vec<Library>,
 }
 
 /// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
@@ -94,8 +97,8 @@ fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathB
     session.workspace.out.join(release).join(plan::tarball(&target, release, host))
 }
 
-/// The tarball of a pair, if it was made with this key, is still the same file, and was proven by all
-/// that this machine can do now: nothing more, if it does not run the host's programs.
+/// The tarball of a pair, if it was made with this key, is still the same file, was proven by all that this
+/// machine can do now (nothing more, if it does not run the host's programs), and it is known what is in it.
 pub fn ready(
     session: &Session,
     release: &str,
@@ -106,7 +109,8 @@ pub fn ready(
 ) -> Option<Tarball> {
     let found = found(&place(session, release, target, host))?;
     let proven = session.offline || !runs_here || !found.record.emulator.is_incomplete();
-    (proven && found.record.key == key).then_some(found)
+    let known = session.offline || !found.record.linked.is_empty();
+    (proven && known && found.record.key == key).then_some(found)
 }
 
 /// What is known of a tarball, by the file beside it alone.
@@ -148,6 +152,7 @@ pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, ep
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),
         facts: facts.clone(),
+        linked: emulator.libraries().to_vec(),
     };
     store::write_json(&record_place(&path), &record)?;
     Ok(Tarball { target, host: host.platform.clone(), path, record })

@@ -113,7 +113,7 @@ fn line(row: &Row) -> String {
         text.push_str(&row.kept.as_ref().map(|kept| format!("  {}\n", kept.display())).unwrap_or_default());
     }
     let told =
-        row.facts.iter().map(|fact| fact.to_string()).chain(row.difference.iter().map(|d| d.to_string()));
+        row.facts.iter().map(ToString::to_string).chain(row.difference.iter().map(ToString::to_string));
     for one in told {
         text.push_str(&format!("  {}\n", one.replace('\n', "\n  ")));
     }

@@ -3,9 +3,11 @@
 
 mod commands;
 mod facts;
+mod linked;
 
 pub use commands::{Jobs, configure_command, ninja_command};
 pub use facts::{Facts, key, pkgversion};
+pub use linked::Library;
 
 use crate::facts::{Host, Target};
 use crate::interrupt::interrupted;
@@ -18,9 +20,11 @@ use crate::store::{self, Lock};
 use crate::toolchain::{Toolchain, refuse_blanks};
 use anyhow::{Context as _, Error, Result, anyhow};
 use facts::RECIPE;
+use linked::Libraries;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// A build tree that is configured, and locked for this run.
@@ -32,6 +36,8 @@ pub struct BuildTree<'a> {
     toolchain: Toolchain,
     facts: Facts,
     lock: Lock,
+    /// What its emulators may be linked with, once somebody asked.
+    libraries: OnceLock<Libraries>,
 }
 
 /// A linked and stripped emulator that nobody has tried yet.
@@ -41,6 +47,7 @@ pub struct Emulator {
     host: Host,
     path: PathBuf,
     facts: Facts,
+    libraries: Vec<Library>,
 }
 
 impl Emulator {
@@ -62,6 +69,11 @@ impl Emulator {
     /// What it was made from and with.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// What it was linked with, sorted; nothing where that could not be found out.
+    pub fn libraries(&self) -> &[Library] {
+        &self.libraries
     }
 }
 
@@ -148,6 +160,7 @@ impl<'a> BuildTree<'a> {
             toolchain: toolchain.clone(),
             facts,
             path,
+            libraries: OnceLock::new(),
         };
         if !opened.path.join(CONFIGURED).is_file() {
             opened.configure(plan, source)?;
@@ -278,7 +291,42 @@ impl<'a> BuildTree<'a> {
             capture(self.toolchain.place.command(strip))?;
             fs::rename(&partial, &path).with_context(|| format!("cannot put {} in place", path.display()))?;
         }
-        Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone() })
+        let libraries = self.libraries_of(target);
+        Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone(), libraries })
+    }
+
+    /// What an emulator was linked with; kept beside it. That it can't be found out is told, and no reason to
+    /// do without the emulator.
+    fn libraries_of(&self, target: Target) -> Vec<Library> {
+        if !self.facts.profile.is_static() {
+            return Vec::new();
+        }
+        let linked = self.linked(target);
+        let kept = self.path.join("libraries").join(format!("{}.json", target.emulator()));
+        let known = (!is_older(&kept, &linked)).then(|| store::read_json(&kept)).flatten();
+        let found = known.map_or_else(|| self.find_libraries(&linked, &kept), Ok);
+        found.unwrap_or_else(|error| {
+            self.session.progress.say(&format!(
+                "note: what {} for {} was linked with is not known: {error:#}",
+                target.emulator(),
+                self.host.platform
+            ));
+            Vec::new()
+        })
+    }
+
+    fn find_libraries(&self, linked: &Path, kept: &Path) -> Result<Vec<Library>> {
+        let all = match self.libraries.get() {
+            Some(all) => all,
+            None => {
+                let read = Libraries::read(&self.toolchain)?;
+                self.libraries.get_or_init(|| read)
+            }
+        };
+        let bytes = fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
+        let found = all.of(&bytes, self.session, &self.toolchain, &self.host.sysroot)?;
+        store::write_json(kept, &found)?;
+        Ok(found)
     }
 }
 

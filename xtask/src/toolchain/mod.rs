@@ -2,12 +2,15 @@
 //! sysroot of static libraries, and private build tools. Nothing of it needs root.
 
 mod compilers;
+mod libraries;
+mod origins;
 mod place;
 mod python;
 mod sysroot;
 mod tooling;
 
 pub use compilers::{BUILD_PACKAGES, Compilers};
+pub use libraries::Origin;
 pub use place::Place;
 use place::engine;
 pub use python::{interpreter, requirements};

@@ -8,7 +8,7 @@ use crate::facts::Host;
 use crate::process::{self, capture};
 use crate::session::Session;
 use crate::store;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,25 @@ impl Place {
             Self::Machine => command,
             Self::Container(container) => container.command(&command),
         }
+    }
+
+    /// The file that a path leads to there, without links and `..`; none if there is no such file.
+    pub fn real(&self, path: &Path) -> Option<PathBuf> {
+        let mut command = Command::new("realpath");
+        command.arg("--canonicalize-existing").arg(path);
+        capture(self.command(command)).ok().map(|real| PathBuf::from(real.trim_end()))
+    }
+
+    /// A file of the machine or the image.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        let Self::Container(_) = self else {
+            return fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        };
+        let mut command = Command::new("cat");
+        command.arg(path);
+        let output = process::output(&mut self.command(command))?;
+        ensure!(output.status.success(), "cannot read {} in the image", path.display());
+        Ok(output.stdout)
     }
 
     /// Where programs are looked for, after those that the build brings along.

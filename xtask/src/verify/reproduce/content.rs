@@ -108,7 +108,11 @@ mod tests {
             (b"\0abcdefghijkl", b"\0abcdeXghijkl", "offset 0x6: 62 63 64 65 [66] 67 68 69 6a 6b 6c"),
             (b"\0a", b"\0", "offset 0x1: 00 [61] | 00 [end]"),
             (b"", b"\0", "offset 0x0: [end] | [00]"),
-            (b"\x7fELF of no kind\xff", b"\x7fELF of no king\xff", "offset 0xe: 20 6b 69 6e [64] ff | 20 6b 69 6e [67] ff"),
+            (
+                b"\x7fELF of no kind\xff",
+                b"\x7fELF of no king\xff",
+                "offset 0xe: 20 6b 69 6e [64] ff | 20 6b 69 6e [67] ff",
+            ),
         ];
         for (old, new, expected) in cases {
             let found = difference(old, new, None).expect("a difference").to_string();

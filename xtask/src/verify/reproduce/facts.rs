@@ -176,11 +176,11 @@ mod tests {
                 "git checkout",
             ),
         ];
-        assert_eq!(super::facts(&released(), &released(), host), []);
+        assert_eq!(facts(&released(), &released(), host), []);
         for (change, said, advice) in cases {
             let mut here = released();
             change(&mut here);
-            let found = super::facts(&released(), &here, host);
+            let found = facts(&released(), &here, host);
             assert_eq!(found.len(), 1, "{found:?}");
             let text = found[0].to_string();
             assert!(text.starts_with(said) && text.contains(advice), "{text} should say {said}");
