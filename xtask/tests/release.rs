@@ -156,10 +156,13 @@ fn the_sbom_names_what_was_linked(published: &Published) {
     let components = value["components"].as_array().unwrap();
     for (host, arch) in [("amd64", "amd64"), ("arm64", "arm64"), ("s390x", "s390x")] {
         let packages = &published.manifest.builds[host].sysroot;
-        for (package, license) in
-            [("libc6-dev", "LGPL-2.1"), ("libglib2.0-dev", "LGPL-2.1"), ("libpcre2-dev", "BSD-3-Clause")]
-        {
-            let reference = format!("{host}/{package}");
+        let known = [
+            ("libc.a", "libc6-dev", "LGPL-2.1"),
+            ("libglib-2.0.a", "libglib2.0-dev", "LGPL-2.1"),
+            ("libpcre2-8.a", "libpcre2-dev", "BSD-3-Clause"),
+        ];
+        for (archive, package, license) in known {
+            let reference = format!("{host}/{archive}");
             let found = components.iter().find(|one| one["bom-ref"] == reference.as_str());
             let found = found.unwrap_or_else(|| panic!("{reference} is not in {value}"));
             let version = found["version"].as_str().unwrap().replace(':', "%3a");

@@ -1,7 +1,7 @@
 //! Where a release comes from, as an in-toto statement with SLSA's provenance
 //! (<https://slsa.dev/spec/v1.0/provenance>): every file by its hash, and all that it was made from.
 
-use super::sbom::Debian;
+use super::sbom::purl_of_file;
 use crate::process::capture;
 use crate::session::Session;
 use crate::source::git;
@@ -73,8 +73,7 @@ fn dependencies(manifest: &Manifest, checkout: Value) -> Vec<Value> {
         .map(|one| (one.name.as_str(), one.sha256.as_str()))
         .collect();
     all.extend(packages.into_iter().map(|(file, sha256)| {
-        let uri = Debian::of_file(file).map(|package| package.purl());
-        json!({ "uri": uri, "name": file, "digest": { "sha256": sha256 } })
+        json!({ "uri": purl_of_file(file), "name": file, "digest": { "sha256": sha256 } })
     }));
     all
 }

@@ -32,14 +32,13 @@ pub fn write(release: &Release, folder: &Path) -> Result<Document> {
 
 fn bom(release: &Release) -> Result<Value> {
     let qemu = qemu(release);
-    let libraries: BTreeMap<String, Value> = release
-        .tarballs
-        .iter()
-        .flat_map(|one| {
-            one.record().linked.iter().map(|library| (reference(one.host(), library), (one, library)))
-        })
-        .map(|(name, (tarball, library))| (name.clone(), describe(&name, tarball.host(), library)))
-        .collect();
+    let mut libraries = BTreeMap::new();
+    for record in release.tarballs.iter().map(Tarball::record) {
+        for library in &record.linked {
+            let name = reference(&record.host, library);
+            libraries.insert(name.clone(), describe(&name, &record.host, library));
+        }
+    }
     let emulators = release.tarballs.iter().map(Tarball::record).map(|record| emulator(release, record));
     let components: Vec<Value> =
         [qemu.clone()].into_iter().chain(libraries.into_values()).chain(emulators).collect();
@@ -98,9 +97,9 @@ fn qemu(release: &Release) -> Value {
     })
 }
 
-/// Names a library in the document: the same package for another host is another file.
+/// Names a library in the document: the same archive for another host is another file.
 fn reference(host: &str, library: &Library) -> String {
-    format!("{}/{}", host, library.package)
+    format!("{host}/{}", library.archive)
 }
 
 fn describe(reference: &str, host: &str, library: &Library) -> Value {
@@ -110,10 +109,10 @@ fn describe(reference: &str, host: &str, library: &Library) -> Value {
         "name": library.name,
         "version": library.version,
         "licenses": [{ "expression": library.license }],
-        "purl": library.debian().purl(),
+        "purl": purl(&library.package, &library.version, None),
         "properties": [
             { "name": "anyarch:host", "value": host },
-            { "name": "anyarch:archive", "value": library.archive },
+            { "name": "anyarch:package", "value": library.package },
             { "name": "anyarch:source-package", "value": library.source },
         ],
     })
@@ -141,27 +140,18 @@ fn needs(record: &Record) -> Value {
     json!({ "ref": emulator_reference(record), "dependsOn": all })
 }
 
-/// A Debian package, as its file's name tells it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Debian {
-    name: String,
-    version: String,
-    arch: String,
+/// The URL of the Debian package in a file: `libc6-dev_2.36-9+deb12u10_armhf.deb`, where an epoch's colon is `%3a`.
+pub fn purl_of_file(file: &str) -> Option<String> {
+    let mut parts = file.strip_suffix(".deb")?.split('_');
+    let (name, version, arch) = (parts.next()?, parts.next()?, parts.next()?);
+    let version = version.replace("%3a", ":").replace("%3A", ":");
+    parts.next().is_none().then(|| purl(name, &version, Some(arch)))
 }
 
-impl Debian {
-    /// Reads `libc6-dev_2.36-9+deb12u10_armhf.deb`, where an epoch's colon is `%3a`.
-    pub fn of_file(file: &str) -> Option<Self> {
-        let mut parts = file.strip_suffix(".deb")?.split('_');
-        let (name, version, arch) = (parts.next()?, parts.next()?, parts.next()?);
-        let version = version.replace("%3a", ":").replace("%3A", ":");
-        parts.next().is_none().then(|| Self { name: name.to_owned(), version, arch: arch.to_owned() })
-    }
-
-    /// As a package URL (<https://github.com/package-url/purl-spec>).
-    pub fn purl(&self) -> String {
-        format!("pkg:deb/debian/{}@{}?arch={}", escaped(&self.name), escaped(&self.version), self.arch)
-    }
+/// A package URL (<https://github.com/package-url/purl-spec>).
+fn purl(name: &str, version: &str, arch: Option<&str>) -> String {
+    let arch = arch.map(|arch| format!("?arch={arch}")).unwrap_or_default();
+    format!("pkg:deb/debian/{}@{}{arch}", escaped(name), escaped(version))
 }
 
 /// Percent-encoded but for letters, digits and `.`, `_`, `~`, `-`.
@@ -179,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_packages_file_tells_its_url() {
-        let of = |file| Debian::of_file(file).map(|package| package.purl());
+        let of = purl_of_file;
         assert_eq!(
             of("zlib1g-dev_1%3a1.2.13.dfsg-1_armhf.deb").as_deref(),
             Some("pkg:deb/debian/zlib1g-dev@1%3A1.2.13.dfsg-1?arch=armhf")
