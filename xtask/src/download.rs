@@ -5,6 +5,7 @@ use crate::store::{self, Lock};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::blocking::{Client, Response};
+use reqwest::redirect::Policy;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read, Write as _};
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// A server that does not even take a connection in this time is not there.
 const CONNECT: Duration = Duration::from_secs(5);
 /// A transfer that stands still for this long is broken.
-const STALL: Duration = Duration::from_secs(30);
+pub const STALL: Duration = Duration::from_secs(30);
 
 /// Where a file with this hash is kept.
 pub fn place(workspace: &Workspace, sha256: &str, name: &str) -> PathBuf {
@@ -88,16 +89,23 @@ pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn request(url: &str) -> Result<Response> {
+/// A client for the machine's own proxies and certificates. No answer, or no further byte of one, for as long
+/// as `stall` is an error.
+pub fn client(stall: Duration, redirects: Policy) -> Result<Client> {
     static PROVIDER: Once = Once::new();
     // A second installation only says that there is one already.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let client = Client::builder()
+    Client::builder()
         .connect_timeout(CONNECT)
-        .timeout(STALL)
+        .timeout(stall)
+        .redirect(redirects)
         .user_agent(concat!("anyarch/", env!("CARGO_PKG_VERSION")))
         .build()
-        .context("cannot set up HTTPS")?;
+        .context("cannot set up HTTPS")
+}
+
+fn request(url: &str) -> Result<Response> {
+    let client = client(STALL, Policy::default())?;
     let response = client.get(url).send().with_context(|| format!("cannot reach {url}"))?;
     if !response.status().is_success() {
         bail!("{url} answers {}", response.status());

@@ -6,6 +6,7 @@
 
 // The way of a release: one module a stage.
 pub mod compile;
+pub mod fetch;
 pub mod package;
 pub mod patch;
 pub mod plan;

@@ -61,7 +61,7 @@ fn places(session: &Session, kinds: &[Kind]) -> Result<Vec<PathBuf>> {
             .extend(["apt", "sysroots", "tools", "python", "guests"].map(|kind| workspace.cache.join(kind)));
     }
     if has(Kind::Downloads) {
-        places.extend(["downloads", "git"].map(|kind| workspace.cache.join(kind)));
+        places.extend(["downloads", "git", "fetch"].map(|kind| workspace.cache.join(kind)));
     }
     Ok(places)
 }

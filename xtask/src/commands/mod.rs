@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod clean;
 mod doctor;
+mod fetch;
 mod patch;
 mod plan;
 mod release;
@@ -67,6 +68,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Verify(arguments) => verify::run(&session, arguments),
         Command::Package(selection) => build::package(&session, selection),
         Command::Release(arguments) => release::run(&session, arguments),
+        Command::Fetch(arguments) => fetch::run(&session, arguments),
         Command::Patch(command) => patch::run(&session, command),
         Command::Rootfs(arguments) => rootfs::run(&session, arguments),
         Command::Test(arguments) => test::run(&session, arguments),
@@ -84,6 +86,8 @@ fn makes_something(command: &Command) -> bool {
         Command::Plan(_) | Command::Doctor | Command::Clean(_) | Command::Completions { .. } => false,
         // The tests run the driver themselves.
         Command::Test(_) => false,
+        // It makes something elsewhere, and no build trees.
+        Command::Fetch(_) => false,
         _ => true,
     }
 }

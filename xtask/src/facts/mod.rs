@@ -24,17 +24,19 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// "There is no such thing; did you mean that one?", for a name among known ones.
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Usage {
     let known: Vec<&str> = known.collect();
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = match nearest {
-        Some((_, nearest)) => format!("did you mean `{nearest}`?"),
+    let hint = match nearest(name, &known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "known are:".to_owned(),
     };
     let mut list = known.clone();
     list.sort_unstable();
     list.dedup();
     Usage(format!("there is no {kind} `{name}`; {hint}\n  all of them: {}", list.join(" ")))
+}
+
+/// What somebody may have meant by a name that is not among the known ones.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let alike = known.iter().map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
+    let near = alike.filter(|(likeness, _)| *likeness > 0.7);
+    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }

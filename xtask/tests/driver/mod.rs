@@ -5,6 +5,8 @@
 
 pub mod foreign;
 pub mod wants;
+pub mod releases;
+pub mod server;
 
 use serde_json::Value;
 use std::ffi::OsStr;

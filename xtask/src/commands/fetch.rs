@@ -1,0 +1,140 @@
+//! `fetch`: released emulators from a mirror, onto this machine.
+
+use super::show;
+use crate::cli::Fetch;
+use crate::exit::Usage;
+use crate::facts::{Host, Series, Target};
+use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, Patience};
+use crate::progress::{count, human_bytes};
+use crate::session::Session;
+use crate::store;
+use anyarch_manifest::{Artifact, FileName};
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use std::env;
+use std::path::PathBuf;
+
+/// Fetches what is asked for, and says where it is.
+pub fn run(session: &Session, arguments: &Fetch) -> Result<()> {
+    let release = release(session, arguments)?;
+    let (targets, hosts) = (targets(&arguments.targets)?, hosts(session, &arguments.hosts)?);
+    let keys = arguments.key.as_deref().map(fetch::signature::keys).transpose()?.unwrap_or_default();
+    let prefix = prefix(arguments)?;
+    let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, Patience::default())?;
+    store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
+    let index = fetch::index::read(&session.progress, &mirrors, &release, &keys)?;
+    let chosen = fetch::choose(&index.manifest, &targets, &hosts)?;
+    let is_one_host = chosen.iter().all(|one| one.host == chosen[0].host);
+    let place = |one: &Artifact| {
+        // They have the same names.
+        if is_one_host { prefix.clone() } else { prefix.join(one.host.replace('/', "-")) }
+    };
+    let mut done = Vec::new();
+    let mut failed = Vec::new();
+    for one in &chosen {
+        match fetch::bring(session, &mirrors, &index.manifest, one, &place(one)) {
+            Ok(installed) => done.push(installed),
+            Err(error) if session.keep_going => {
+                session.progress.say(&format!("failed: qemu-{} for {}: {error:#}", one.target, one.host));
+                failed.push(format!("qemu-{} for {}", one.target, one.host));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let result = json!({ "release": release.as_str(), "signed_by": index.signer, "emulators": done });
+    show(session, &result, || table(&done))?;
+    if !failed.is_empty() {
+        bail!("{} not fetched: {}", count(failed.len(), "emulator"), failed.join(", "));
+    }
+    Ok(())
+}
+
+/// The release that is asked for: the checkout's own, if none is named.
+fn release(session: &Session, arguments: &Fetch) -> Result<FileName> {
+    let name = match &arguments.release {
+        Some(name) => name.clone(),
+        None => Series::read(&session.workspace.root.join("patches"), &arguments.series)?.release(),
+    };
+    Ok(FileName::try_from(name.clone()).map_err(|_| Usage(format!("`{name}` is no name of a release")))?)
+}
+
+fn targets(names: &[String]) -> Result<Choice> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(Choice::All);
+    }
+    let named = |name: &String| Ok(Target::named(name)?.name.to_owned());
+    these(names.iter().map(named))
+}
+
+fn hosts(session: &Session, names: &[String]) -> Result<Choice> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(Choice::All);
+    }
+    let known = Host::all(&session.workspace.root.join("toolchains"))?;
+    these(names.iter().map(|name| Ok(Host::named(name, &known)?.platform.clone())))
+}
+
+/// Each once, in the order in which they are asked for.
+fn these(names: impl Iterator<Item = Result<String>>) -> Result<Choice> {
+    let mut once = Vec::new();
+    for name in names {
+        let name = name?;
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    Ok(Choice::These(once))
+}
+
+fn prefix(arguments: &Fetch) -> Result<PathBuf> {
+    let prefix = match &arguments.prefix {
+        Some(prefix) => prefix.clone(),
+        None => env::home_dir()
+            .ok_or_else(|| Usage("no home folder: say --prefix DIR".to_owned()))?
+            .join(".local"),
+    };
+    std::path::absolute(&prefix).with_context(|| format!("bad path {}", prefix.display()))
+}
+
+/// The mirrors: those on the command line, else those of `ANYARCH_FROM`, else the checkout's own releases.
+fn mirrors(session: &Session, arguments: &Fetch, release: &FileName) -> Result<Vec<Mirror>> {
+    let mut names = arguments.from.clone();
+    if names.is_empty() {
+        let set = env::var("ANYARCH_FROM").unwrap_or_default();
+        names.extend(set.split_whitespace().map(str::to_owned));
+    }
+    let own = &session.workspace.out;
+    if names.is_empty() && own.join(release.as_str()).is_dir() {
+        names.push(own.display().to_string());
+    }
+    if names.is_empty() {
+        bail!(Usage(format!(
+            "no mirror to fetch from: say --from URL or --from DIR, whatever {release}/release.json lies below, or set \
+             ANYARCH_FROM (there is no {} either)",
+            own.join(release.as_str()).display()
+        )));
+    }
+    let mut mirrors = names.iter().map(|name| Mirror::named(name)).collect::<Result<Vec<_>, _>>()?;
+    if session.offline {
+        mirrors.retain(|mirror| !mirror.is_remote());
+        if mirrors.is_empty() {
+            bail!("--offline is set, and all mirrors are behind a network: say --from DIR");
+        }
+    }
+    Ok(mirrors)
+}
+
+fn table(done: &[Installed]) -> String {
+    let line = |one: &Installed| {
+        format!(
+            "{:<14} {:<9} {:<10} {:>9}  {:<10}  {}\n",
+            one.target,
+            one.host,
+            one.release,
+            human_bytes(one.size),
+            one.state.words(),
+            one.path.display()
+        )
+    };
+    done.iter().map(line).collect()
+}

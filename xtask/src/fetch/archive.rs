@@ -1,0 +1,127 @@
+//! What a released archive may hold: one emulator and its texts, in folders. Everything else is refused, whoever
+//! vouches for it, and nothing is written outside the folder that was meant.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use liblzma::read::XzDecoder;
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use tar::{Archive, Entry, EntryType};
+
+/// What headers and padding may add to the bytes of the files: there are a dozen members.
+const OVERHEAD: u64 = 1 << 20;
+
+/// The emulator's name in its archive, and below the folder where it is installed.
+pub fn emulator(target: &str) -> String {
+    format!("bin/qemu-{target}")
+}
+
+/// The folder of its texts, likewise.
+pub fn docs(target: &str) -> String {
+    format!("share/doc/anyarch/qemu-{target}")
+}
+
+/// Unpacks a released `.tar.xz` of a target into an empty, private folder. Its files may have `limit` bytes.
+pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
+    unpack(XzDecoder::new_multi_decoder(BufReader::new(archive)), into, target, limit)
+}
+
+/// The same for the tar stream in it.
+pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
+    let mut archive = Archive::new(Limited { stream, left: limit.saturating_add(OVERHEAD) });
+    let mut room = Room { into, target, left: limit, seen: BTreeSet::new() };
+    // Raw: headers that only extend the next one are members like others, and as such refused.
+    for entry in archive.entries().context("it is no tar archive")?.raw(true) {
+        let mut entry = entry.context("it is cut short or no tar archive")?;
+        room.take(&mut entry)?;
+    }
+    let lacks = |name: &str| format!("it lacks {name}: cut short, or no archive of qemu-{target}");
+    ensure!(into.join(emulator(target)).is_file(), lacks(&emulator(target)));
+    ensure!(into.join(docs(target)).is_dir(), lacks(&docs(target)));
+    Ok(())
+}
+
+/// The folder that is filled.
+struct Room<'a> {
+    into: &'a Path,
+    target: &'a str,
+    left: u64,
+    seen: BTreeSet<String>,
+}
+
+impl Room<'_> {
+    fn take(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<()> {
+        let raw = entry.path_bytes().into_owned();
+        // Names go to people's terminals, and a hostile one might speak to these.
+        let shown = raw.escape_ascii().to_string();
+        let kind = entry.header().entry_type();
+        let name =
+            std::str::from_utf8(&raw).with_context(|| format!("refused: the name {shown} is no text"))?;
+        let name = if kind == EntryType::Directory { name.strip_suffix('/').unwrap_or(name) } else { name };
+        ensure!(
+            name.split('/').all(|part| !["", ".", ".."].contains(&part)),
+            "refused: the name {shown} leads elsewhere"
+        );
+        match kind {
+            EntryType::Directory => ensure!(self.has_folder(name), "refused: {shown} does not belong there"),
+            EntryType::Regular => ensure!(self.has_file(name), "refused: {shown} does not belong there"),
+            other => bail!("refused: {shown} is neither a file nor a folder ({other:?})"),
+        }
+        ensure!(self.seen.insert(name.to_owned()), "refused: {shown} is there twice");
+        if kind == EntryType::Directory {
+            // It may be there already, by a file in it.
+            return fs::create_dir_all(self.into.join(name))
+                .with_context(|| format!("cannot create {shown}"));
+        }
+        let size = entry.size();
+        self.left = self
+            .left
+            .checked_sub(size)
+            .with_context(|| format!("refused: with {shown} it holds more than the release says"))?;
+        self.write(name, entry, size).with_context(|| format!("cannot unpack {shown}"))
+    }
+
+    fn has_folder(&self, name: &str) -> bool {
+        let docs = docs(self.target);
+        name == "bin" || format!("{docs}/").starts_with(&format!("{name}/")) || self.is_below_docs(name)
+    }
+
+    fn has_file(&self, name: &str) -> bool {
+        name == emulator(self.target) || self.is_below_docs(name)
+    }
+
+    fn is_below_docs(&self, name: &str) -> bool {
+        name.strip_prefix(&docs(self.target)).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Writes a file, with rights of our choice: an archive could say that it runs as its owner.
+    fn write(&self, name: &str, entry: &mut impl Read, size: u64) -> Result<()> {
+        let place = self.into.join(name);
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mode = if name == emulator(self.target) { 0o755 } else { 0o644 };
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&place)?;
+        ensure!(io::copy(entry, &mut file)? == size, "it is cut short");
+        Ok(())
+    }
+}
+
+/// A stream that fails where it goes on beyond its limit, so that none is unpacked for ever.
+struct Limited<R> {
+    stream: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(n as u64)
+            .ok_or_else(|| io::Error::other("it goes on beyond what the release says"))?;
+        Ok(n)
+    }
+}

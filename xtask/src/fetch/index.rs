@@ -1,0 +1,125 @@
+//! What a mirror says of a release, and why that is believed: a signature vouches for the checksums, if a key is
+//! given, the checksums for the manifest, and the manifest for everything else.
+
+use super::mirror::{Mirror, Trouble};
+use super::signature;
+use super::transfer::Mirrors;
+use crate::progress::Progress;
+use crate::store;
+use anyarch_manifest::{FILE, FileName, Manifest, Sha256};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use ssh_key::PublicKey;
+use std::collections::BTreeMap;
+
+/// The file with the checksums.
+const SUMS: &str = "SHA256SUMS";
+/// Its signature.
+const SIGNATURE: &str = "SHA256SUMS.sig";
+/// The most that each of these files may take. A manifest of all targets for all hosts takes less than a MB.
+const MOST: u64 = 16 << 20;
+
+/// A release that can be trusted as far as [`Index::signer`] goes.
+#[derive(Debug)]
+pub struct Index {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Whose key signed its checksums; without one, the connection to the mirror is all there is.
+    pub signer: Option<String>,
+}
+
+/// Reads the manifest of a release from the first mirror that has all that must be there.
+pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[PublicKey]) -> Result<Index> {
+    let index = mirrors.from_any(progress, &format!("the manifest of release {release}"), |from| {
+        let get = |name| mirrors.small(progress, from, release.as_str(), name, MOST);
+        let sums = get(SUMS)?;
+        let signature = if keys.is_empty() { None } else { Some(unless_missing(get(SIGNATURE))?) };
+        let signer = signature.map(|bytes| signature::check(&sums, &bytes, keys)).transpose();
+        let signer = signer.map_err(|error| useless(from, SUMS, &error))?;
+        let manifest = get(FILE)?;
+        let manifest = vouched(&manifest, &sums, release).map_err(|error| useless(from, FILE, &error))?;
+        Ok(Index { manifest, signer })
+    })?;
+    match &index.signer {
+        Some(signer) => progress.say(&format!("release {release} is signed by {signer}")),
+        None => progress.say(
+            "note: no --key was given, so nothing but the connection to the mirror vouches for the checksums",
+        ),
+    }
+    Ok(index)
+}
+
+/// A release without a signature is not the same as one whose mirror has lost some file.
+fn unless_missing(signature: Result<Vec<u8>, Trouble>) -> Result<Vec<u8>, Trouble> {
+    signature.map_err(|trouble| match trouble {
+        Trouble::Absent(reason) => Trouble::Absent(format!(
+            "the release is not signed there, and a key was given: {SIGNATURE}: {reason}"
+        )),
+        other => other,
+    })
+}
+
+fn useless(from: &Mirror, name: &str, error: &anyhow::Error) -> Trouble {
+    Trouble::Useless(format!("{name} of {from} is not taken: {error:#}"))
+}
+
+/// A manifest for whose bytes the checksums vouch, and which is that of this release.
+fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
+    let sums = parse(sums).with_context(|| format!("{SUMS} beside it cannot be read"))?;
+    let wanted = sums.get(FILE).ok_or_else(|| anyhow!("{SUMS} beside it does not name it"))?.as_str();
+    let found = store::sha256(bytes);
+    ensure!(
+        found == wanted,
+        "it is not the one that {SUMS} names\n    its sha256 is    {found}\n    {SUMS} has {wanted}"
+    );
+    let manifest = Manifest::read(bytes)?;
+    // An old release under a new name would be taken for up to date for ever.
+    ensure!(manifest.release == *release, "it is that of release {}, not of {release}", manifest.release);
+    Ok(manifest)
+}
+
+/// The hashes in a file that `sha256sum` wrote, by the names of files.
+fn parse(text: &[u8]) -> Result<BTreeMap<String, Sha256>> {
+    let text = std::str::from_utf8(text).context("it is no text")?;
+    let mut sums = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let parts = line.split_once("  ").or_else(|| line.split_once(" *"));
+        let sum =
+            parts.and_then(|(hash, name)| Some((name.to_owned(), Sha256::try_from(hash.to_owned()).ok()?)));
+        let Some((name, hash)) = sum else { bail!("line {} is cut, or none of sha256sum's", number + 1) };
+        if sums.insert(name, hash).is_some() {
+            bail!("line {} names a file for the second time", number + 1);
+        }
+    }
+    Ok(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn checksums_are_read_as_sha256sum_writes_them() {
+        let text = format!("{HASH}  release.json\n{HASH} *x.tar.xz\n");
+        let sums = parse(text.as_bytes()).expect("read");
+        assert_eq!(sums.keys().collect::<Vec<_>>(), ["release.json", "x.tar.xz"]);
+        assert_eq!(sums["release.json"].as_str(), HASH);
+    }
+
+    #[test]
+    fn checksums_that_are_cut_doubled_or_something_else_are_refused() {
+        let cases = [
+            (format!("{HASH}  a\n{}", &HASH[..20]), "line 2 is cut"),
+            ("<html>\n".to_owned(), "line 1 is cut"),
+            (format!("{HASH}  a\n\n"), "line 2 is cut"),
+            (format!("{HASH}  a\n{HASH}  a\n"), "line 2 names a file for the second time"),
+            (format!("{}  a\n", HASH.to_uppercase()), "line 1"),
+        ];
+        for (text, reason) in cases {
+            let error = parse(text.as_bytes()).expect_err(&text).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        assert!(parse(b"\xff\xfe").is_err());
+    }
+}

@@ -1,0 +1,288 @@
+//! A mirror: a folder or an address below which releases lie, `<release>/<file>` each. What goes wrong is sorted
+//! here by what can be done about it; nobody believes a byte of what a mirror sends before it was checked.
+
+use crate::exit::Usage;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{CONTENT_RANGE, HeaderMap, RANGE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{StatusCode, Url};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// More redirections than this lead nowhere.
+const MOST_REDIRECTIONS: usize = 10;
+
+/// A mirror, and how it behaved in this run.
+#[derive(Debug)]
+pub struct Mirror {
+    place: Place,
+    answered: AtomicBool,
+    given_up: Mutex<Option<String>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Address(Url),
+}
+
+/// Why a mirror did not give a file, by what helps.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Another try, after a while: at least what the mirror asks for.
+    Passing {
+        /// What was seen.
+        reason: String,
+        /// What the mirror asks for.
+        wait: Option<Duration>,
+        /// How many bytes the try brought nevertheless.
+        brought: u64,
+    },
+    /// Another try, for the whole file: the mirror gives no parts, or wrong ones.
+    NoPart(String),
+    /// Another mirror, for this file.
+    Absent(String),
+    /// Another mirror, for all that is still to come.
+    Useless(String),
+    /// Nothing that a mirror could do: it is this machine.
+    Ours(anyhow::Error),
+}
+
+impl Trouble {
+    /// Something that may be over soon.
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self::Passing { reason: reason.into(), wait: None, brought: 0 }
+    }
+}
+
+/// A file that is on its way.
+pub struct Body {
+    /// The place of its first byte in the file: what was asked for, or the beginning.
+    pub from: u64,
+    /// The size of the whole file, if the mirror says it.
+    pub whole: Option<u64>,
+    /// The bytes; they may end early, or never.
+    pub bytes: Box<dyn Read>,
+}
+
+impl Mirror {
+    /// A mirror by its address or folder.
+    pub fn named(name: &str) -> Result<Self, Usage> {
+        let wrong = |why: &str| Usage(format!("`{name}` is no mirror: {why}"));
+        let place = if name.contains("://") {
+            let url = Url::parse(name).map_err(|error| wrong(&error.to_string()))?;
+            if url.query().is_some() || url.fragment().is_some() {
+                return Err(wrong("an address with ? or # has no files below it"));
+            }
+            match url.scheme() {
+                "http" | "https" => Place::Address(url),
+                "file" => Place::Folder(url.to_file_path().map_err(|()| wrong("it names no folder"))?),
+                _ => return Err(wrong("say an http://, https:// or file:// address, or a folder")),
+            }
+        } else {
+            Place::Folder(PathBuf::from(name))
+        };
+        match &place {
+            Place::Folder(folder) if !folder.is_dir() => {
+                Err(wrong(&format!("there is no folder {}", folder.display())))
+            }
+            _ => Ok(Self { place, answered: AtomicBool::new(false), given_up: Mutex::new(None) }),
+        }
+    }
+
+    /// Whether it is asked over a network.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Address(_))
+    }
+
+    /// Why it is not asked any more in this run, if it is not.
+    pub fn given_up(&self) -> Option<String> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks it no more in this run.
+    pub fn give_up(&self, reason: &str) {
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    /// Opens `<release>/<name>`, from this byte on if the mirror can.
+    pub fn open(&self, client: &Client, release: &str, name: &str, from: u64) -> Result<Body, Trouble> {
+        match &self.place {
+            Place::Folder(folder) => open_file(&folder.join(release).join(name), from),
+            Place::Address(base) => self.ask(client, &below(base, release, name), from),
+        }
+    }
+
+    fn ask(&self, client: &Client, url: &Url, from: u64) -> Result<Body, Trouble> {
+        let mut request = client.get(url.clone());
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        let response = request.send().map_err(|error| self.no_answer(&error))?;
+        self.answered.store(true, Ordering::SeqCst);
+        let status = response.status();
+        match status {
+            StatusCode::OK => {
+                Ok(Body { from: 0, whole: response.content_length(), bytes: Box::new(response) })
+            }
+            StatusCode::PARTIAL_CONTENT if from > 0 => part(response, from),
+            _ => Err(refusal(status, response.headers())),
+        }
+    }
+
+    /// A mirror that was never there is not waited for; one that was may come back.
+    fn no_answer(&self, error: &reqwest::Error) -> Trouble {
+        let reason = innermost(error);
+        if error.is_redirect() || !self.answered.load(Ordering::SeqCst) && error.is_connect() {
+            Trouble::Useless(format!("it cannot be reached: {reason}"))
+        } else {
+            Trouble::passing(format!("it does not answer: {reason}"))
+        }
+    }
+}
+
+impl fmt::Display for Mirror {
+    /// Without a password that its address may hold.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Folder(folder) => write!(to, "{}", folder.display()),
+            Place::Address(url) => {
+                let mut shown = url.clone();
+                if shown.password().is_some() {
+                    // Only addresses without a host can't have one.
+                    let _ = shown.set_password(Some("..."));
+                }
+                to.write_str(shown.as_str().trim_end_matches('/'))
+            }
+        }
+    }
+}
+
+/// The address of a file of a release.
+fn below(base: &Url, release: &str, name: &str) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().push(release).push(name);
+    }
+    url
+}
+
+/// The client for mirrors: a transfer that stands still for `stall` is broken, and what was asked over HTTPS is
+/// not taken from anywhere else.
+pub fn client(stall: Duration) -> anyhow::Result<Client> {
+    let redirects = Policy::custom(|attempt| {
+        let is_downgrade =
+            attempt.url().scheme() != "https" && attempt.previous().iter().any(|url| url.scheme() == "https");
+        if is_downgrade {
+            attempt.error("it leads from https to http")
+        } else if attempt.previous().len() > MOST_REDIRECTIONS {
+            attempt.error("it leads from address to address")
+        } else {
+            attempt.follow()
+        }
+    });
+    crate::download::client(stall, redirects)
+}
+
+/// The answer to a question for a part; another part than that is of no use.
+fn part(response: Response, from: u64) -> Result<Body, Trouble> {
+    let range =
+        response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range);
+    match range {
+        Some((first, whole)) if first == from => Ok(Body { from, whole, bytes: Box::new(response) }),
+        _ => Err(Trouble::NoPart(format!(
+            "it was asked for the bytes from {from} on, and answers with others"
+        ))),
+    }
+}
+
+/// `bytes 10-99/100` as the first byte and the size of the whole, which may be `*`.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (bounds, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = bounds.split_once('-')?;
+    Some((first.parse().ok()?, whole.parse().ok()))
+}
+
+fn refusal(status: StatusCode, headers: &HeaderMap) -> Trouble {
+    let passes = status.is_server_error()
+        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS]
+            .contains(&status);
+    let reason = format!("it answers {status}");
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        return Trouble::NoPart(reason);
+    }
+    if !passes {
+        return Trouble::Absent(reason);
+    }
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Trouble::Passing { reason, wait: seconds.map(Duration::from_secs), brought: 0 }
+}
+
+fn open_file(path: &Path, from: u64) -> Result<Body, Trouble> {
+    let opened = || -> io::Result<Body> {
+        let mut file = File::open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        // A file that is shorter than what is there already is read from its beginning.
+        let from = if from <= meta.len() { from } else { 0 };
+        file.seek(SeekFrom::Start(from))?;
+        Ok(Body { from, whole: Some(meta.len()), bytes: Box::new(file) })
+    };
+    opened().map_err(|error| Trouble::Absent(format!("{}: {error}", path.display())))
+}
+
+/// The last cause: the others say again which address was asked.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_lies_below_the_release_wherever_the_mirror_begins() {
+        let cases = [
+            ("http://example.org", "http://example.org/1.2-1/x.tar.xz"),
+            ("http://example.org/", "http://example.org/1.2-1/x.tar.xz"),
+            ("https://example.org/a/b", "https://example.org/a/b/1.2-1/x.tar.xz"),
+            ("https://example.org/a/b/", "https://example.org/a/b/1.2-1/x.tar.xz"),
+        ];
+        for (base, file) in cases {
+            let base = Url::parse(base).expect("an address");
+            assert_eq!(below(&base, "1.2-1", "x.tar.xz").as_str(), file);
+        }
+    }
+
+    #[test]
+    fn what_is_no_mirror_is_told_and_a_password_is_not() {
+        for bad in
+            ["ftp://example.org", "http://", "https://example.org/?x", "/no/such/folder", "file:///no/such"]
+        {
+            let error = Mirror::named(bad).expect_err(bad).to_string();
+            assert!(error.contains("is no mirror"), "{error}");
+        }
+        let shown = Mirror::named("https://me:secret@example.org/x/").expect("a mirror").to_string();
+        assert_eq!(shown, "https://me:...@example.org/x");
+    }
+
+    #[test]
+    fn a_range_says_where_it_begins_and_how_big_the_whole_is() {
+        assert_eq!(content_range("bytes 10-99/100"), Some((10, Some(100))));
+        assert_eq!(content_range("bytes 10-99/*"), Some((10, None)));
+        for bad in ["", "bytes", "bytes */100", "10-99/100", "bytes x-99/100"] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Stage 8, on the machines of those who use emulators: a released one from a mirror, checked before a byte of it
+//! is used, and installed whole or not at all.
+
+pub mod archive;
+pub mod index;
+pub mod install;
+pub mod mirror;
+pub mod signature;
+pub mod transfer;
+
+pub use index::Index;
+pub use mirror::Mirror;
+pub use transfer::{Mirrors, Patience};
+
+use crate::exit::Usage;
+use crate::facts;
+use crate::session::Session;
+use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
+use anyhow::{Context as _, Result, bail};
+use install::PrefixLock;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use transfer::Wanted;
+
+/// An emulator that is in place.
+#[derive(Debug, Clone, Serialize)]
+pub struct Installed {
+    /// What it emulates, by QEMU's name.
+    pub target: String,
+    /// What it runs on, by Docker's name.
+    pub host: String,
+    /// The release that it is from.
+    pub release: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// Of those bytes.
+    pub sha256: String,
+    /// The archive that holds it.
+    pub archive: String,
+    /// The archive's bytes.
+    pub archive_size: u64,
+    /// Whether this run had anything to do.
+    pub state: State,
+}
+
+/// What a run had to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It was there already; nothing was downloaded.
+    UpToDate,
+    /// It was downloaded and put in place.
+    Installed,
+}
+
+impl State {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::UpToDate => "up to date",
+            Self::Installed => "installed",
+        }
+    }
+}
+
+/// What is asked for among names: some of them, or all there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// All that the release has.
+    All,
+    /// These, by QEMU's or Docker's names.
+    These(Vec<String>),
+}
+
+/// The emulators of a release that are asked for; one that it lacks is wrong use, and what it has is listed.
+pub fn choose<'a>(manifest: &'a Manifest, targets: &Choice, hosts: &Choice) -> Result<Vec<&'a Artifact>> {
+    let there = sorted(manifest.artifacts.iter().map(|one| one.host.as_str()));
+    let hosts: Vec<&str> = match hosts {
+        Choice::All => there.clone(),
+        Choice::These(names) => names.iter().map(String::as_str).collect(),
+    };
+    let mut chosen = Vec::new();
+    for host in hosts {
+        let of_host: Vec<&Artifact> = manifest.artifacts.iter().filter(|one| one.host == host).collect();
+        if of_host.is_empty() {
+            bail!(lacks(manifest, &format!("anything for {host}"), host, "it has emulators for", &there));
+        }
+        let Choice::These(targets) = targets else {
+            chosen.extend(of_host);
+            continue;
+        };
+        for target in targets {
+            let found = of_host.iter().find(|one| one.target == *target);
+            chosen.push(*found.ok_or_else(|| no_target(manifest, target, host))?);
+        }
+    }
+    Ok(chosen)
+}
+
+fn no_target(manifest: &Manifest, target: &str, host: &str) -> Usage {
+    let all = || manifest.artifacts.iter();
+    let targets = sorted(all().filter(|one| one.host == host).map(|one| one.target.as_str()));
+    let hosts = sorted(all().filter(|one| one.target == target).map(|one| one.host.as_str()));
+    let what = format!("qemu-{target} for {host}");
+    let mut error = lacks(manifest, &what, target, &format!("for {host} it has"), &targets);
+    if !hosts.is_empty() {
+        error.0.push_str(&format!("\n  qemu-{target} it has for: {}", hosts.join(" ")));
+    }
+    error
+}
+
+fn lacks(manifest: &Manifest, what: &str, name: &str, of: &str, known: &[&str]) -> Usage {
+    let hint =
+        facts::nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    Usage(format!("release {} has not {what}{hint}\n  {of}: {}", manifest.release, known.join(" ")))
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Brings one emulator to its place below a prefix, unless it is there.
+pub fn bring(
+    session: &Session,
+    mirrors: &Mirrors,
+    manifest: &Manifest,
+    artifact: &Artifact,
+    prefix: &Path,
+) -> Result<Installed> {
+    let archive = artifact
+        .archive(ArchiveFormat::TarXz)
+        .with_context(|| format!("there is no .tar.xz of qemu-{} for {}", artifact.target, artifact.host))?;
+    let installed = |state| describe(manifest, artifact, archive, prefix, state);
+    if install::is_current(prefix, artifact)? {
+        return Ok(installed(State::UpToDate));
+    }
+    install::is_writable(prefix)?;
+    let wanted = Wanted {
+        release: manifest.release.as_str(),
+        name: archive.file.as_str(),
+        size: archive.size,
+        sha256: archive.sha256.as_str(),
+    };
+    let downloaded = mirrors.download(session, wanted)?;
+    let _lock = PrefixLock::acquire(prefix, &session.progress)?;
+    // Another run may have been faster.
+    if install::is_current(prefix, artifact)? {
+        downloaded.discard()?;
+        return Ok(installed(State::UpToDate));
+    }
+    install::install(prefix, artifact, &downloaded.file)
+        .with_context(|| format!("{} was not installed into {}", archive.file, prefix.display()))?;
+    downloaded.discard()?;
+    Ok(installed(State::Installed))
+}
+
+fn describe(
+    manifest: &Manifest,
+    artifact: &Artifact,
+    archive: &Archive,
+    prefix: &Path,
+    state: State,
+) -> Installed {
+    Installed {
+        target: artifact.target.clone(),
+        host: artifact.host.clone(),
+        release: manifest.release.to_string(),
+        path: install::place(prefix, &artifact.target),
+        size: artifact.emulator.size,
+        sha256: artifact.emulator.sha256.to_string(),
+        archive: archive.file.to_string(),
+        archive_size: archive.size,
+        state,
+    }
+}

@@ -1,0 +1,51 @@
+//! Whose signature a release bears: that of `ssh-keygen -Y sign`, checked without that program.
+
+use crate::exit::Usage;
+use anyhow::{Context as _, Result, bail};
+use ssh_key::{HashAlg, PublicKey, SshSig};
+use std::fs;
+use std::path::Path;
+
+/// What a signature must have been made for (`-n`), so that one for a mail or a commit does not do.
+pub const NAMESPACE: &str = "anyarch";
+
+/// The public keys in a file, one a line, as in `~/.ssh/id_ed25519.pub`.
+pub fn keys(file: &Path) -> Result<Vec<PublicKey>> {
+    let shown = file.display();
+    let text = fs::read_to_string(file)
+        .map_err(|error| Usage(format!("no key can be read from {shown}: {error}")))?;
+    let mut keys = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let key = PublicKey::from_openssh(line).map_err(|error| {
+            let number = number + 1;
+            Usage(format!(
+                "line {number} of {shown} is no public key of OpenSSH (`ssh-ed25519 AAAA... name`): {error}"
+            ))
+        })?;
+        keys.push(key);
+    }
+    if keys.is_empty() {
+        bail!(Usage(format!("there is no public key in {shown}")));
+    }
+    Ok(keys)
+}
+
+/// Checks that one of the keys signed this text, and says which.
+pub fn check(text: &[u8], signature: &[u8], keys: &[PublicKey]) -> Result<String> {
+    let signature = SshSig::from_pem(signature).context("its signature is cut or none of ssh-keygen's")?;
+    let signer = signature.public_key().fingerprint(HashAlg::Sha256);
+    let Some(key) = keys.iter().find(|key| key.key_data() == signature.public_key()) else {
+        bail!("it is signed by another key than yours: {signer}");
+    };
+    if signature.namespace() != NAMESPACE {
+        bail!("its signature is for `{}`, not for `{NAMESPACE}`", signature.namespace());
+    }
+    key.verify(NAMESPACE, text, &signature)
+        .with_context(|| format!("its signature is not that of these checksums by {signer}"))?;
+    let name = key.comment();
+    Ok(if name.is_empty() { signer.to_string() } else { format!("{name} ({signer})") })
+}

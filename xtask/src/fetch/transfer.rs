@@ -1,0 +1,392 @@
+//! Files from mirrors: tried again where that may help, from the next mirror where it does not, and continued where
+//! a transfer broke off, in this run or an earlier one. What comes out was checked.
+
+use super::mirror::{self, Body, Mirror, Trouble};
+use crate::download::STALL;
+use crate::progress::{Progress, Step, human_bytes};
+use crate::session::Session;
+use crate::store::{self, Lock};
+use anyhow::{Context as _, Result, anyhow, bail};
+use reqwest::blocking::Client;
+use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How patient a run is.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// How often a mirror is tried for a file. Tries that bring [`Patience::useful`] bytes don't count.
+    pub tries: u32,
+    /// What a try must bring in order not to count.
+    pub useful: u64,
+    /// The pause after the first try; it doubles with every further one, and is varied by half.
+    pub pause: Duration,
+    /// The longest wait that a mirror may ask for.
+    pub longest_wait: Duration,
+    /// A transfer that stands still for this long is broken.
+    pub stall: Duration,
+    /// A mirror that brings fewer bytes a second than this is left for the next, if there is one.
+    pub slow: u64,
+    /// For how long it must be that slow.
+    pub slow_for: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            tries: 5,
+            useful: 256 << 10,
+            pause: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(60),
+            stall: STALL,
+            slow: 4 << 10,
+            slow_for: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Patience {
+    /// The pause after this many tries that count.
+    fn pause(&self, tries: u32) -> Duration {
+        let pause = self.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
+        // Many clients that a server dropped at once shall not come back at once.
+        let random = RandomState::new().build_hasher().finish() % 1000;
+        pause.mul_f64(0.5 + random as f64 / 1000.0)
+    }
+}
+
+/// The mirrors of a run, in the order in which they are asked.
+#[derive(Debug)]
+pub struct Mirrors {
+    all: Vec<Mirror>,
+    client: Client,
+    patience: Patience,
+}
+
+/// What is known of a file before it is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The release, as mirrors name its folder.
+    pub release: &'a str,
+    /// The file's name in it.
+    pub name: &'a str,
+    /// Its bytes.
+    pub size: u64,
+    /// Of those bytes.
+    pub sha256: &'a str,
+}
+
+/// A downloaded file whose hash was checked, and which no other run touches.
+#[derive(Debug)]
+pub struct Downloaded {
+    /// The file, at its beginning.
+    pub file: File,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Downloaded {
+    /// Removes it: it has served.
+    pub fn discard(self) -> Result<()> {
+        store::remove(&self.path)
+    }
+}
+
+impl Mirrors {
+    /// Sets up the mirrors.
+    pub fn new(all: Vec<Mirror>, patience: Patience) -> Result<Self> {
+        Ok(Self { all, client: mirror::client(patience.stall)?, patience })
+    }
+
+    /// A small file of a release, of at most `limit` bytes, by one mirror.
+    pub fn small(
+        &self,
+        progress: &Progress,
+        from: &Mirror,
+        release: &str,
+        name: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, Trouble> {
+        self.insist(progress, from, name, || {
+            let body = from.open(&self.client, release, name, 0)?;
+            let (mut bytes, whole) = (Vec::new(), body.whole);
+            let most = limit.saturating_add(1);
+            let (size, why) = self.copy(body, &mut bytes, most, self.is_last(from), |_| ())?;
+            if size > limit {
+                Err(Trouble::Useless(format!("{name} has more than {}", human_bytes(limit))))
+            } else if whole.is_some_and(|whole| whole != size) {
+                Err(Trouble::passing(format!("{why}, after {size} bytes of {name}")))
+            } else {
+                Ok(bytes)
+            }
+        })
+    }
+
+    /// Downloads a file into the cache, and checks it.
+    pub fn download(&self, session: &Session, wanted: Wanted<'_>) -> Result<Downloaded> {
+        let path = session.workspace.cache.join("fetch").join(wanted.sha256);
+        let lock = Lock::acquire(&path, &session.progress)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        if !is_wanted(&mut file, wanted).context("the cache cannot be read")? {
+            let step = session.progress.step(format!("download {}", wanted.name));
+            self.from_any(&session.progress, wanted.name, |from| {
+                self.checked(&session.progress, from, wanted, &mut file, &step)
+            })?;
+            step.done("checked");
+        }
+        file.rewind().with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Downloaded { file, path, _lock: lock })
+    }
+
+    /// Asks one mirror after the other; those that are of no use are not asked again in this run.
+    pub fn from_any<T>(
+        &self,
+        progress: &Progress,
+        what: &str,
+        mut take: impl FnMut(&Mirror) -> Result<T, Trouble>,
+    ) -> Result<T> {
+        let mut reasons = Vec::new();
+        for from in &self.all {
+            let reason = match from.given_up() {
+                Some(reason) => reason,
+                None => match take(from) {
+                    Ok(taken) => return Ok(taken),
+                    Err(Trouble::Ours(error)) => return Err(error),
+                    Err(Trouble::Absent(reason) | Trouble::NoPart(reason)) => reason,
+                    Err(Trouble::Useless(reason) | Trouble::Passing { reason, .. }) => {
+                        from.give_up(&reason);
+                        reason
+                    }
+                },
+            };
+            let line = printable(&format!("{from}: {reason}"));
+            progress.detail(&line);
+            reasons.push(format!("\n  {line}"));
+        }
+        bail!(
+            "no mirror gave {what}:{}\n  run the same command again, or say another mirror with --from",
+            reasons.concat()
+        )
+    }
+
+    /// Whether no other mirror would be asked after this one.
+    fn is_last(&self, one: &Mirror) -> bool {
+        !self
+            .all
+            .iter()
+            .skip_while(|other| !std::ptr::eq(*other, one))
+            .skip(1)
+            .any(|o| o.given_up().is_none())
+    }
+
+    /// The whole file from one mirror. When it is not what it should be, bytes of an earlier run or another mirror
+    /// may be to blame; so it has one more chance, from the first byte.
+    fn checked(
+        &self,
+        progress: &Progress,
+        from: &Mirror,
+        wanted: Wanted<'_>,
+        file: &mut File,
+        step: &Step<'_>,
+    ) -> Result<(), Trouble> {
+        let mut last = None;
+        for _ in 0..2 {
+            let mut way = Way::default();
+            self.insist(progress, from, wanted.name, || self.go_on(from, wanted, file, &mut way, step))?;
+            let found = hash(file).map_err(ours)?;
+            if found == wanted.sha256 {
+                return Ok(());
+            }
+            file.set_len(0).map_err(ours)?;
+            if last.is_none() {
+                progress.say(&format!("{from} gave other bytes than those of {}; once more", wanted.name));
+            }
+            last = Some(found);
+        }
+        Err(Trouble::Useless(format!(
+            "it lies: {} has not the bytes of the release\n    its sha256 is   {}\n    the release has {}",
+            wanted.name,
+            last.unwrap_or_default(),
+            wanted.sha256
+        )))
+    }
+
+    /// Gets what the file lacks, in one try.
+    fn go_on(
+        &self,
+        from: &Mirror,
+        wanted: Wanted<'_>,
+        file: &mut File,
+        way: &mut Way,
+        step: &Step<'_>,
+    ) -> Result<(), Trouble> {
+        let have = file.metadata().map_err(ours)?.len();
+        if have == wanted.size {
+            return Ok(());
+        }
+        let have = if way.only_whole || have > wanted.size { 0 } else { have };
+        let body =
+            from.open(&self.client, wanted.release, wanted.name, have).map_err(|trouble| match trouble {
+                Trouble::NoPart(reason) => {
+                    way.only_whole = true;
+                    Trouble::passing(reason)
+                }
+                other => other,
+            })?;
+        if let Some(whole) = body.whole.filter(|whole| *whole != wanted.size) {
+            let (name, size) = (wanted.name, wanted.size);
+            return Err(Trouble::Useless(format!(
+                "it lies: {name} has {whole} bytes there, and {size} in the release"
+            )));
+        }
+        let begin = body.from;
+        file.set_len(begin).and_then(|()| file.seek(SeekFrom::Start(begin))).map_err(ours)?;
+        let show = |done| step.bytes(begin + done, Some(wanted.size));
+        let (done, why) = self.copy(body, file, wanted.size - begin, self.is_last(from), show)?;
+        let end = begin + done;
+        if end == wanted.size {
+            return Ok(());
+        }
+        // A mirror that begins anew every time brings nothing.
+        let brought = end.saturating_sub(way.farthest.max(have));
+        way.farthest = way.farthest.max(end);
+        let reason = format!("{why}, after {end} of {} bytes", wanted.size);
+        Err(Trouble::Passing { reason, wait: None, brought })
+    }
+
+    /// Copies up to `most` bytes; gives their number, and why there are no more.
+    fn copy(
+        &self,
+        mut body: Body,
+        to: &mut impl io::Write,
+        most: u64,
+        is_last: bool,
+        on_bytes: impl Fn(u64),
+    ) -> Result<(u64, String), Trouble> {
+        let mut buffer = vec![0; 1 << 16];
+        let mut done = 0;
+        let mut window = (Instant::now(), 0);
+        while done < most {
+            let room = buffer.len().min(usize::try_from(most - done).unwrap_or(usize::MAX));
+            let n = match body.bytes.read(&mut buffer[..room]) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Ok((done, format!("it broke off ({})", mirror::innermost(&error)))),
+            };
+            to.write_all(&buffer[..n]).map_err(ours)?;
+            done += n as u64;
+            on_bytes(done);
+            let (since, before) = window;
+            if !is_last && since.elapsed() >= self.patience.slow_for {
+                self.fast_enough(done - before, since.elapsed())?;
+                window = (Instant::now(), done);
+            }
+        }
+        Ok((done, "it ended".to_owned()))
+    }
+
+    fn fast_enough(&self, bytes: u64, time: Duration) -> Result<(), Trouble> {
+        let rate = bytes as f64 / time.as_secs_f64();
+        if rate < self.patience.slow as f64 {
+            return Err(Trouble::Useless(format!("it is too slow: {rate:.0} bytes a second")));
+        }
+        Ok(())
+    }
+
+    /// Tries until it works, or until more tries would not help.
+    fn insist<T>(
+        &self,
+        progress: &Progress,
+        from: &Mirror,
+        what: &str,
+        mut attempt: impl FnMut() -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let mut tries = 0;
+        loop {
+            let (reason, wait, brought) = match attempt() {
+                Err(Trouble::Passing { reason, wait, brought }) => (reason, wait, brought),
+                ended => return ended,
+            };
+            tries = if brought >= self.patience.useful { 1 } else { tries + 1 };
+            if tries >= self.patience.tries {
+                return Err(Trouble::Useless(format!("{reason} ({tries} tries)")));
+            }
+            if let Some(wait) = wait.filter(|wait| *wait > self.patience.longest_wait) {
+                return Err(Trouble::Useless(format!("{reason}, and wants {} s of peace", wait.as_secs())));
+            }
+            let pause = self.patience.pause(tries).max(wait.unwrap_or_default());
+            let seconds = pause.as_secs_f64();
+            progress.say(&printable(&format!("{from}: {reason}; {what} again in {seconds:.1} s")));
+            thread::sleep(pause);
+        }
+    }
+}
+
+/// How the tries at a file went so far, with one mirror.
+#[derive(Debug, Default)]
+struct Way {
+    /// It gives no parts, or wrong ones.
+    only_whole: bool,
+    /// The most bytes that there ever were.
+    farthest: u64,
+}
+
+/// Whether a file is whole and right already; one that is whole and wrong is emptied.
+fn is_wanted(file: &mut File, wanted: Wanted<'_>) -> io::Result<bool> {
+    if file.metadata()?.len() < wanted.size {
+        return Ok(false);
+    }
+    let is_right = hash(file)? == wanted.sha256;
+    if !is_right {
+        file.set_len(0)?;
+    }
+    Ok(is_right)
+}
+
+fn hash(file: &mut File) -> io::Result<String> {
+    file.rewind()?;
+    store::sha256_of(file)
+}
+
+/// A failure of this machine's disk.
+fn ours(error: io::Error) -> Trouble {
+    Trouble::Ours(anyhow!(error).context("the download cannot be kept in the cache"))
+}
+
+/// What a mirror said, for a terminal that it must not speak to.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_vary_by_half() {
+        let patience = Patience::default();
+        for (tries, seconds) in [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0)] {
+            let pauses: Vec<f64> = (0..200).map(|_| patience.pause(tries).as_secs_f64()).collect();
+            assert!(pauses.iter().all(|pause| (seconds * 0.5..seconds * 1.5).contains(pause)), "{tries}");
+            assert!(
+                pauses.iter().any(|pause| (pause - pauses[0]).abs() > seconds / 100.0),
+                "{tries}: no jitter"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_mirror_says_cannot_reach_the_terminal_as_more_than_text() {
+        assert_eq!(printable("a\u{1b}[31mb\r\nc\u{9b}"), "a?[31mb?\nc?");
+    }
+}
