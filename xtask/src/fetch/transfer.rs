@@ -156,7 +156,9 @@ impl Mirrors {
     ) -> Result<T> {
         let mut reasons = Vec::new();
         for from in &self.all {
-            let reason = match from.given_up() {
+            let told = from.given_up();
+            let is_news = told.is_none();
+            let reason = match told {
                 Some(reason) => reason,
                 None => match take(from) {
                     Ok(taken) => return Ok(taken),
@@ -169,7 +171,9 @@ impl Mirrors {
                 },
             };
             let line = printable(&format!("{from}: {reason}"));
-            progress.detail(&line);
+            if is_news && !self.is_last(from) {
+                progress.say(&format!("going on with the next mirror, since {line}"));
+            }
             reasons.push(format!("\n  {line}"));
         }
         bail!(

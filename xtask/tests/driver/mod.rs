@@ -279,7 +279,7 @@ impl Ended {
 #[derive(Debug)]
 pub struct Running {
     pub child: Child,
-    lines: BufReader<std::process::ChildStderr>,
+    pub lines: BufReader<std::process::ChildStderr>,
     pub said: String,
 }
 

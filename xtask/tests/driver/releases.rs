@@ -15,9 +15,11 @@ use anyarch_manifest::{
 };
 use liblzma::write::XzEncoder;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use tar::{Builder, EntryType, Header};
 
 /// What every release has; `arm` only for the last host.
@@ -142,9 +144,7 @@ impl FakeRelease {
     /// Writes an archive with this tar stream in it.
     fn put(&self, target: &str, host: &str, tar: &[u8]) -> Archive {
         let name = self.archive(target, host);
-        let mut encoder = XzEncoder::new(Vec::new(), 0);
-        encoder.write_all(tar).unwrap();
-        let packed = encoder.finish().unwrap();
+        let packed = packed(tar);
         fs::write(self.folder().join(&name), &packed).unwrap();
         Archive {
             file: file_name(&name),
@@ -191,6 +191,20 @@ impl FakeRelease {
         };
         fs::write(self.folder().join("SHA256SUMS"), names.iter().map(line).collect::<String>()).unwrap();
     }
+}
+
+/// Packs a tar stream. Tests make the same releases again and again, so what was packed once is kept.
+fn packed(tar: &[u8]) -> Vec<u8> {
+    static PACKED: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let key = xtask::store::sha256(tar);
+    if let Some(packed) = PACKED.lock().unwrap().get(&key) {
+        return packed.clone();
+    }
+    let mut encoder = XzEncoder::new(Vec::new(), 0);
+    encoder.write_all(tar).unwrap();
+    let packed = encoder.finish().unwrap();
+    PACKED.lock().unwrap().insert(key, packed.clone());
+    packed
 }
 
 /// A member of an archive, right or wrong.

@@ -50,6 +50,8 @@ pub enum Wrong {
     Stall(usize),
     /// 200 and the whole file, whatever range is asked for.
     NoRanges,
+    /// Both: always from the first byte on, and closed after so many.
+    CutWhole(usize),
     /// 206 and a `Content-Range` that begins so many bytes later, with the bytes from there.
     OtherRange(u64),
     /// 302 to this address.
@@ -190,7 +192,7 @@ impl Shared {
             return Ok(());
         }
         let (range, shift) = match &wrong {
-            Some(Wrong::NoRanges) => (None, 0),
+            Some(Wrong::NoRanges | Wrong::CutWhole(_)) => (None, 0),
             Some(Wrong::OtherRange(by)) => (asked.range.as_deref(), *by),
             _ => (asked.range.as_deref(), 0),
         };
@@ -234,7 +236,7 @@ impl Shared {
         let until = Instant::now() + PATIENCE;
         let goes_on = || Instant::now() < until && !self.ended.load(Ordering::SeqCst);
         match wrong {
-            Some(Wrong::Cut(bytes)) => to.write_all(&body[..body.len().min(*bytes)]),
+            Some(Wrong::Cut(bytes) | Wrong::CutWhole(bytes)) => to.write_all(&body[..body.len().min(*bytes)]),
             Some(Wrong::Stall(bytes)) => {
                 to.write_all(&body[..body.len().min(*bytes)])?;
                 while goes_on() && !has_gone(to) {
