@@ -184,12 +184,8 @@ impl Mirrors {
 
     /// Whether no other mirror would be asked after this one.
     fn is_last(&self, one: &Mirror) -> bool {
-        !self
-            .all
-            .iter()
-            .skip_while(|other| !std::ptr::eq(*other, one))
-            .skip(1)
-            .any(|o| o.given_up().is_none())
+        let after = self.all.iter().skip_while(|other| !std::ptr::eq(*other, one)).skip(1);
+        after.filter(|other| other.given_up().is_none()).count() == 0
     }
 
     /// The whole file from one mirror. When it is not what it should be, bytes of an earlier run or another mirror
