@@ -1,0 +1,855 @@
+#!/bin/sh
+# Installs emulators of an anyarch release, for machines without Rust. docs/install.md is its manual.
+#
+# It wants a POSIX shell, curl or wget, tar, xz, and a program that knows SHA-256. All of it is functions, and
+# `main` is called by the last line: a script that arrives cut, as in `curl ... | sh`, does nothing.
+
+# The release that this copy belongs to and where that lies; `cargo xtask release` fills them in.
+RELEASE='@RELEASE@'
+BASE='@BASE@'
+
+# The most bytes that are taken, whatever a server sends: of the sums of a release (they take some 100 kB), of a
+# signature, of an archive (2 MB), of an archive unpacked (8 MB).
+MOST_SUMS=1048576
+MOST_SIGNATURE=65536
+MOST_ARCHIVE=33554432
+MOST_UNPACKED=268435456
+# How often a mirror is asked for a file before the next one is. What brings this many new bytes does not count.
+TRIES=5
+PROGRESS=65536
+# Slower than so many bytes a second, a transfer is given up.
+SLOWEST=1000
+
+NEWLINE='
+'
+
+help() {
+    cat <<'END'
+Installs anyarch's emulators, checked, into ~/.local.
+
+  sh install.sh --target LIST [OPTION...]
+
+  --target LIST   what to emulate: aarch64, arm, riscv64 ... and as others call
+                  them: arm64, armhf, amd64, ppc64el; several with commas; or all
+  --host HOST     what it is to run on: amd64, arm64, arm/v7 ...; else this machine
+  --prefix DIR    where to: DIR/bin/qemu-<target>; else ~/.local, for root as well
+  --release NAME  another release than the one that this script belongs to
+  --from PLACE    a mirror: a URL (https, http, file) or a folder that the folder of
+                  the release lies in; several times for several, in that order
+  --key FILE      the OpenSSH public key that must have signed the release
+  --list          print what the release has; with --target and --host, of those
+  --help          print this
+
+  ANYARCH_FROM         mirrors, separated by spaces, where there is no --from
+  ANYARCH_KEY          a key's file, where there is no --key
+  ANYARCH_RETRY_DELAY  seconds before the second try, doubled for each more; else 1
+  ANYARCH_TIMEOUT      seconds that a stalled transfer is waited for; else 30
+
+Prints the path of each emulator, one a line; all else goes to stderr.
+Exit: 0 done, 1 failed, 2 wrong use, 3 the machine lacks something.
+END
+}
+
+say() {
+    printf 'anyarch: %s\n' "$*" >&2
+}
+
+# What was tried did not work.
+fail() {
+    say "$*"
+    exit 1
+}
+
+# The command line asks for something that does not exist or does not fit.
+misused() {
+    say "$*"
+    say "\`sh install.sh --help\` lists the options"
+    exit 2
+}
+
+# The machine has no $1; the packages that have it are $2 in Debian and its relatives, $3 elsewhere.
+lacks() {
+    if has apt-get; then
+        get="apt-get install -y $2"
+    elif has apk; then
+        get="apk add $3"
+    elif has dnf; then
+        get="dnf install -y $3"
+    elif has zypper; then
+        get="zypper install -y $3"
+    elif has pacman; then
+        get="pacman -S $3"
+    else
+        get="install the package $2 or $3"
+    fi
+    say "$1"
+    say "  to get it: $get"
+    exit 3
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+lower() {
+    printf '%s\n' "$1" | tr '[:upper:]' '[:lower:]'
+}
+
+size() {
+    if [ -f "$1" ]; then
+        wc -c <"$1"
+    else
+        echo 0
+    fi
+}
+
+# An address without the user's name and password, for messages.
+shown() {
+    printf '%s\n' "$1" | sed 's|://[^/@]*@|://|'
+}
+
+# The command line -------------------------------------------------------------------------------
+
+parse() {
+    while [ "$#" -gt 0 ]; do
+        option=$1
+        shift
+        case $option in
+        --help | -h)
+            help
+            exit 0
+            ;;
+        --list)
+            list=yes
+            continue
+            ;;
+        --*=*)
+            value=${option#*=}
+            option=${option%%=*}
+            ;;
+        --target | --host | --prefix | --release | --from | --key)
+            [ "$#" -gt 0 ] || misused "$option wants a value"
+            value=$1
+            shift
+            ;;
+        esac
+        take "$option"
+    done
+}
+
+take() {
+    case $1 in
+    --target) targets=$targets,$value ;;
+    --host) host=$value ;;
+    --prefix) prefix=$value ;;
+    --release) release=$value ;;
+    --from) from=$from$value$NEWLINE ;;
+    --key) key=$value ;;
+    *) misused "there is no option $1" ;;
+    esac
+}
+
+# What was not said on the command line, and whether what was said can be.
+settle() {
+    case $release in
+    @*@) misused "this copy of the script belongs to no release: name one with --release, as 10.2.2-1" ;;
+    '' | .* | *..* | *[!A-Za-z0-9._-]*) misused "no release is named \`$release\`" ;;
+    esac
+    case $patience$delay in
+    *[!0-9]*) misused "ANYARCH_TIMEOUT and ANYARCH_RETRY_DELAY are whole seconds" ;;
+    esac
+    settle_mirrors
+    if [ "$list" = no ] || [ "$host" ]; then
+        host=$(host_named "$(lower "$host")") || exit
+    fi
+    [ "$list" = yes ] || settle_place
+}
+
+settle_mirrors() {
+    if [ -z "$from" ]; then
+        case $BASE in
+        @*@) base= ;;
+        *) base=$BASE ;;
+        esac
+        for one in ${ANYARCH_FROM:-$base}; do
+            from=$from$one$NEWLINE
+        done
+    fi
+    [ "$from" ] || misused "this copy of the script knows no place to download from: name one with --from"
+    mirrors=
+    IFS=$NEWLINE
+    for one in $from; do
+        one=$(mirror "$one") || exit
+        mirrors=$mirrors$one$NEWLINE
+    done
+    unset IFS
+}
+
+# A mirror without a slash at its end; folders as absolute paths.
+mirror() {
+    case $1 in
+    http://?* | https://?*) place=$1 ;;
+    file:*%*) misused "$1: give the folder itself, without file://" ;;
+    file:///*) place=${1#file://} ;;
+    file://localhost/*) place=${1#file://localhost} ;;
+    *://*) misused "$1: --from takes http://, https://, file:///, or a folder" ;;
+    /*) place=$1 ;;
+    *) place=$PWD/$1 ;;
+    esac
+    while [ "$place" != "${place%/}" ]; do
+        place=${place%/}
+    done
+    printf '%s\n' "$place"
+}
+
+settle_place() {
+    [ "${targets#,}" ] || misused "say what is to be emulated: --target aarch64, or several, with commas"
+    if [ -z "$prefix" ]; then
+        [ "${HOME:-}" ] || misused "there is no HOME: say where to install to, with --prefix"
+        prefix=$HOME/.local
+    fi
+    case $prefix in
+    /*) ;;
+    *) prefix=$PWD/$prefix ;;
+    esac
+}
+
+# Names ------------------------------------------------------------------------------------------
+
+# QEMU's name of a target that Debian, Docker, the kernel or toolchains call otherwise. What is not known here is
+# looked for in the release as it is.
+target_named() {
+    case ${1#linux/} in
+    arm64 | arm64v8 | arm64/v8) echo aarch64 ;;
+    arm64be) echo aarch64_be ;;
+    armhf | armv7 | armv7l | arm/v7 | arm32v7 | armel | arm/v6) echo arm ;;
+    armv7b) echo armeb ;;
+    parisc) echo hppa ;;
+    386 | i486 | i586 | i686 | x86) echo i386 ;;
+    loong64) echo loongarch64 ;;
+    mips64le) echo mips64el ;;
+    mipsle) echo mipsel ;;
+    openrisc) echo or1k ;;
+    powerpc) echo ppc ;;
+    powerpc64) echo ppc64 ;;
+    ppc64el | powerpc64le) echo ppc64le ;;
+    rv64) echo riscv64 ;;
+    amd64 | x64 | x86-64) echo x86_64 ;;
+    '' | *[!a-z0-9_]*) misused "no target is named \`$1\`" ;;
+    *) printf '%s\n' "${1#linux/}" ;;
+    esac
+}
+
+# A host as it stands in the names of archives: Docker's platform, `arm-v7` for `arm/v7`.
+host_named() {
+    case ${1#linux/} in
+    '' | native) this_host ;;
+    x86_64 | x64 | x86-64) echo amd64 ;;
+    i386 | i486 | i586 | i686 | x86) echo 386 ;;
+    aarch64 | arm64v8 | arm64/v8) echo arm64 ;;
+    armhf | armv7 | armv7l | arm | arm32v7 | arm/v7) echo arm-v7 ;;
+    armel | armv6 | armv6l | arm32v6 | arm/v6) echo arm-v6 ;;
+    loongarch64) echo loong64 ;;
+    mips64el) echo mips64le ;;
+    ppc64el | powerpc64le) echo ppc64le ;;
+    rv64) echo riscv64 ;;
+    *[!a-z0-9/-]*) misused "no host is named \`$1\`" ;;
+    *) printf '%s\n' "${1#linux/}" | tr / - ;;
+    esac
+}
+
+# The host that this machine is. A 64-bit kernel may have only 32-bit programs, and says its own name then.
+this_host() {
+    system=$(uname -s)
+    [ "$system" = Linux ] || misused "the emulators run on Linux, and this is $system; --host names another machine"
+    machine=$(uname -m)
+    case $machine/$(getconf LONG_BIT 2>/dev/null) in
+    x86_64/32 | i?86/*) echo 386 ;;
+    x86_64/*) echo amd64 ;;
+    aarch64/32 | armv7*/* | armv8*/*) echo arm-v7 ;;
+    aarch64/*) echo arm64 ;;
+    armv6*/*) echo arm-v6 ;;
+    loongarch64/*) echo loong64 ;;
+    ppc64le/* | riscv64/* | s390x/*) printf '%s\n' "$machine" ;;
+    mips64/*)
+        # Both byte orders go by one name.
+        is_little_endian || misused "there are no emulators for big-endian MIPS hosts"
+        echo mips64le
+        ;;
+    *) misused "it is not known which emulators run on $machine: say it with --host" ;;
+    esac
+}
+
+is_little_endian() {
+    [ "$(printf '\001\000' | od -An -d | tr -d ' ')" = 1 ]
+}
+
+# The machine's programs -------------------------------------------------------------------------
+
+find_programs() {
+    has tar || lacks 'tar is missing' tar tar
+    if has sha256sum; then
+        hasher=sha256sum
+    elif has shasum; then
+        hasher=shasum
+    elif has openssl; then
+        hasher=openssl
+    else
+        lacks 'there is no program for SHA-256: sha256sum, shasum or openssl' coreutils coreutils
+    fi
+    case $mirrors in
+    http://* | https://* | *"$NEWLINE"http://* | *"$NEWLINE"https://*) find_fetcher ;;
+    esac
+    [ -z "$key" ] || has ssh-keygen ||
+        lacks 'a signature is checked by ssh-keygen, which is missing' openssh-client openssh
+}
+
+find_fetcher() {
+    if has curl; then
+        fetcher=curl
+    elif ! has wget; then
+        lacks 'neither curl nor wget is there to download with' curl curl
+    elif wget --version 2>/dev/null | grep -q 'GNU Wget'; then
+        fetcher=wget
+    else
+        # Busybox's, or one that knows as few options.
+        fetcher=small-wget
+    fi
+}
+
+sha256() {
+    case $hasher in
+    sha256sum) sha256sum <"$1" ;;
+    shasum) shasum -a 256 <"$1" ;;
+    openssl) openssl dgst -sha256 -r <"$1" ;;
+    esac | cut -d ' ' -f 1
+}
+
+# Work and its end -------------------------------------------------------------------------------
+
+# A private folder below $1, where files are renamed from. What runs were killed outright left there goes when it
+# is a day old: younger, it may be another machine's or container's that shares the folder.
+make_work() {
+    [ -d "$1" ] || made=$1
+    mkdir -p "$1" 2>/dev/null || fail "cannot make $1: give another folder with --prefix"
+    set +f
+    for old in "$1"/.anyarch-install-*; do
+        [ -z "$(find "$old" -prune -type d -mtime +0 2>/dev/null)" ] || rm -rf "$old"
+    done
+    set -f
+    work=$(mktemp -d "$1/.anyarch-install-XXXXXX" 2>/dev/null) ||
+        fail "cannot write to $1: give another folder with --prefix"
+}
+
+clean_up() {
+    # Twice is once too often.
+    trap '' EXIT HUP INT TERM
+    for one in $child $watcher; do
+        kill "$one" 2>/dev/null
+    done
+    # One that is ended must not write any more.
+    [ -z "$child" ] || wait "$child" 2>/dev/null
+    [ -z "$staged" ] || rm -f "$staged"
+    [ -z "$work" ] || rm -rf "$work"
+    # Only if it is empty.
+    [ -z "$made" ] || rmdir "$made" 2>/dev/null
+}
+
+# Downloads --------------------------------------------------------------------------------------
+
+# Becomes the program that fetches the address $1 to the file $2, behind what the file has. It runs in a process of
+# its own, which may not write more than $3 bytes: it gets an error then, and no signal.
+request() {
+    trap - HUP INT TERM EXIT
+    trap '' XFSZ
+    ulimit -f $((($3 + 511) / 512)) 2>/dev/null
+    case $1/$fetcher in
+    /*) exec cat "$1" >"$2" ;;
+    */curl) request_by_curl "$@" ;;
+    */wget) exec wget -nv -S --tries=1 -c -O "$2" "$1" ;;
+    *) exec wget -q -S -c -O "$2" "$1" ;;
+    esac
+}
+
+request_by_curl() {
+    # Who begins encrypted is not led elsewhere in the clear.
+    case $1 in
+    https:*) protocols='=https' ;;
+    *) protocols='=http,https' ;;
+    esac
+    output=$2
+    set -- --fail --location --max-redirs 10 --globoff --proto "$protocols" -w '  HTTP/ %{http_code}\n' -C - -o "$2" "$1"
+    if [ -t 3 ] && [ "$output" = "$work/archive" ]; then
+        exec curl --progress-bar "$@" 2>&3
+    fi
+    exec curl --silent --show-error "$@"
+}
+
+# Ends the transfer $1 to the file $2 when that does not grow as it should.
+watch() {
+    trap - HUP INT TERM EXIT
+    seen=0
+    passed=0
+    while sleep 1; do
+        passed=$((passed + 1))
+        [ "$passed" -ge "$patience" ] || continue
+        now=$(size "$2")
+        # Smaller than before: it began again.
+        [ "$now" -ge "$seen" ] || seen=0
+        if [ "$((now - seen))" -lt "$((SLOWEST * patience))" ]; then
+            : >"$work/stalled"
+            kill "$1"
+            return
+        fi
+        seen=$now
+        passed=0
+    done
+}
+
+# Waits for the child; a signal to this script ends the waiting, and in `clean_up` the child.
+attend() {
+    wait "$child" 2>/dev/null
+    result=$?
+    child=
+}
+
+# One transfer, as `request` has it. Sets `result` to the program's exit code and `http` to the last answer's
+# status, or nothing.
+transfer() {
+    rm -f "$work/stalled"
+    request "$@" >"$work/log" 2>&1 &
+    child=$!
+    watch "$child" "$2" </dev/null >/dev/null 2>&1 3>&- &
+    watcher=$!
+    attend
+    kill "$watcher" 2>/dev/null
+    wait "$watcher" 2>/dev/null
+    watcher=
+    http=$(sed -n 's|.*HTTP/[0-9.]* \([1-5][0-9][0-9]\).*|\1|p' "$work/log" | tail -n 1)
+}
+
+# What went wrong with the last transfer, in words.
+reason() {
+    last=$(grep -v -e '^ *HTTP/' -e '^Giving up' "$work/log" | tail -n 1)
+    if [ -e "$work/stalled" ]; then
+        echo "less than $SLOWEST bytes a second for $patience s"
+    elif [ "${http:-0}" -ge 400 ]; then
+        echo "the server says $http"
+    else
+        printf '%s\n' "${last:-it ended with $result}"
+    fi
+}
+
+# Gets the file $2 of the release from the mirror $1 to the file $3, at most $4 bytes. $5 is a function that says
+# whether the file is right; where that is known, a transfer that broke goes on from where it did. Says why not.
+get() {
+    address=$1/$release/$2
+    tries=0
+    best=0
+    rm -f "$3"
+    while :; do
+        [ "$5" != is_whole ] || rm -f "$3"
+        had=$(size "$3")
+        transfer "$address" "$3" "$4"
+        "$5" "$3" && return 0
+        is_worth_a_try "$3" "$4" || return 1
+        pause "$(reason)" || return 1
+    done
+}
+
+# Whether the transfer went to its end, for files whose hash is not known beforehand.
+is_whole() {
+    [ "$result" = 0 ]
+}
+
+# Whether it is the file that the sums vouch for, however it came.
+is_wanted() {
+    [ -f "$1" ] && [ "$(sha256 "$1")" = "$wanted" ]
+}
+
+# Judges a transfer to the file $1, of at most $2 bytes, that did not bring what it should: whether to try again.
+# Nothing stays of a file that can't be continued.
+is_worth_a_try() {
+    now=$(size "$1")
+    if [ "$now" -ge "$2" ]; then
+        say "$(shown "$address") is longer than $2 bytes, so it is not ours"
+        return 1
+    fi
+    ! is_disk_full || fail "cannot write $1: is the disk full?"
+    if is_final; then
+        say "$(shown "$address"): $(reason)"
+        return 1
+    fi
+    if [ "$result" = 0 ] && [ "$had" = 0 ]; then
+        say "$(shown "$address") has wrong bytes: its sha256 is not the one in SHA256SUMS"
+        return 1
+    fi
+    # The server does not know ranges, or gave another one, or the beginning was wrong.
+    case $result/$http in
+    0/* | */200 | */416) [ "$had" = 0 ] || rm -f "$1" ;;
+    */206) [ "$now" -gt "$had" ] || rm -f "$1" ;;
+    esac
+    if [ "$now" -ge "$((best + PROGRESS))" ]; then
+        best=$now
+        tries=0
+    fi
+}
+
+is_disk_full() {
+    grep -q 'No space left' "$work/log" || [ "$fetcher/$result" = curl/23 ]
+}
+
+# Whether another try would end the same way: the server does not have it, the certificate is wrong, the folder is
+# one of this machine.
+is_final() {
+    case $http in
+    408 | 416 | 429) return 1 ;;
+    4??) return 0 ;;
+    esac
+    case $address/$fetcher/$result in
+    /*/0) return 1 ;;
+    /* | */curl/[123] | */curl/60 | */curl/77 | */wget/[25]) return 0 ;;
+    esac
+    return 1
+}
+
+# Waits before the next try, longer each time. There is no next one after the last.
+pause() {
+    tries=$((tries + 1))
+    if [ "$tries" -ge "$TRIES" ]; then
+        say "$(shown "$address"): $1; tried $TRIES times"
+        return 1
+    fi
+    seconds=$((delay << (tries - 1)))
+    say "$(shown "$address"): $1; again in $seconds s"
+    sleep "$seconds" &
+    child=$!
+    attend
+}
+
+# The release ------------------------------------------------------------------------------------
+
+# The sums of the first mirror whose sums can be used: to $work/sums. That mirror is then asked first.
+get_sums() {
+    IFS=$NEWLINE
+    for one in $mirrors; do
+        unset IFS
+        if has_sums "$one"; then
+            mirrors=$one$NEWLINE$(printf '%s' "$mirrors" | grep -vxF -e "$one")$NEWLINE
+            return
+        fi
+    done
+    fail "release $release can't be had; each place that was tried is named above"
+}
+
+has_sums() {
+    sums=$work/sums
+    get "$1" SHA256SUMS "$sums" "$MOST_SUMS" is_whole || return 1
+    if ! are_sums "$sums"; then
+        say "$(shown "$1")/$release/SHA256SUMS is cut, or no list of sums"
+        return 1
+    fi
+    [ "$key" ] || return 0
+    if ! get "$1" SHA256SUMS.sig "$work/signature" "$MOST_SIGNATURE" is_whole; then
+        say "$(shown "$1")/$release is not signed, and must be by the key in $key"
+        return 1
+    fi
+    is_signed "$1"
+}
+
+# Whether all lines are those of `sha256sum`, the last one whole, each name once.
+are_sums() {
+    [ -s "$1" ] && [ -z "$(tail -c 1 "$1")" ] || return 1
+    ! grep -Evq '^[0-9a-f]{64}  [A-Za-z0-9][A-Za-z0-9._+-]*$' "$1" || return 1
+    [ -z "$(cut -d ' ' -f 3 "$1" | sort | uniq -d)" ]
+}
+
+# Whether the sums that the mirror $1 gave are signed by the key.
+is_signed() {
+    ssh-keygen -Y verify -f "$work/signers" -I anyarch -n anyarch -s "$work/signature" \
+        <"$sums" >"$work/log" 2>&1 && return 0
+    ! grep -qi -e 'unknown option' -e 'illegal option' "$work/log" ||
+        lacks 'this ssh-keygen is too old to check signatures; OpenSSH 8.1 can' openssh-client openssh
+    say "$(shown "$1")/$release/SHA256SUMS is not signed by the key in $key"
+    return 1
+}
+
+# The key as a list of those who may sign, for ssh-keygen.
+read_key() {
+    [ -r "$key" ] || misused "cannot read the key $key"
+    grep -E '^(ssh|ecdsa|sk)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/=]+( |$)' "$key" | sed 's/^/anyarch /' >"$work/signers"
+    [ -s "$work/signers" ] || misused "$key holds no OpenSSH public key (a line that begins with ssh-ed25519, say)"
+}
+
+# The archives of the release, a line each: target, host, format, hash, name.
+write_index() {
+    while read -r hash name; do
+        case $name in
+        qemu-*-"$release"-linux-*.tar.xz) format=xz ;;
+        qemu-*-"$release"-linux-*.tar.zst) format=zst ;;
+        *) continue ;;
+        esac
+        pair=${name#qemu-}
+        pair=${pair%.tar.*}
+        echo "${pair%%-"$release"-linux-*} ${pair#*-"$release"-linux-} $format $hash $name"
+    done <"$sums" >"$work/index"
+    [ -s "$work/index" ] || fail "$(shown "$one")/$release/SHA256SUMS names no emulator of release $release"
+}
+
+# The targets that there are for the host.
+targets_there() {
+    awk -v host="$host" '$2 == host && !seen[$1]++ { print $1 }' "$work/index" | tr '\n' ' '
+}
+
+hosts_there() {
+    awk '!seen[$2]++ { print $2 }' "$work/index" | sort | tr '\n' ' '
+}
+
+# QEMU's names of the targets that are asked for, each of which the release has for the host.
+resolve_targets() {
+    there=$(targets_there)
+    [ "$there" ] || misused "release $release has nothing for the host $host; it has $(hosts_there)"
+    chosen=
+    for one in $(lower "$targets" | tr ',' ' '); do
+        if [ "$one" = all ]; then
+            chosen="$chosen $there"
+            continue
+        fi
+        one=$(target_named "$one") || exit
+        case " $there" in
+        *" $one "*) chosen="$chosen $one" ;;
+        *) misused "release $release has no $one for $host; it has $there" ;;
+        esac
+    done
+}
+
+# Prints the release, a target with its hosts a line: all, or what is asked for.
+print_list() {
+    wanted_targets=
+    for one in $(lower "$targets" | tr ',' ' '); do
+        one=$(target_named "$one") || exit
+        wanted_targets="$wanted_targets $one"
+    done
+    awk -v targets="$wanted_targets" -v only="$host" '
+        BEGIN { number = split(targets, list, " "); for (i = 1; i <= number; i++) asked[list[i]] = 1 }
+        number && !($1 in asked) || only && $2 != only || seen[$1, $2]++ { next }
+        { if (!($1 in hosts)) order[++rows] = $1; hosts[$1] = hosts[$1] " " $2 }
+        END { for (i = 1; i <= rows; i++) print order[i] ":" hosts[order[i]] }
+    ' "$work/index"
+}
+
+# An emulator ------------------------------------------------------------------------------------
+
+install_emulator() {
+    target=$1
+    emulator=$prefix/bin/qemu-$target
+    docs=share/doc/anyarch/qemu-$target
+    if is_current; then
+        say "$emulator is up to date"
+    else
+        choose_format
+        get_archive
+        unpack
+        put_in_place
+        say "installed qemu-$target of release $release for $host"
+        greet
+    fi
+    printf '%s\n' "$emulator"
+}
+
+# Whether the emulator that is there came from an archive of this release. A file beside its licences says from
+# which, and what the emulator's hash was.
+is_current() {
+    [ -x "$emulator" ] && [ -f "$prefix/$docs/.installed" ] || return 1
+    read -r from_archive of_emulator <"$prefix/$docs/.installed" || return 1
+    grep -q "^$target $host [a-z]* ${from_archive:-none} " "$work/index" || return 1
+    [ "$(sha256 "$emulator")" = "$of_emulator" ]
+}
+
+# The archive that this machine can unpack. Busybox's xz knows no filters, which most archives were packed with, so
+# it comes last.
+choose_format() {
+    if is_xz_utils && choose xz; then
+        unpacker='xz -dc'
+    elif has zstd && choose zst; then
+        unpacker='zstd -dcq'
+    elif has xz && choose xz; then
+        unpacker='xz -dc'
+    else
+        lacks 'xz is missing, which unpacks the archives' xz-utils xz
+    fi
+}
+
+is_xz_utils() {
+    has xz && xz --version 2>/dev/null | grep -q 'XZ Utils'
+}
+
+# Sets the name and the hash of the archive in this format, if there is one.
+choose() {
+    row=$(grep "^$target $host $1 " "$work/index") || return 1
+    archive=${row##* }
+    wanted=${row% *}
+    wanted=${wanted##* }
+}
+
+get_archive() {
+    IFS=$NEWLINE
+    for one in $mirrors; do
+        unset IFS
+        say "downloading $archive from $(shown "$one")"
+        get "$one" "$archive" "$work/archive" "$MOST_ARCHIVE" is_wanted && return
+    done
+    fail "$archive can't be had; each place that was tried is named above"
+}
+
+# Unpacks the archive, whose hash was right, to $work/tree, when it holds what it should and nothing else.
+unpack() {
+    (
+        trap '' XFSZ
+        ulimit -f $((MOST_UNPACKED / 512)) 2>/dev/null
+        # Two words: a program and its options.
+        # shellcheck disable=SC2086
+        exec $unpacker <"$work/archive" >"$work/tar" 2>"$work/log"
+    ) || not_unpacked
+    if ! tar -tf "$work/tar" >"$work/names" 2>"$work/log" || ! tar -tvf "$work/tar" >"$work/kinds" 2>>"$work/log"; then
+        fail "$archive is no tar archive: $(tail -n 1 "$work/log")"
+    fi
+    odd=$(odd_members) || fail "$archive can't be listed"
+    [ -z "$odd" ] || fail "$archive holds what it must not, so it is not unpacked: $odd"
+    tree=$work/tree
+    rm -rf "$tree"
+    if ! mkdir "$tree" || ! (cd "$tree" && tar -xof ../tar) 2>"$work/log"; then
+        fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"
+    fi
+    # What a tar lists and what it makes may differ.
+    [ -z "$(find "$tree" ! -type d \( ! -type f -o -links +1 \))" ] || fail "$archive holds links or devices"
+}
+
+not_unpacked() {
+    [ "$(size "$work/tar")" -lt "$MOST_UNPACKED" ] || fail "$archive unpacks to more than $MOST_UNPACKED bytes"
+    ! grep -q 'No space left' "$work/log" || fail "cannot write $work/tar: the disk is full"
+    [ "$unpacker" != 'xz -dc' ] || is_xz_utils ||
+        lacks 'this xz can not unpack the archive: it is a small one, without filters' xz-utils xz
+    fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"
+}
+
+# The first member that has no place in an archive, or the emulator if it is not there. $work/names and $work/kinds
+# list the same members; the second as `ls -l` does, with `d` or `-` in front, and where a link leads at the end.
+odd_members() {
+    awk -v emulator="bin/qemu-$target" -v docs="$docs" '
+        function is_folder(name) { return name == "bin" || index(docs "/", name "/") == 1 }
+        function is_text(name) {
+            return index(name, docs "/") == 1 && substr(name, length(docs) + 2) ~ /^[A-Za-z0-9][A-Za-z0-9._+-]*$/
+        }
+        FILENAME == ARGV[1] { kind[FNR] = / -> | link to / ? "l" : substr($0, 1, 1); rows = FNR; next }
+        {
+            names = FNR
+            name = $0
+            sub(/\/$/, "", name)
+            right = kind[FNR] == "d" ? is_folder(name) : kind[FNR] == "-" && (name == emulator || is_text(name))
+            if (!right || seen[name]++) { print (kind[FNR] ~ /[-d]/ ? "" : "a link or device, ") $0; odd = 1; exit }
+        }
+        END {
+            if (!odd && rows != names) print "names of several lines"
+            else if (!odd && !seen[emulator]) print "no " emulator
+        }
+    ' "$work/kinds" "$work/names"
+}
+
+# Puts the files where they belong, each by a rename, the emulator after its texts. What says that all of it is
+# there goes first and comes last.
+put_in_place() {
+    stamp=$prefix/$docs/.installed
+    printf '%s %s\n' "$wanted" "$(sha256 "$tree/bin/qemu-$target")" >"$work/.installed"
+    mkdir -p "$prefix/bin" "$prefix/$docs" 2>/dev/null || fail "cannot make folders below $prefix"
+    rm -f "$stamp" 2>/dev/null || fail "cannot write to $prefix/$docs"
+    set +f
+    # Texts of another release.
+    for file in "$prefix/$docs"/*; do
+        [ ! -f "$file" ] || [ -e "$tree/$docs/${file##*/}" ] || rm -f "$file"
+    done
+    for file in "$tree/$docs"/*; do
+        [ ! -e "$file" ] || put "$file" "$prefix/$docs" 644
+    done
+    set -f
+    put "$tree/bin/qemu-$target" "$prefix/bin" 755
+    put "$work/.installed" "$prefix/$docs" 644
+}
+
+# Moves the file $1 to the folder $2, by way of another name there: the folder may be on a file system of its own,
+# and then only that name is ever half written.
+put() {
+    name=${1##*/}
+    [ ! -d "$2/$name" ] || fail "$2/$name is a folder, and should be a file"
+    staged=$2/.anyarch-${work##*-}
+    if ! chmod "$3" "$1" || ! mv -f "$1" "$staged" || ! mv -f "$staged" "$2/$name"; then
+        fail "cannot write $2/$name"
+    fi
+    staged=
+}
+
+# The emulator's own words, where it can run.
+greet() {
+    [ "$is_native" = yes ] || return 0
+    words=$("$emulator" --version 2>/dev/null </dev/null | head -n 1)
+    say "${words:-$emulator is in place, but does not run here}"
+}
+
+# ------------------------------------------------------------------------------------------------
+
+main() {
+    set -uf
+    umask 022
+    unset IFS CDPATH
+    LC_ALL=C
+    export LC_ALL
+    targets=
+    host=
+    prefix=
+    release=$RELEASE
+    from=
+    key=${ANYARCH_KEY:-}
+    list=no
+    delay=${ANYARCH_RETRY_DELAY:-1}
+    patience=${ANYARCH_TIMEOUT:-30}
+    child=
+    watcher=
+    work=
+    made=
+    staged=
+    fetcher=none
+    parse "$@"
+    is_native=no
+    [ "$host" ] || is_native=yes
+    settle
+    find_programs
+    # What a progress bar is drawn on, while messages of programs go to a file.
+    exec 3>&2
+    trap clean_up EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    if [ "$list" = yes ]; then
+        make_work "${TMPDIR:-/tmp}"
+    else
+        make_work "$prefix"
+    fi
+    [ -z "$key" ] || read_key
+    get_sums
+    write_index
+    if [ "$list" = yes ]; then
+        print_list
+        return
+    fi
+    resolve_targets
+    [ "$key" ] || say "no --key: the files are checked by the sums of $(shown "${mirrors%%"$NEWLINE"*}") alone"
+    for one in $chosen; do
+        install_emulator "$one"
+    done
+    case :$PATH: in
+    *":$prefix/bin:"*) ;;
+    *) say "$prefix/bin is not in PATH" ;;
+    esac
+}
+
+main "$@"
