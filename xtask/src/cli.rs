@@ -137,7 +137,7 @@ Example:
     Rootfs(Rootfs),
     /// Run everything that must hold: formatting, lints, unit tests, real builds, real guests
     Test(Test),
-    /// Measure: build time and memory, one tree against many, idle runs, the cost of an exec
+    /// Measure: build time and memory, one tree against many, idle runs, the cost of an exec, sizes
     ///
     /// Every figure is a ratio of two runs on this machine, one after the other. The results go to
     /// stdout; `docs/benchmarks.md` holds those that were published.
@@ -447,6 +447,8 @@ pub enum Measure {
     Plan,
     /// Starting children by interception against binfmt_misc with the F flag
     Exec,
+    /// The archives in the output folder against the emulators of Debian packages, packed by xz -9e
+    Sizes,
 }
 
 /// `clean`.

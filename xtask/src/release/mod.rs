@@ -11,6 +11,9 @@ mod source;
 pub mod sums;
 mod zst;
 
+pub mod page;
+pub mod peers;
+
 use crate::compile::Facts;
 use crate::facts::Series;
 use crate::package::{self, Record, Tarball};

@@ -4,6 +4,7 @@ mod cold;
 mod exec;
 mod idle;
 mod matrix;
+mod sizes;
 mod trees;
 mod warm;
 
@@ -48,15 +49,16 @@ struct Figure {
 pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
     let mut figures = Vec::new();
     for measure in &arguments.what {
-        let bench = Setting::new(session)?;
+        let bench = || Setting::new(session);
         figures.extend(match measure {
-            Measure::Cold => cold::measure(&bench)?,
-            Measure::Trees => trees::measure(&bench)?,
-            Measure::Idle => idle::measure(&bench)?,
-            Measure::Matrix => matrix::measure(&bench)?,
-            Measure::Ccache => warm::ccache(&bench)?,
-            Measure::Plan => warm::plan(&bench)?,
-            Measure::Exec => exec::measure(&bench, &arguments.exec)?,
+            Measure::Cold => cold::measure(&bench()?)?,
+            Measure::Trees => trees::measure(&bench()?)?,
+            Measure::Idle => idle::measure(&bench()?)?,
+            Measure::Matrix => matrix::measure(&bench()?)?,
+            Measure::Ccache => warm::ccache(&bench()?)?,
+            Measure::Plan => warm::plan(&bench()?)?,
+            Measure::Exec => exec::measure(&bench()?, &arguments.exec)?,
+            Measure::Sizes => sizes::measure(session)?,
         });
     }
     show(session, &figures, || {

@@ -1,0 +1,173 @@
+//! What is downloaded of ours for a target, against a peer's emulator alone, packed as small as people pack it.
+//! Nothing is compiled, and nothing is written: where `dist/peers.toml` says other than what was measured, the line that
+//! it should have is printed.
+
+use super::Figure;
+use crate::apt::{self, Apt};
+use crate::exit::Lacks;
+use crate::facts::{Series, series};
+use crate::package;
+use crate::process;
+use crate::release::peers::{FILE, Packed, Peer, Peers};
+use crate::session::Session;
+use crate::store::Scratch;
+use anyhow::{Context as _, Result, bail};
+use liblzma::write::XzEncoder;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+
+/// What one of our archives may be of the same emulator of the first peer.
+const AT_MOST: f64 = 0.65;
+/// `xz -9e`: the preset, and liblzma's `LZMA_PRESET_EXTREME`.
+const XZ_9E: u32 = 9 | 1 << 31;
+
+/// Bytes of our archives, by target.
+type Ours = BTreeMap<String, u64>;
+
+/// Every archive of the release in the output folder, against every peer that has the same emulator.
+pub fn measure(session: &Session) -> Result<Vec<Figure>> {
+    let peers = Peers::read(&session.workspace.root)?;
+    let ours = ours(session, &peers.host)?;
+    let mut figures = Vec::new();
+    for peer in &peers.peers {
+        let (version, targets) = pack(session, peer, &peers.host, &ours)?;
+        tell_changes(session, peer, &version, &targets);
+        figures.extend(targets.iter().map(|(target, packed)| figure(peer, target, ours[target], *packed)));
+    }
+    Ok(figures)
+}
+
+fn ours(session: &Session, host: &str) -> Result<Ours> {
+    let series = Series::read(&session.workspace.root.join("patches"), series::DEFAULT)?;
+    let folder = session.workspace.out.join(series.release());
+    let tarballs = package::tarballs(&folder)?;
+    let found = tarballs.iter().filter_map(|path| package::found(path));
+    let of_host = found.filter(|tarball| tarball.host() == host);
+    let ours: Ours =
+        of_host.map(|tarball| (tarball.target().name.to_owned(), tarball.record().size)).collect();
+    if ours.is_empty() {
+        return Err(Lacks::new(
+            format!("an archive for {host} in {}", folder.display()),
+            format!("cargo xtask build --target all --host {host}"),
+        )
+        .into());
+    }
+    Ok(ours)
+}
+
+/// The version of the peer's package, and its emulators for our targets.
+fn pack(
+    session: &Session,
+    peer: &Peer,
+    host: &str,
+    ours: &Ours,
+) -> Result<(String, BTreeMap<String, Packed>)> {
+    let apt = Apt::open(session, &peer.suite, host)?;
+    let got = apt.download(std::slice::from_ref(&peer.package))?;
+    let (item, deb) = got.first().with_context(|| format!("{} has no {}", peer.suite, peer.package))?;
+    let version = item.file.split('_').nth(1).unwrap_or_default().replace("%3a", ":");
+    let scratch = Scratch::new(&session.workspace.trees)?;
+    apt::unpack(deb, scratch.path())?;
+    let step = session.progress.step(format!("pack the emulators of {}", peer.name));
+    let mut targets = BTreeMap::new();
+    for (number, target) in ours.keys().enumerate() {
+        step.count(number as u64, ours.len() as u64, target);
+        let path = scratch.path().join(format!("usr/bin/qemu-{target}{}", peer.suffix));
+        if path.is_file() {
+            targets.insert(target.clone(), packed(&path)?);
+        }
+    }
+    step.done(&format!("{} of {}", targets.len(), ours.len()));
+    if targets.is_empty() {
+        bail!("{} has no emulator usr/bin/qemu-*{}: correct `suffix` in {FILE}", item.file, peer.suffix);
+    }
+    Ok((version, targets))
+}
+
+/// One after the other: at this preset xz takes two thirds of a gigabyte of memory.
+fn packed(path: &Path) -> Result<Packed> {
+    let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut xz = XzEncoder::new(Count::default(), XZ_9E);
+    xz.write_all(&content).context("xz cannot pack")?;
+    let xz = xz.finish().context("xz cannot pack")?.0;
+    Ok(Packed { size: content.len() as u64, xz, gzip: gzipped(path)? })
+}
+
+/// By the program, as publishers do it; every Debian has it.
+fn gzipped(path: &Path) -> Result<u64> {
+    let mut gzip = Command::new("gzip");
+    gzip.args(["-9", "--no-name", "--stdout"]).arg(path);
+    let done = process::output(&mut gzip)?;
+    if !done.status.success() {
+        bail!("gzip {}: {}", process::ended(done.status), String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(done.stdout.len() as u64)
+}
+
+/// Counts bytes.
+#[derive(Debug, Default)]
+struct Count(u64);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn tell_changes(session: &Session, peer: &Peer, version: &str, targets: &BTreeMap<String, Packed>) {
+    let changed: Vec<String> = targets
+        .iter()
+        .filter(|(target, packed)| peer.targets.get(*target) != Some(packed))
+        .map(|(target, Packed { size, xz, gzip })| {
+            format!("{target} = {{ size = {size}, xz = {xz}, gzip = {gzip} }}")
+        })
+        .collect();
+    if !changed.is_empty() || peer.version != version {
+        session.progress.say(&format!(
+            "{FILE} says other than was measured; of {} it should say\nversion = \"{version}\"\n{}",
+            peer.name,
+            changed.join("\n")
+        ));
+    }
+}
+
+fn figure(peer: &Peer, target: &str, ours: u64, theirs: Packed) -> Figure {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    Figure {
+        what: format!("archive of qemu-{target} / {}'s emulator by xz -9e", peer.name),
+        value: ours as f64 / theirs.xz as f64,
+        unit: "x",
+        at_most: AT_MOST,
+        from: format!(
+            "{:.2} / {:.2} MB; {:.2} MB by gzip -9, {:.2} MB as it is",
+            megabytes(ours),
+            megabytes(theirs.xz),
+            megabytes(theirs.gzip),
+            megabytes(theirs.size)
+        ),
+        details: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_packed_to_what_the_programs_make_of_it() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("zeros");
+        std::fs::write(&path, vec![0; 1 << 20]).expect("written");
+        let one = packed(&path).expect("packed");
+        // xz's header, index and footer alone take some 60 bytes; gzip makes at best 1 of 1032.
+        assert!(one.size == 1 << 20 && (60..400).contains(&one.xz), "{one:?}");
+        assert!((1_000..1_200).contains(&one.gzip), "{one:?}");
+    }
+}
