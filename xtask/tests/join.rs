@@ -4,25 +4,12 @@
 
 mod driver;
 
-use driver::foreign::{FOREIGN, TARGET, lacks_compilers};
+use driver::foreign::{FOREIGN, TARGET, lacks_compilers, part};
 use driver::{Driver, exclusive, files, json, mkdir, run, scratch};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-
-/// A copy of the folder of a release with the two foreign tarballs.
-fn part(home: &Path, name: &str) -> PathBuf {
-    let folder = home.join(name).join("10.2.2-1");
-    mkdir(&folder);
-    for row in FOREIGN.iter() {
-        let path = row["path"].as_str().unwrap();
-        for file in [path.to_owned(), path.replace(".tar.xz", ".json")] {
-            run("cp", &[&file, folder.to_str().unwrap()]);
-        }
-    }
-    folder
-}
 
 fn edit(file: &Path, old: &str, new: &str) {
     let text = fs::read_to_string(file).unwrap();

@@ -98,7 +98,11 @@ fn whole() -> Value {
             if target == "hexagon" && *host == "386" {
                 continue;
             }
-            let mut one = artifact(target, host, 900_000 + (row as u64 * 7_919 + column as u64 * 13_007) * 37 % 660_000);
+            let mut one = artifact(
+                target,
+                host,
+                900_000 + (row as u64 * 7_919 + column as u64 * 13_007) * 37 % 660_000,
+            );
             if ["mips64le", "loong64"].contains(host) && row % 5 == 2 {
                 one["verified"][3]["outcome"] = json!("not-run");
                 one["verified"][3]["detail"] = json!("no guest program of this target is there to be had");
@@ -185,7 +189,8 @@ fn its_policy_allows_its_own_style_and_script_and_nothing_else() {
     assert_eq!(policy, expected);
     for element in all(&document, "*") {
         for (name, value) in element.value().attrs() {
-            let is_allowed = !name.starts_with("on") && !["style", "src", "srcset", "action", "ping"].contains(&name);
+            let is_allowed =
+                !name.starts_with("on") && !["style", "src", "srcset", "action", "ping"].contains(&name);
             assert!(is_allowed, "{name}={value}");
         }
     }
@@ -201,7 +206,8 @@ fn the_matrix_says_for_each_pair_what_the_manifest_says() {
         .into_iter()
         .map(|row| row.child_elements().map(words).collect())
         .collect();
-    let cell = |size: &str, pair: &str, symbol: &str, checks: &str| format!("{size} MB, {pair} {symbol}{checks}");
+    let cell =
+        |size: &str, pair: &str, symbol: &str, checks: &str| format!("{size} MB, {pair} {symbol}{checks}");
     let passed = |size: &str, pair: &str| cell(size, pair, "✓", "all 4 checks passed");
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0][0], "aarch64");
@@ -243,7 +249,8 @@ fn without_scripts_the_chooser_is_a_general_command() {
 #[test]
 fn a_base_that_a_shell_would_run_is_refused() {
     let peers = Peers::read(&checkout()).unwrap();
-    for bad in ["https://x.example/$(reboot)", "https://x.example/a b", "ftp://x.example", "--upload-file=x"] {
+    for bad in ["https://x.example/$(reboot)", "https://x.example/a b", "ftp://x.example", "--upload-file=x"]
+    {
         let error = page::html(&manifest(&small()), &peers, Some(bad)).unwrap_err();
         assert!(error.is::<Usage>() && error.to_string().contains(bad), "{error:#}");
     }
@@ -271,7 +278,9 @@ fn the_chart_and_its_table_hold_the_measured_sizes() {
     assert_eq!(row.last().unwrap().replace('\u{a0}', " "), share);
     let of = |class: &str| -> Vec<f64> {
         let bars = all(&document, &format!("#sizes li svg[role='img'] rect.{class}"));
-        bars.into_iter().map(|bar| bar.attr("width").unwrap().trim_end_matches('%').parse().unwrap()).collect()
+        bars.into_iter()
+            .map(|bar| bar.attr("width").unwrap().trim_end_matches('%').parse().unwrap())
+            .collect()
     };
     let drawn = of("ours")[0] / of("peer-1")[0];
     assert!((drawn - 1_234_567.0 / packed.xz as f64).abs() < 0.001, "bars of other lengths than the sizes");
@@ -371,7 +380,8 @@ fn a_command_is_copied_as_it_stands() {
     browser.choose("#host", "arm64");
     for command in ["sh", "cargo"] {
         browser.click(&format!("button[data-copies='{command}']"));
-        let copied = browser.run("await new Promise(done => setTimeout(done, 200)); return navigator.clipboard.readText()");
+        let copied = browser
+            .run("await new Promise(done => setTimeout(done, 200)); return navigator.clipboard.readText()");
         assert_eq!(copied, browser.text(&format!("#{command}")));
         assert_eq!(browser.text("#copied"), "Copied.");
         browser.choose("#target", "arm");
@@ -387,7 +397,11 @@ fn a_page_that_nobody_told_an_address_looks_where_it_came_from() {
     let browser = Browser::start(Scripts::Run);
     let base = |from: &str| {
         browser.open(from);
-        (browser.text("#get .base"), browser.text("#verify .base"), browser.text("#get").contains("lies below"))
+        (
+            browser.text("#get .base"),
+            browser.text("#verify .base"),
+            browser.text("#get").contains("lies below"),
+        )
     };
     let known = format!("{server}/mirror");
     assert_eq!(base(&format!("{server}/mirror/10.2.2-1/")), (known.clone(), known.clone(), false));
@@ -507,7 +521,8 @@ fn the_keyboard_reaches_everything_and_is_seen_there() {
     }
     assert_eq!(reached[0], "skip");
     let mut left = reached.iter();
-    for wanted in ["#get", "#verify", "target", "host", "sh", "cargo", "scroll", "#checks-aarch64", "SUMMARY"] {
+    for wanted in ["#get", "#verify", "target", "host", "sh", "cargo", "scroll", "#checks-aarch64", "SUMMARY"]
+    {
         assert!(left.any(|at| at == wanted), "{wanted} is not reached in its place: {reached:?}");
     }
 }

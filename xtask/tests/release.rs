@@ -7,7 +7,7 @@ mod driver;
 
 use anyarch_manifest::{ArchiveFormat, DocumentKind, Manifest, Outcome};
 use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate as _};
-use driver::foreign::{lacks_compilers, part};
+use driver::foreign::{TARGET, lacks_compilers, part};
 use driver::{Data, Driver, Ended, exclusive, files, json, mkdir, run, scratch};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +36,10 @@ impl Published {
         let key = home.path().join("key");
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
         let parts = part(home.path(), "parts");
+        let own = driver::tarball(TARGET);
+        for file in [own.clone(), PathBuf::from(own.to_str().unwrap().replace(".tar.xz", ".json"))] {
+            fs::copy(&file, parts.join(file.file_name().unwrap())).unwrap();
+        }
         let mut published = Self { folder: driver.out.join(RELEASE), home, driver, key, manifest: empty() };
         published.release(&parts);
         published.manifest =

@@ -5,14 +5,13 @@
 pub mod inside;
 mod installer;
 mod manifest;
+pub mod page;
+pub mod peers;
 mod provenance;
 mod sbom;
 mod source;
 pub mod sums;
 mod zst;
-
-pub mod page;
-pub mod peers;
 
 use crate::compile::Facts;
 use crate::facts::Series;
@@ -21,6 +20,7 @@ use crate::plan::Plan;
 use crate::session::Session;
 use crate::store;
 use anyhow::{Context as _, Result, bail, ensure};
+use peers::Peers;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -108,6 +108,9 @@ impl Release {
         ];
         let manifest = manifest::describe(&self, &more, documents)?;
         store::write_file(&folder.join(anyarch_manifest::FILE), manifest.text().as_bytes())?;
+        let peers = Peers::read(&session.workspace.root)?;
+        let page = page::html(&manifest, &peers, wishes.base.as_deref())?;
+        store::write_file(&folder.join(page::FILE), page.as_bytes())?;
         provenance::write(session, &manifest, wishes.builder.as_deref(), &folder)?;
         let sums = sums::write(&folder)?;
         let signature = wishes.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;

@@ -204,8 +204,7 @@ fn rows<'a>(manifest: &'a Manifest, hosts: &[&'a str]) -> Vec<Row<'a>> {
     let row = |target: &'a str| {
         let cell = |host: &&'a str| manifest.artifact(target, host).and_then(cell);
         let cells: Vec<Option<Cell<'a>>> = hosts.iter().map(cell).collect();
-        let sum =
-            |what: fn(&Cell<'a>) -> usize| cells.iter().flatten().map(what).sum();
+        let sum = |what: fn(&Cell<'a>) -> usize| cells.iter().flatten().map(what).sum();
         Row { target, passed: sum(|cell| cell.passed), not_run: sum(|cell| cell.not_run), cells }
     };
     targets.into_iter().map(row).collect()
@@ -257,7 +256,10 @@ fn papers(manifest: &Manifest) -> Vec<Paper<'_>> {
     });
     let mut papers: Vec<Paper<'_>> = known.collect();
     let others = [
-        (format!("anyarch-{}.intoto.json", manifest.release), "Provenance: who built this, from what, as in-toto and SLSA say it"),
+        (
+            format!("anyarch-{}.intoto.json", manifest.release),
+            "Provenance: who built this, from what, as in-toto and SLSA say it",
+        ),
         (anyarch_manifest::FILE.to_owned(), "All that this page says, and more, as data"),
         ("SHA256SUMS".to_owned(), "The hash of every file here"),
     ];
@@ -272,7 +274,9 @@ fn papers(manifest: &Manifest) -> Vec<Paper<'_>> {
 fn what(document: &Document) -> &'static str {
     match document.kind {
         DocumentKind::Source => "Corresponding source: QEMU's, our patches, the driver that builds them",
-        DocumentKind::Sbom => "Bill of materials: what was linked, with versions and licences, as CycloneDX says it",
+        DocumentKind::Sbom => {
+            "Bill of materials: what was linked, with versions and licences, as CycloneDX says it"
+        }
         DocumentKind::Installer => "Installs an emulator where there is no Rust: POSIX sh",
         DocumentKind::Unknown => "",
     }
@@ -325,7 +329,15 @@ mod tests {
     fn a_base_is_one_word_for_a_shell() {
         assert_eq!(checked_base("https://x.example/a/").expect("taken"), "https://x.example/a");
         assert_eq!(checked_base("file:///srv/releases").expect("taken"), "file:///srv/releases");
-        for bad in ["", "x.example", "/srv", "javascript:alert(1)", "https://x/$(reboot)", "https://x/a b", "https://x/'"] {
+        for bad in [
+            "",
+            "x.example",
+            "/srv",
+            "javascript:alert(1)",
+            "https://x/$(reboot)",
+            "https://x/a b",
+            "https://x/'",
+        ] {
             assert!(checked_base(bad).is_err(), "{bad}");
         }
     }

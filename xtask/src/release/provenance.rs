@@ -72,9 +72,9 @@ fn dependencies(manifest: &Manifest, checkout: Value) -> Vec<Value> {
         .flat_map(|build| &build.sysroot)
         .map(|one| (one.name.as_str(), one.sha256.as_str()))
         .collect();
-    all.extend(packages.into_iter().map(|(file, sha256)| {
-        json!({ "uri": purl_of_file(file), "name": file, "digest": { "sha256": sha256 } })
-    }));
+    all.extend(packages.into_iter().map(
+        |(file, sha256)| json!({ "uri": purl_of_file(file), "name": file, "digest": { "sha256": sha256 } }),
+    ));
     all
 }
 

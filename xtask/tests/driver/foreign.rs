@@ -1,7 +1,8 @@
 //! Emulators for two other hosts, made once where users make them, for all tests that want some.
 
-use super::{Driver, RELEASE, checkout, json, wants};
+use super::{Driver, RELEASE, checkout, json, mkdir, run, wants};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use xtask::facts::Host;
 
@@ -39,4 +40,17 @@ pub fn all_proven(rows: &[Value]) {
         assert_eq!(names, ["elf", "version", "start", "guest"], "{row}");
         assert!(checks.iter().all(|check| check["passed"].is_string()), "{row}");
     }
+}
+
+/// A copy of the folder of a release with the two foreign tarballs.
+pub fn part(home: &Path, name: &str) -> PathBuf {
+    let folder = home.join(name).join("10.2.2-1");
+    mkdir(&folder);
+    for row in FOREIGN.iter() {
+        let path = row["path"].as_str().unwrap();
+        for file in [path.to_owned(), path.replace(".tar.xz", ".json")] {
+            run("cp", &[&file, folder.to_str().unwrap()]);
+        }
+    }
+    folder
 }

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 pub mod foreign;
-pub mod wants;
 pub mod releases;
 pub mod server;
+pub mod wants;
 
 use serde_json::Value;
 use std::ffi::OsStr;

@@ -149,8 +149,8 @@ impl Browser {
     /// A picture of what is in the window, and of the whole page if `whole`.
     pub fn picture(&self, to: &Path, whole: bool) -> Vec<u8> {
         use base64::Engine as _;
-        let shot =
-            self.chromium("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": whole }));
+        let shot = self
+            .chromium("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": whole }));
         let png = base64::prelude::BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
         fs::write(to, &png).unwrap();
         png

@@ -131,7 +131,8 @@ fn share(ours: u64, theirs: &Packed) -> String {
 }
 
 fn median(pairs: &[(&str, u64)], peers: &Peers) -> Option<String> {
-    let share = |(target, ours): &(&str, u64)| first(peers, target).map(|one| *ours as f64 * 100.0 / one.xz as f64);
+    let share =
+        |(target, ours): &(&str, u64)| first(peers, target).map(|one| *ours as f64 * 100.0 / one.xz as f64);
     let mut shares: Vec<f64> = pairs.iter().filter_map(share).collect();
     shares.sort_unstable_by(f64::total_cmp);
     shares.get(shares.len() / 2).map(|middle| format!("{middle:.0}"))

@@ -49,6 +49,7 @@ pub fn facts(released: &Facts, here: &Facts, host: &Host) -> Vec<FactDifference>
                 words("compiler options", &released.compiler_options, &here.compiler_options),
                 words("options of configure", &released.configure, &here.configure),
                 words("compiler flags", &released.cflags, &here.cflags),
+                files("header", released.header.as_slice(), here.header.as_slice()),
                 words("linker flags", &released.ldflags, &here.ldflags),
             ]
             .concat(),
@@ -144,6 +145,7 @@ mod tests {
             sysroot: vec![("libc6-dev_2.36-9_amd64.deb".into(), "cc".into())],
             configure: text(&["--static", "--target-list=arm-linux-user"]),
             cflags: text(&["-ffunction-sections"]),
+            header: None,
             ldflags: text(&["-static-pie"]),
         }
     }
