@@ -449,6 +449,8 @@ pub enum Measure {
     Exec,
     /// The archives in the output folder against the emulators of Debian packages, packed by xz -9e
     Sizes,
+    /// What keeps an emulator small, and by how much: built without each of these measures
+    Bytes,
 }
 
 /// `clean`.

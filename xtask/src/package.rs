@@ -19,7 +19,7 @@ use tar::{Builder, EntryType, Header};
 /// Texts of QEMU's own that go with every emulator.
 const LICENSES: [&str; 3] = ["COPYING", "COPYING.LIB", "LICENSE"];
 /// The window: 8 MiB would save 0.2 % and take three times the memory.
-const WINDOW: u32 = 2 << 20;
+pub(crate) const WINDOW: u32 = 2 << 20;
 /// What the format may change in; counted up when the layout or the compression does.
 const LAYOUT: u32 = 2;
 
@@ -227,8 +227,13 @@ pub(crate) fn append<W: io::Write>(
 }
 
 fn xz(filter: Option<XzFilter>) -> Result<Stream> {
+    xz_with(filter, WINDOW)
+}
+
+/// xz at its best preset, with another window (bytes) than we ship.
+pub(crate) fn xz_with(filter: Option<XzFilter>, window: u32) -> Result<Stream> {
     let mut options = LzmaOptions::new_preset(9 | EXTREME).context("xz has no such preset")?;
-    options.dict_size(WINDOW);
+    options.dict_size(window);
     let mut filters = Filters::new();
     match filter {
         Some(XzFilter::X86) => drop(filters.x86()),

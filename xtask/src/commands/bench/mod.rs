@@ -1,5 +1,6 @@
 //! `bench`: figures as ratios of two runs on this machine, one after the other.
 
+mod bytes;
 mod cold;
 mod exec;
 mod idle;
@@ -59,6 +60,7 @@ pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
             Measure::Plan => warm::plan(&bench()?)?,
             Measure::Exec => exec::measure(&bench()?, &arguments.exec)?,
             Measure::Sizes => sizes::measure(session)?,
+            Measure::Bytes => bytes::measure(&bench()?)?,
         });
     }
     show(session, &figures, || {
@@ -130,21 +132,33 @@ impl<'a> Setting<'a> {
         configured: &[Target],
         built: &[Target],
     ) -> Result<f64> {
-        let folder = tree.path().with_file_name(name);
         let only = TreePlan { configured: configured.to_vec(), ..plan.trees[0].clone() };
         let facts = Facts::gather(plan, &only, &self.toolchain);
         let outputs: Vec<String> = built.iter().map(Target::emulator).collect();
+        let (folder, seconds) = self.made(tree, name, plan, &facts, &outputs)?;
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        Ok(seconds)
+    }
+
+    /// The same with these facts; gives the folder, and the seconds it took.
+    fn made(
+        &self,
+        tree: &PatchedTree,
+        name: &str,
+        plan: &Plan,
+        facts: &Facts,
+        outputs: &[String],
+    ) -> Result<(PathBuf, f64)> {
+        let folder = tree.path().with_file_name(name);
         let step = self.session.progress.step(format!("bare build of {name}"));
         let log = self.session.workspace.log("bench-bare");
         let started = Instant::now();
-        let configure = configure_command(&folder, plan, &facts, tree, &self.toolchain)?;
+        let configure = configure_command(&folder, plan, facts, tree, &self.toolchain)?;
         Logged::new(configure, &log).run(&self.session.progress, |_| ())?;
-        let ninja = ninja_command(&folder, &self.toolchain, Jobs::Own(self.session.jobs), &outputs);
+        let ninja = ninja_command(&folder, &self.toolchain, Jobs::Own(self.session.jobs), outputs);
         Logged::new(ninja, &log).run(&self.session.progress, |_| ())?;
-        let seconds = started.elapsed().as_secs_f64();
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         step.done("built");
-        Ok(seconds)
+        Ok((folder, started.elapsed().as_secs_f64()))
     }
 
     /// The patched tree in our own folder, which a run of the driver has made there.
