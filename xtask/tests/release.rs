@@ -8,7 +8,7 @@ mod driver;
 use anyarch_manifest::{ArchiveFormat, DocumentKind, Manifest, Outcome};
 use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate as _};
 use driver::foreign::{TARGET, lacks_compilers, part};
-use driver::{Data, Driver, Ended, exclusive, files, json, mkdir, run, scratch};
+use driver::{Driver, Ended, exclusive, files, json, mkdir, run, scratch};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -272,9 +272,7 @@ fn what_cannot_stand_in_a_page_or_a_script_is_no_address() {
 #[test]
 fn a_key_that_is_none_is_told_before_anything_is_written() {
     let home = scratch();
-    let (data, _) = driver::small_data(home.path());
-    let _: &Data = &data;
-    let driver = Driver { root: data.root.clone(), ..Driver::fresh(home.path()) };
+    let driver = Driver::fresh(home.path());
     let ended = driver.run(&["release", "--sign", "/nowhere/key", home.path().to_str().unwrap()]);
     ended.failed(1, &["there is no key /nowhere/key"]);
     assert!(!driver.out.exists());

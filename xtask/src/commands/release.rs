@@ -6,7 +6,7 @@ use crate::facts::Series;
 use crate::package::Tarball;
 use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};
-use crate::release::{self, Published, Wishes};
+use crate::release::{self, Published, Wishes, sums};
 use crate::session::Session;
 use crate::toolchain::Tooling;
 use anyhow::{Result, bail};
@@ -15,6 +15,7 @@ use serde_json::json;
 /// Joins folders, and says what the release holds and lacks.
 pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
     let series = Series::read(&session.workspace.root.join("patches"), &arguments.series)?;
+    arguments.sign.as_deref().map(sums::can_sign).transpose()?;
     let own = session.workspace.out.join(series.release());
     let folders = if arguments.folders.is_empty() { vec![own] } else { arguments.folders.clone() };
     let release = release::gather(&folders, &series)?;
