@@ -140,19 +140,20 @@ pub fn bring(
         return Ok(installed(State::UpToDate));
     }
     install::is_writable(prefix)?;
-    let wanted = Wanted {
-        release: manifest.release.as_str(),
-        name: archive.file.as_str(),
-        size: archive.size,
-        sha256: archive.sha256.as_str(),
-    };
-    let downloaded = mirrors.download(session, wanted)?;
     let _lock = PrefixLock::acquire(prefix, &session.progress)?;
     // Another run may have been faster.
     if install::is_current(prefix, artifact)? {
-        downloaded.discard()?;
         return Ok(installed(State::UpToDate));
     }
+    let downloaded = mirrors.download(
+        session,
+        Wanted {
+            release: manifest.release.as_str(),
+            name: archive.file.as_str(),
+            size: archive.size,
+            sha256: archive.sha256.as_str(),
+        },
+    )?;
     install::install(prefix, artifact, &downloaded.file)
         .with_context(|| format!("{} was not installed into {}", archive.file, prefix.display()))?;
     downloaded.discard()?;

@@ -82,6 +82,20 @@ fn several_installs_at_once_into_the_same_prefix_do_no_harm() {
     stage.holds_files(&["aarch64", "riscv64"]);
 }
 
+#[test]
+fn a_second_run_that_waited_for_the_first_downloads_nothing() {
+    let stage = Stage::new();
+    let server = Server::of(&stage.release.base);
+    server.wrong(".tar.xz", Wrong::Dribble(20_000, Duration::from_millis(100)), 1);
+    let first = start(&stage, &["--from", &server.url()]);
+    server.wait_for(".tar.xz", 1);
+    let mut second = start(&stage, &["--from", &server.url()]);
+    second.wait_for("waiting for another run that installs into");
+    assert_eq!((first.finish().0, second.finish().0), (Some(0), Some(0)));
+    assert_eq!(server.asked(".tar.xz").len(), 1);
+    stage.holds(&["aarch64"]);
+}
+
 /// What is mounted where, for a run in namespaces of its own; says afterwards what is below the prefix.
 fn with_disk(stage: &Stage, folder: &Path, size: &str, setup: &str) -> Ended {
     let mount = format!(
