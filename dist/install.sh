@@ -436,7 +436,7 @@ reason() {
     elif [ "${http:-0}" -ge 400 ]; then
         echo "the server says $http"
     else
-        printf '%s\n' "${last:-it ended with $result}"
+        printf '%s\n' "${last:-it ended with $result}" | sed 's/[.;]*$//'
     fi
 }
 
@@ -475,7 +475,7 @@ is_worth_a_try() {
         say "$(shown "$address") is longer than $2 bytes, so it is not ours"
         return 1
     fi
-    ! is_disk_full || fail "cannot write $1: is the disk full?"
+    ! is_disk_full || fail "cannot write $1: the disk is full"
     if is_final; then
         say "$(shown "$address"): $(reason)"
         return 1
@@ -495,8 +495,12 @@ is_worth_a_try() {
     fi
 }
 
+# A full disk may have no room for a program's message about it.
 is_disk_full() {
-    grep -q 'No space left' "$work/log" || [ "$fetcher/$result" = curl/23 ]
+    if head -c "$PROGRESS" /dev/zero 2>/dev/null >"$work/probe"; then
+        rm -f "$work/probe"
+        return 1
+    fi
 }
 
 # Whether another try would end the same way: the server does not have it, the certificate is wrong, the folder is
@@ -719,6 +723,7 @@ unpack() {
     tree=$work/tree
     rm -rf "$tree"
     if ! mkdir "$tree" || ! (cd "$tree" && tar -xof ../tar) 2>"$work/log"; then
+        ! is_disk_full || fail "cannot write $tree: the disk is full"
         fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"
     fi
     # What a tar lists and what it makes may differ.
@@ -726,8 +731,11 @@ unpack() {
 }
 
 not_unpacked() {
-    [ "$(size "$work/tar")" -lt "$MOST_UNPACKED" ] || fail "$archive unpacks to more than $MOST_UNPACKED bytes"
-    ! grep -q 'No space left' "$work/log" || fail "cannot write $work/tar: the disk is full"
+    # xz leaves zeros out of files, so it may have come less far than it says.
+    if [ "$(size "$work/tar")" -ge "$MOST_UNPACKED" ] || grep -q 'File too large' "$work/log"; then
+        fail "$archive unpacks to more than $MOST_UNPACKED bytes"
+    fi
+    ! is_disk_full || fail "cannot write $work/tar: the disk is full"
     [ "$unpacker" != 'xz -dc' ] || is_xz_utils ||
         lacks 'this xz can not unpack the archive: it is a small one, without filters' xz-utils xz
     fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use tempfile::TempDir;
 
 /// The release that tests install from.
@@ -191,8 +192,18 @@ pub fn left(prefix: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A whole release and a server in front of it.
-pub fn mirror() -> (TempDir, FakeRelease, Server) {
+/// A whole release that all tests read, and a server in front of it.
+pub fn mirror() -> (&'static FakeRelease, Server) {
+    static SHARED: LazyLock<FakeRelease> = LazyLock::new(|| {
+        let base = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("install-mirror");
+        let _ = fs::remove_dir_all(&base);
+        FakeRelease::make(&base, RELEASE)
+    });
+    (&SHARED, Server::of(&SHARED.base))
+}
+
+/// The same for a test that changes it.
+pub fn own_mirror() -> (TempDir, FakeRelease, Server) {
     let home = scratch();
     let release = FakeRelease::make(&home.path().join("mirror"), RELEASE);
     let server = Server::of(&release.base);
