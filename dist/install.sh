@@ -344,8 +344,9 @@ make_work() {
 clean_up() {
     # Twice is once too often.
     trap '' EXIT HUP INT TERM
+    # A milder signal is lost on a child that a shell is only just starting.
     for one in $child $watcher; do
-        kill "$one" 2>/dev/null
+        kill -s KILL "$one" 2>/dev/null
     done
     # One that is ended must not write any more.
     [ -z "$child" ] || wait "$child" 2>/dev/null
@@ -360,7 +361,6 @@ clean_up() {
 # Becomes the program that fetches the address $1 to the file $2, behind what the file has. It runs in a process of
 # its own, which may not write more than $3 bytes: it gets an error then, and no signal.
 request() {
-    trap - HUP INT TERM EXIT
     trap '' XFSZ
     ulimit -f $((($3 + 511) / 512)) 2>/dev/null
     case $1/$fetcher in
@@ -387,7 +387,6 @@ request_by_curl() {
 
 # Ends the transfer $1 to the file $2 when that does not grow as it should.
 watch() {
-    trap - HUP INT TERM EXIT
     seen=0
     passed=0
     while sleep 1; do
@@ -398,7 +397,7 @@ watch() {
         [ "$now" -ge "$seen" ] || seen=0
         if [ "$((now - seen))" -lt "$((SLOWEST * patience))" ]; then
             : >"$work/stalled"
-            kill "$1"
+            kill -s KILL "$1"
             return
         fi
         seen=$now
@@ -422,7 +421,7 @@ transfer() {
     watch "$child" "$2" </dev/null >/dev/null 2>&1 3>&- &
     watcher=$!
     attend
-    kill "$watcher" 2>/dev/null
+    kill -s KILL "$watcher" 2>/dev/null
     wait "$watcher" 2>/dev/null
     watcher=
     http=$(sed -n 's|.*HTTP/[0-9.]* \([1-5][0-9][0-9]\).*|\1|p' "$work/log" | tail -n 1)
