@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use xtask::facts::Target;
+use xtask::facts::{Host, Target};
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
@@ -238,8 +238,11 @@ fn is_partial(path: &Path) -> bool {
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn two_runs_at_the_same_time_do_not_harm_each_other() {
     let _one = exclusive();
+    LazyLock::force(&RELEASE);
     let home = scratch();
-    let driver = Driver::warm(home.path());
+    let mut driver = Driver::warm(home.path());
+    let log = home.path().join("ccache.log");
+    driver.environment.push(("CCACHE_STATSLOG".to_owned(), log.display().to_string()));
     let build = ["build", "--json", "--target", "arm"];
     let first = driver.start(&build);
     let second = driver.start(&build);
@@ -256,6 +259,64 @@ fn two_runs_at_the_same_time_do_not_harm_each_other() {
         files(&driver.out).into_iter().find(|path| path.to_str().unwrap().ends_with(".tar.xz")).unwrap();
     let hash = xtask::store::sha256_file(&driver.out.join(packed)).unwrap();
     assert_eq!(released("arm")["sha256"], hash, "built in another folder, by another run");
+    trees_share_what_was_compiled(&log);
+}
+
+/// With a ccache, a tree in another folder finds what the usual one compiled.
+fn trees_share_what_was_compiled(log: &Path) {
+    if !log.exists() {
+        return wants::partly_not_run("what trees share is in a ccache: apt-get install ccache");
+    }
+    let log = fs::read_to_string(log).unwrap();
+    let count = |word: &str| log.lines().filter(|line| *line == word).count();
+    let (found, missed) = (count("direct_cache_hit") + count("preprocessed_cache_hit"), count("cache_miss"));
+    println!("{found} found, {missed} missed");
+    assert!(found > 250 && missed * 20 < found, "{found} found, {missed} missed");
+}
+
+/// What stands on a terminal while it is compiled: a bar, steps done of all, the rate, the time left.
+fn is_live(text: &str) -> bool {
+    let text =
+        text.split('\x1b').filter_map(|part| part.split_once("compile qemu-arm")).map(|(_, rest)| rest);
+    let counted = |rest: &str| -> Option<(u64, u64)> {
+        let (steps, rest) = rest.split_once("] ")?.1.split_once("/s, ")?;
+        let (steps, rate) = steps.split_once(' ')?;
+        let (done, all) = steps.split_once('/')?;
+        let is_told = rate.parse::<f64>().is_ok() && rest.contains("s left");
+        is_told.then_some(())?;
+        Some((done.parse().ok()?, all.parse().ok()?))
+    };
+    text.filter_map(counted).any(|(done, all)| done > 0 && done <= all)
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn a_terminal_shows_how_far_compiling_is_how_fast_it_goes_and_how_long_it_takes() {
+    let _one = exclusive();
+    LazyLock::force(&RELEASE);
+    let home = scratch();
+    let driver = Driver { out: home.path().join("out"), ..Driver::usual() };
+    // Some work in a tree that is compiled already: one target's objects, and its emulator.
+    let hosts = Host::all(&driver.root.join("toolchains")).unwrap();
+    let own = format!("/{}-release-", Host::named("native", &hosts).unwrap().file_name());
+    let trees = files(&driver.trees.join("10.2"));
+    let ours = |path: &&PathBuf| {
+        let path = path.to_string_lossy();
+        let is_object = path.contains("/libqemu-arm-linux-user.a.p/linux-user_arm") && path.ends_with(".o");
+        let is_linked = path.ends_with("/qemu-arm") && !path.contains("/stripped/");
+        path.contains(&own) && (is_object || is_linked)
+    };
+    let gone: Vec<&PathBuf> = trees.iter().filter(ours).collect();
+    assert!(gone.len() > 2, "{gone:?}");
+    gone.iter().for_each(|path| fs::remove_file(driver.trees.join("10.2").join(path)).unwrap());
+    let words: Vec<String> = driver.arguments(&["build", "--target", "arm"]);
+    let line = format!("stty cols 120 rows 30; exec {} {}", env!("CARGO_BIN_EXE_xtask"), words.join(" "));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+    script.env_remove("NO_COLOR").envs(driver.environment.iter().cloned());
+    let ended = Ended::of(&mut script);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(is_live(&ended.stdout), "{:?}", ended.stdout);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use driver::foreign::{FOREIGN, HOSTS, TARGET, all_proven, lacks_compilers};
 use driver::{Driver, exclusive, files, json, scratch};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,55 +81,87 @@ fn moments(number: u32, whole: Duration) -> Vec<Duration> {
     (1..=number).map(|n| whole.mul_f64(f64::from(n.reverse_bits()) / f64::from(u32::MAX))).collect()
 }
 
+/// The names and hashes of what an undisturbed build for the three hosts makes.
+fn undisturbed() -> BTreeMap<String, String> {
+    let rows = FOREIGN.iter().chain([driver::released(TARGET)]);
+    rows.map(|row| {
+        let path = Path::new(row["path"].as_str().unwrap());
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (name, row["sha256"].as_str().unwrap().to_owned())
+    })
+    .collect()
+}
+
+/// What was finished, tarball and record, with the number that its file has in the file system.
+#[derive(Default)]
+struct Finished(BTreeMap<String, u64>);
+
+impl Finished {
+    fn number(driver: &Driver, name: &str) -> u64 {
+        fs::metadata(driver.out.join("10.2.2-1").join(name)).unwrap().ino()
+    }
+
+    fn note(&mut self, driver: &Driver) {
+        for name in tarballs(&driver.out).into_keys() {
+            if driver.out.join("10.2.2-1").join(name.replace(".tar.xz", ".json")).is_file() {
+                self.0.entry(name.clone()).or_insert_with(|| Self::number(driver, &name));
+            }
+        }
+    }
+
+    /// Nothing of it was made again.
+    fn is_kept(&self, driver: &Driver) {
+        for (name, number) in &self.0 {
+            assert_eq!(Self::number(driver, name), *number, "{name} was finished, and made again");
+        }
+    }
+}
+
 /// Builds for three hosts, killed at several moments, then left alone: the same tarballs, and nothing that
-/// was finished is done again.
+/// was finished is done again. What is done before its moment is begun again from nothing, so that every kill
+/// meets a build at work.
 fn survives_kills(driver: &Driver, kills: u32, whole: Duration) {
     let three = format!("native,{HOSTS}");
     let build = ["build", "--json", "--host", &three, "--target", TARGET, "--jobs", "2"];
-    let mut finished: BTreeMap<String, u64> = BTreeMap::new();
-    let changed = |name: &str| {
-        use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(driver.out.join("10.2.2-1").join(name)).map(|meta| meta.ino()).unwrap()
-    };
-    for (number, moment) in moments(kills, whole).into_iter().enumerate() {
+    let mut finished = Finished::default();
+    let (mut killed, mut kept) = (0, 0);
+    for moment in moments(4 * kills, whole) {
+        if killed == kills {
+            break;
+        }
         let mut run = driver.start(&build);
         let deadline = Instant::now() + moment;
         while Instant::now() < deadline && run.child.try_wait().unwrap().is_none() {
             thread::sleep(Duration::from_millis(20));
         }
         run.signal_if_running("KILL");
-        run.end();
+        let ended = run.end();
         let deadline = Instant::now() + Duration::from_secs(20);
         while !working_in(&driver.trees).is_empty() {
-            assert!(Instant::now() < deadline, "kill {number} left {:?}", working_in(&driver.trees));
+            assert!(Instant::now() < deadline, "kill {killed} left {:?}", working_in(&driver.trees));
             thread::sleep(Duration::from_millis(50));
         }
-        for name in tarballs(&driver.out).into_keys() {
-            let record = driver.out.join("10.2.2-1").join(name.replace(".tar.xz", ".json"));
-            if record.is_file() {
-                finished.entry(name.clone()).or_insert_with(|| changed(&name));
+        finished.is_kept(driver);
+        finished.note(driver);
+        match ended {
+            None => killed += 1,
+            Some(code) => {
+                assert_eq!((code, tarballs(&driver.out)), (0, undisturbed()), "after {killed} kills");
+                kept += finished.0.len();
+                finished = Finished::default();
+                for folder in [&driver.trees, &driver.out] {
+                    fs::remove_dir_all(folder).unwrap();
+                }
             }
         }
     }
+    assert_eq!(killed, kills, "too few moments at which the build was at work");
     let (most, trees, built) = watch(&driver.trees, || json(driver, &build));
-    println!("{kills} kills; at most {most} jobs in {trees} trees; {} tarballs kept", finished.len());
+    println!("{kills} kills; at most {most} jobs in {trees} trees; {kept} tarballs kept");
     assert!(most <= 2, "{most} jobs at a time, not 2");
     all_proven(built["tarballs"].as_array().unwrap());
-    for (name, inode) in &finished {
-        assert_eq!(changed(name), *inode, "{name} was finished, and made again");
-    }
-    let undisturbed: BTreeMap<String, String> = FOREIGN
-        .iter()
-        .chain([driver::released(TARGET)])
-        .map(|row| {
-            let path = Path::new(row["path"].as_str().unwrap());
-            (
-                path.file_name().unwrap().to_string_lossy().into_owned(),
-                row["sha256"].as_str().unwrap().to_owned(),
-            )
-        })
-        .collect();
-    assert_eq!(tarballs(&driver.out), undisturbed, "the bytes of an undisturbed build");
+    finished.is_kept(driver);
+    assert_eq!(tarballs(&driver.out), undisturbed(), "the bytes of an undisturbed build");
 }
 
 #[test]
@@ -146,13 +179,13 @@ fn trees_share_their_job_slots_and_survive_kills() {
     let mut run = driver.start(&["build", "--host", &three, "--target", TARGET, "--jobs", "2"]);
     let (most, trees, ()) = watch(&driver.trees, || {
         run.wait_for("compile ");
-        thread::sleep(Duration::from_secs(6));
+        thread::sleep(Duration::from_secs(1));
         run.signal("INT");
         assert_eq!(run.end(), Some(130));
     });
     assert_eq!(working_in(&driver.trees), Vec::<i32>::new(), "left running");
     assert!((1..=2).contains(&most) && trees >= 1, "{most} jobs in {trees} trees");
-    survives_kills(&driver, 10, Duration::from_secs(45));
+    survives_kills(&driver, 10, Duration::from_secs(30));
 }
 
 #[test]
