@@ -88,7 +88,7 @@ pub fn run(session: &Session, selection: &Selection, folder: &Path) -> Result<()
     let differing = rows.iter().filter(|row| row.outcome == Outcome::Differs).count();
     match (made_otherwise, differing) {
         (0, 0) => Ok(()),
-        (0, _) => bail!("{differing} of {} differ from what was released", count(rows.len(), "archive")),
+        (0, _) => bail!("{differing} of {} not reproduced", count(rows.len(), "archive")),
         _ => bail!(
             "nothing was built: {made_otherwise} of {} would be made from or with something else here, as told above",
             count(rows.len(), "archive")

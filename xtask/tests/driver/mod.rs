@@ -118,6 +118,9 @@ impl Driver {
         if let Some(cache) = &self.cache {
             command.env("ANYARCH_CACHE", cache);
         }
+        // QEMU's build names its headers by whole paths; below this folder, ccache takes them as relative ones
+        // and finds what was compiled in another folder.
+        command.env("CCACHE_BASEDIR", &self.trees);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 
