@@ -15,11 +15,16 @@ use std::process::{Command, Stdio};
 /// What a push to a branch would build is much; these inputs are what a person may say instead.
 const INPUTS: [(&str, &str); 3] = [("targets", "arm"), ("hosts", "amd64,arm64"), ("qemu", "10.2")];
 /// Actions that the test stands in for. Others would be passed over silently.
-const KNOWN: [&str; 4] =
-    ["actions/checkout@", "actions/cache@", "actions/upload-artifact@", "actions/download-artifact@"];
+const KNOWN: [&str; 5] = [
+    "actions/checkout@",
+    "actions/cache@",
+    "actions/upload-artifact@",
+    "actions/download-artifact@",
+    "actions/attest-build-provenance@",
+];
 
-fn workflow() -> Value {
-    let text = fs::read_to_string(checkout().join(".github/workflows/build.yml")).unwrap();
+fn workflow(name: &str) -> Value {
+    let text = fs::read_to_string(checkout().join(".github/workflows").join(name)).unwrap();
     serde_saphyr::from_str(&text).unwrap()
 }
 
@@ -75,6 +80,8 @@ impl Machine {
         } else if action.starts_with("actions/upload-artifact@") {
             assert!(!files(&at("path")).is_empty(), "{} is empty", at("path").display());
             copy(&at("path"), &artifacts.join(with("name")));
+        } else if action.starts_with("actions/attest-build-provenance@") {
+            assert!(at("subject-checksums").is_file(), "{}", at("subject-checksums").display());
         } else if action.starts_with("actions/download-artifact@") {
             let prefix = with("pattern").trim_end_matches('*').to_owned();
             for entry in fs::read_dir(artifacts).unwrap().flatten() {
@@ -92,6 +99,9 @@ impl Machine {
         let mut command = Command::new("bash");
         command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &self.expand(script)]);
         command.current_dir(self.workspace()).stdin(Stdio::null()).envs(&self.environment);
+        for (name, value) in step["env"].as_object().into_iter().flatten() {
+            command.env(name, self.expand(value.as_str().unwrap()));
+        }
         // One compilation of the driver does for all jobs, as one cache of compiled C does.
         command.env("CARGO_TARGET_DIR", checkout().join("target/workflow"));
         command.env("CCACHE_DIR", Driver::ccache());
@@ -116,6 +126,8 @@ impl Machine {
         let (outputs, mut variables) = (pairs("GITHUB_OUTPUT"), pairs("GITHUB_ENV"));
         // Downloads and compiled C of this user's will do: the machine is not new for each job.
         variables.retain(|(name, _)| name != "ANYARCH_CACHE" && name != "CCACHE_DIR");
+        let as_expression = |(name, value): &(String, String)| (format!("env.{name}"), value.clone());
+        self.expressions.extend(variables.iter().map(as_expression));
         self.environment.extend(variables);
         self.outputs.extend(outputs);
     }
@@ -137,7 +149,7 @@ fn the_workflows_steps_make_a_release_from_a_clean_checkout() {
         wants::not_run("the workflow's containers run as root, and its steps install packages");
         return;
     }
-    let workflow = workflow();
+    let workflow = workflow("build.yml");
     let jobs = &workflow["jobs"];
     let home = scratch();
     let steps = |job: &Value| job["steps"].as_array().unwrap().clone();
@@ -178,4 +190,94 @@ fn the_workflows_steps_make_a_release_from_a_clean_checkout() {
         xtask::store::sha256_file(&release.join("qemu-arm-10.2.2-1-linux-amd64.tar.xz")).unwrap(),
         driver::released("arm")["sha256"]
     );
+    published_once(home.path());
+}
+
+/// The steps of the workflow that publishes, with what the others handed on. GitHub's own program is one that
+/// writes down how it was called.
+fn published_once(artifacts: &Path) {
+    let workflow = workflow("release.yml");
+    let job = &workflow["jobs"]["publish"];
+    assert_eq!(workflow["jobs"]["build"]["uses"], "./.github/workflows/build.yml");
+    let home = scratch();
+    let key = home.path().join("key");
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+    let mut known = inputs();
+    known.extend(
+        [
+            ("github.server_url", "https://github.com"),
+            ("github.repository", "anyarch/anyarch"),
+            ("github.token", "token"),
+            ("secrets.RELEASE_KEY", fs::read_to_string(&key).unwrap().trim_end()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let mut publisher = Machine::new(&workflow, job, known);
+    let calls = home.path().join("calls");
+    fake_gh(home.path(), &calls);
+    let path = format!("{}:{}", home.path().display(), std::env::var("PATH").unwrap());
+    let more =
+        [("PATH", path), ("RUNNER_TEMP", home.path().display().to_string()), ("GITHUB_SHA", "sha".into())];
+    publisher.environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    for step in job["steps"].as_array().unwrap() {
+        publisher.step(step, artifacts);
+        if step["uses"].as_str().is_some_and(|action| action.starts_with("actions/checkout@")) {
+            narrow(&publisher.workspace());
+        }
+    }
+    let folder = publisher.workspace().join("joined/10.2.2-1");
+    let calls = fs::read_to_string(calls).unwrap();
+    let uploaded: Vec<&str> =
+        calls.lines().find(|line| line.starts_with("release upload")).unwrap().split(' ').collect();
+    for name in [
+        "release.json",
+        "index.html",
+        "install.sh",
+        "SHA256SUMS",
+        "SHA256SUMS.sig",
+        "qemu-arm-10.2.2-1-linux-arm64.tar.zst",
+    ] {
+        assert!(uploaded.contains(&name) && folder.join(name).is_file(), "{name}: {calls}");
+    }
+    let order: Vec<&str> = calls.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(order, ["view", "create", "upload", "edit"], "a draft until all is there");
+    assert!(!folder.join("key").exists() && !files(&folder).iter().any(|path| path.ends_with("key")));
+}
+
+/// Makes the whole matrix as small as what was built, so that the release is complete.
+fn narrow(workspace: &Path) {
+    for entry in fs::read_dir(workspace.join("toolchains")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if name.ends_with(".toml") && !["amd64.toml", "arm64.toml", "tools.toml"].contains(&name.as_str()) {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let file = workspace.join("patches/10.2/series.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once("targets = [").unwrap();
+    let (_, after) = rest.split_once(']').unwrap();
+    fs::write(&file, format!("{before}targets = [\"arm\"]{after}")).unwrap();
+    // What is corresponding source is what git knows.
+    run(
+        "git",
+        &[
+            "-C",
+            workspace.to_str().unwrap(),
+            "-c",
+            "user.name=x",
+            "-c",
+            "user.email=x@x",
+            "commit",
+            "-qam",
+            "x",
+        ],
+    );
+}
+
+fn fake_gh(folder: &Path, calls: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = folder.join("gh");
+    let script = format!("#!/bin/sh\necho \"$*\" >> '{}'\n[ \"$2\" != view ]\n", calls.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
 }
