@@ -119,7 +119,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   cargo xtask fetch --target aarch64 --from https://example.org/anyarch --key anyarch.pub
-  cargo xtask fetch --target arm64,riscv64 --release 10.2.2-1 --from /mnt/mirror --prefix ~/emulators
+  cargo xtask fetch --target arm64,riscv64 --release 10.2.2-1 --from /mnt/mirror --prefix ~/qemu
   ANYARCH_FROM='https://a.example https://b.example' cargo xtask fetch --target all --keep-going")]
     Fetch(Fetch),
     /// Keep the patches of a series in shape

@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Command;
 use xtask::facts::Host;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "build",
     "plan",
     "source",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 14] = [
     "verify",
     "package",
     "release",
+    "fetch",
     "patch",
     "rootfs",
     "test",

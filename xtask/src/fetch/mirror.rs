@@ -176,9 +176,7 @@ fn below(base: &Url, release: &str, name: &str) -> Url {
 /// not taken from anywhere else.
 pub fn client(stall: Duration) -> anyhow::Result<Client> {
     let redirects = Policy::custom(|attempt| {
-        let is_downgrade =
-            attempt.url().scheme() != "https" && attempt.previous().iter().any(|url| url.scheme() == "https");
-        if is_downgrade {
+        if is_downgrade(attempt.previous(), attempt.url()) {
             attempt.error("it leads from https to http")
         } else if attempt.previous().len() > MOST_REDIRECTIONS {
             attempt.error("it leads from address to address")
@@ -187,6 +185,11 @@ pub fn client(stall: Duration) -> anyhow::Result<Client> {
         }
     });
     crate::download::client(stall, redirects)
+}
+
+/// Whether somebody on the way could put in what they like.
+fn is_downgrade(previous: &[Url], next: &Url) -> bool {
+    next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https")
 }
 
 /// The answer to a question for a part; another part than that is of no use.
@@ -275,6 +278,15 @@ mod tests {
         }
         let shown = Mirror::named("https://me:secret@example.org/x/").expect("a mirror").to_string();
         assert_eq!(shown, "https://me:...@example.org/x");
+    }
+
+    #[test]
+    fn what_was_asked_over_https_is_not_taken_over_http() {
+        let url = |text: &str| Url::parse(text).expect("an address");
+        let (tls, plain) = ([url("https://example.org")], [url("http://example.org")]);
+        assert!(is_downgrade(&tls, &plain[0]) && !is_downgrade(&tls, &tls[0]));
+        assert!(!is_downgrade(&plain, &tls[0]) && !is_downgrade(&plain, &plain[0]));
+        assert!(is_downgrade(&[plain[0].clone(), tls[0].clone()], &plain[0]), "on the way back, too");
     }
 
     #[test]
