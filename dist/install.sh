@@ -334,7 +334,7 @@ make_work() {
     mkdir -p "$1" 2>/dev/null || fail "cannot make $1: give another folder with --prefix"
     set +f
     for old in "$1"/.anyarch-install-*; do
-        [ -z "$(find "$old" -prune -type d -mtime +0 2>/dev/null)" ] || rm -rf "$old"
+        [ -z "$(find "$old" -prune -type d -mtime +0 2>/dev/null)" ] || rm -rf "$old" 2>/dev/null
     done
     set -f
     work=$(mktemp -d "$1/.anyarch-install-XXXXXX" 2>/dev/null) ||

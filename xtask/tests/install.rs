@@ -853,7 +853,7 @@ fn the_checks_by_hand_that_the_manual_shows_hold() {
     fs::copy(key.public(), release.folder().join("key.pub")).unwrap();
     key.sign(&release);
     let manual = fs::read_to_string(checkout().join("docs/install.md")).unwrap();
-    let block = manual.split("```sh\n").find(|block| block.contains("ssh-keygen -Y verify")).unwrap();
+    let block = manual.split("```sh\n").find(|block| block.contains("ssh-keygen -Y verify -f")).unwrap();
     let commands = block.split("```").next().unwrap();
     let by_hand = || {
         let mut command = Command::new(program("dash"));
