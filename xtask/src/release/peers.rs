@@ -11,7 +11,7 @@ use std::path::Path;
 pub const FILE: &str = "dist/peers.toml";
 
 /// What others publish for one host.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peers {
     /// What all these emulators run on, by Docker's name.
@@ -24,7 +24,7 @@ pub struct Peers {
 }
 
 /// A package of emulators that others publish.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
     /// Its publisher: `Debian 13`.
@@ -41,6 +41,8 @@ pub struct Peer {
     pub suffix: String,
     /// The day, as `2026-11-21`.
     pub measured: String,
+    /// What an archive of ours may be of the same emulator, as xz packs it.
+    pub at_most: f64,
     /// The emulators by target.
     pub targets: BTreeMap<String, Packed>,
 }
@@ -98,6 +100,7 @@ mod tests {
         qemu = "10.0"
         suffix = ""
         measured = "2026-11-21"
+        at_most = 0.5
         [peer.targets]
         arm = { size = 30, xz = 10, gzip = 20 }
     "#;

@@ -55,6 +55,8 @@ impl Browser {
         // A pipe that nobody reads would stop it some day.
         std::thread::spawn(move || said.for_each(drop));
         let profile = super::driver::scratch();
+        // What a client wants before it is made, though all it talks is plain HTTP; a second one does no harm.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::builder().timeout(Duration::from_secs(60)).no_proxy().build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
         let wanted = capabilities(profile.path(), scripts);

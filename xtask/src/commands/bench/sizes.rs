@@ -18,8 +18,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// What one of our archives may be of the same emulator of the first peer.
-const AT_MOST: f64 = 0.65;
 /// `xz -9e`: the preset, and liblzma's `LZMA_PRESET_EXTREME`.
 const XZ_9E: u32 = 9 | 1 << 31;
 
@@ -144,7 +142,7 @@ fn figure(peer: &Peer, target: &str, ours: u64, theirs: Packed) -> Figure {
         what: format!("archive of qemu-{target} / {}'s emulator by xz -9e", peer.name),
         value: ours as f64 / theirs.xz as f64,
         unit: "x",
-        at_most: AT_MOST,
+        at_most: peer.at_most,
         from: format!(
             "{:.2} / {:.2} MB; {:.2} MB by gzip -9, {:.2} MB as it is",
             megabytes(ours),
