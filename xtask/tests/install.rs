@@ -42,11 +42,11 @@ fn every_shell_installs_by_every_downloader_and_then_there_is_nothing_to_do() {
         for downloader in DOWNLOADERS {
             let (release, server) = mirror();
             let machine = Machine::new(shell, downloader);
-            machine.has_installed(&machine.install(&server.url()), &release);
+            machine.has_installed(&machine.install(&server.url()), release);
             assert_eq!(server.got(), ["SHA256SUMS", ARCHIVE].map(|name| format!("/{RELEASE}/{name}")));
 
             let again = machine.install(&server.url());
-            machine.has_installed(&again, &release);
+            machine.has_installed(&again, release);
             assert!(again.stderr.contains("is up to date"), "{}", again.stderr);
             assert_eq!(server.asked(ARCHIVE).len(), 1, "{shell:?} {downloader}");
         }
@@ -58,7 +58,7 @@ fn a_transfer_that_broke_goes_on_from_where_it_did() {
     by_each(|machine| {
         let (release, server) = mirror();
         server.wrong(ARCHIVE, Wrong::Cut(90_000), 2);
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
         let ranges: Vec<Option<String>> = server.asked(ARCHIVE).into_iter().map(|one| one.range).collect();
         let [None, Some(second), Some(third)] = ranges.as_slice() else { panic!("{ranges:?}") };
         assert_eq!((second.as_str(), third.as_str()), ("bytes=90000-", "bytes=180000-"));
@@ -85,12 +85,12 @@ fn a_download_ends_well_when_the_server_comes_to_its_senses() {
             for (wrong, times) in spell {
                 server.wrong(ARCHIVE, wrong.clone(), *times);
             }
-            machine.has_installed(&machine.install(&server.url()), &release);
+            machine.has_installed(&machine.install(&server.url()), release);
             fs::remove_dir_all(machine.prefix()).unwrap();
         }
         let (release, server) = mirror();
         server.wrong("SHA256SUMS", Wrong::Cut(100), 2).wrong("SHA256SUMS", Wrong::Status(503, None), 2);
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
     });
 }
 
@@ -143,7 +143,7 @@ fn the_next_mirror_gives_what_the_first_can_not() {
             good.mend();
             server.wrong(ARCHIVE, wrong.clone(), ALWAYS);
             let pair = ["--target", "aarch64", "--host", "amd64", "--from", &good.url()];
-            machine.has_installed(&machine.run(&server.url(), &pair), &release);
+            machine.has_installed(&machine.run(&server.url(), &pair), release);
             assert_eq!(good.got(), [format!("/{RELEASE}/{ARCHIVE}")], "{wrong:?}");
             fs::remove_dir_all(machine.prefix()).unwrap();
         }
@@ -155,7 +155,7 @@ fn the_next_mirror_gives_what_the_first_can_not() {
             good.mend();
             server.wrong("SHA256SUMS", wrong, ALWAYS);
             let pair = ["--target", "aarch64", "--host", "amd64", "--from", &good.url()];
-            machine.has_installed(&machine.run(&server.url(), &pair), &release);
+            machine.has_installed(&machine.run(&server.url(), &pair), release);
             assert_eq!(server.asked(ARCHIVE), []);
             fs::remove_dir_all(machine.prefix()).unwrap();
         }
@@ -168,7 +168,7 @@ fn a_transfer_that_stalls_or_crawls_is_given_up() {
         machine.environment.push(("ANYARCH_TIMEOUT".into(), "1".into()));
         let (release, server) = mirror();
         server.wrong(ARCHIVE, Wrong::Stall(120_000), 1);
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
         assert_eq!(server.asked(ARCHIVE).len(), 2);
 
         fs::remove_dir_all(machine.prefix()).unwrap();
@@ -212,11 +212,11 @@ fn mirrors_come_from_the_environment_as_well_and_through_proxies() {
         let (release, server) = mirror();
         machine.environment.push(("ANYARCH_FROM".into(), format!("/nowhere {}", server.url())));
         let arguments = ["--release", RELEASE, "--target", "aarch64", "--host", "amd64"];
-        machine.has_installed(&machine.plain(&arguments), &release);
+        machine.has_installed(&machine.plain(&arguments), release);
 
         fs::remove_dir_all(machine.prefix()).unwrap();
         machine.environment.push(("http_proxy".into(), server.url()));
-        machine.has_installed(&machine.install("http://mirror.invalid"), &release);
+        machine.has_installed(&machine.install("http://mirror.invalid"), release);
         assert_eq!(server.asked(ARCHIVE)[1].proxied.as_deref(), Some("mirror.invalid"));
     });
 }
@@ -431,7 +431,7 @@ fn a_script_of_no_release_says_what_to_name_and_a_filled_in_one_needs_nothing() 
     let filled = text.replace("@RELEASE@", RELEASE).replace("@BASE@", &server.url());
     machine.script = machine.home.path().join("install.sh");
     fs::write(&machine.script, filled).unwrap();
-    machine.has_installed(&machine.plain(&["--target", "arm64", "--host", "x86_64"]), &release);
+    machine.has_installed(&machine.plain(&["--target", "arm64", "--host", "x86_64"]), release);
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn an_emulator_for_this_machine_says_its_version() {
         machine.has("getconf", "echo 64");
         let ended = machine.run(&server.url(), &["--target", "aarch64"]);
         // The emulator is a script of /bin/sh.
-        machine.has_installed(&ended, &release);
+        machine.has_installed(&ended, release);
         assert!(ended.stderr.contains("qemu-aarch64 version 1.2.3"), "{}", ended.stderr);
     }
 }
@@ -641,7 +641,7 @@ fn several_installs_at_once_do_not_harm_each_other() {
             let ended = one.wait_with_output().unwrap();
             assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         }
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
     }
 }
 
@@ -663,7 +663,7 @@ fn a_signal_ends_it_at_once_and_leaves_nothing() {
             assert!(since.elapsed() < Duration::from_secs(5), "{signal}: {:?}", since.elapsed());
             assert_eq!(left(&machine.prefix()), Vec::<PathBuf>::new(), "{signal}");
         }
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
     });
 }
 
@@ -686,7 +686,7 @@ fn one_that_is_killed_outright_leaves_no_emulator_and_the_next_one_installs_it()
         assert_eq!(machine.install(&server.url()).code, Some(0));
         assert!(work.exists(), "it could be another machine's, at work");
         run("touch", &["-d", "2 days ago", work.to_str().unwrap()]);
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
         assert!(!work.exists(), "a day later it is litter");
     });
 }
@@ -721,7 +721,7 @@ fn what_the_machine_lacks_is_named_with_the_command_that_gets_it() {
         if other == "shasum" {
             machine.link("perl", "perl");
         }
-        machine.has_installed(&machine.install(&server.url()), &release);
+        machine.has_installed(&machine.install(&server.url()), release);
     }
 }
 
@@ -798,10 +798,10 @@ fn a_script_that_arrives_cut_does_nothing_and_a_whole_one_on_a_pipe_installs() {
             assert_eq!(ended.stdout, "", "{shell:?} at {cut}");
             assert!(!machine.prefix().exists(), "{shell:?} at {cut}: {}", ended.stderr);
         }
-        machine.has_installed(&piped(&machine, &text), &release);
+        machine.has_installed(&piped(&machine, &text), release);
         fs::remove_dir_all(machine.prefix()).unwrap();
         // Only its last newline is missing.
-        machine.has_installed(&piped(&machine, &text[..text.len() - 1]), &release);
+        machine.has_installed(&piped(&machine, &text[..text.len() - 1]), release);
     }
 }
 
@@ -812,7 +812,7 @@ fn passwords_in_addresses_are_not_printed() {
         server.wrong(ARCHIVE, Wrong::Status(500, None), 1);
         let address = server.url().replace("http://", "http://me:secret@");
         let ended = machine.install(&address);
-        machine.has_installed(&ended, &release);
+        machine.has_installed(&ended, release);
         assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
     });
 }
