@@ -18,6 +18,15 @@ pub const FORMAT: u32 = 1;
 /// The file's name in the folder of a release.
 pub const FILE: &str = "release.json";
 
+/// The sums of every file that is served in that folder, as `sha256sum --check` reads them.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// The signature of the sums, if there is one, as `ssh-keygen -Y sign` writes it.
+pub const SIGNATURE: &str = "SHA256SUMS.sig";
+
+/// What signatures are made for (`ssh-keygen -Y sign -n`), so that one for a mail or a commit does not do.
+pub const NAMESPACE: &str = "anyarch";
+
 /// A release: what it was made from, how, and every file that can be downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -169,6 +178,9 @@ pub enum Outcome {
     Passed,
     /// It was not tried.
     NotRun,
+    /// One of a later version of this crate.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A file of the release that is no emulator.
@@ -251,6 +263,13 @@ impl Manifest {
         self.artifacts.iter().find(|one| one.target == target && one.host == host)
     }
 
+    /// Every file that it names, with the hash of its bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&FileName, &Sha256)> {
+        let archives = self.artifacts.iter().flat_map(|one| &one.archives);
+        let documents = self.documents.iter().map(|one| (&one.file, &one.sha256));
+        archives.map(|one| (&one.file, &one.sha256)).chain(documents)
+    }
+
     fn check(&self) -> Result<(), Error> {
         let wrong = |what: String| Err(Error::Inconsistent(what));
         let mut files = BTreeSet::new();
@@ -273,8 +292,7 @@ impl Manifest {
                 return wrong(format!("{pair} has no .tar.xz"));
             }
         }
-        let archives = self.artifacts.iter().flat_map(|one| &one.archives).map(|archive| &archive.file);
-        for file in archives.chain(self.documents.iter().map(|document| &document.file)) {
+        for (file, _) in self.files() {
             if !files.insert(file) {
                 return wrong(format!("{file} is there twice"));
             }

@@ -1,7 +1,9 @@
 //! The command line. `--help` of each command is its manual.
 
+use crate::exit::Usage;
 use crate::facts::series;
 use crate::plan::{Profile, Request};
+use crate::release::page;
 use crate::toolchain::Tooling;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -241,15 +243,8 @@ pub struct ReleaseArgs {
 }
 
 /// An address that goes into a page and a shell script as it is.
-fn base_address(text: &str) -> Result<String, String> {
-    let text = text.trim_end_matches('/');
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/%+@".contains(&b);
-    let known = ["https://", "http://", "file://"].iter().any(|scheme| text.starts_with(scheme));
-    if known && text.bytes().all(fits) {
-        Ok(text.to_owned())
-    } else {
-        Err("say an https://, http:// or file:// address of plain characters".to_owned())
-    }
+fn base_address(text: &str) -> Result<String, Usage> {
+    page::checked_base(text).map(str::to_owned)
 }
 
 /// `fetch`.

@@ -269,7 +269,7 @@ pub fn tarballs(folder: &Path) -> Result<Vec<PathBuf>> {
 /// a whole release with these very tarballs. Gives the names of others in that folder, which are not vouched for.
 pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Result<(PathBuf, Vec<String>)> {
     let folder = session.workspace.out.join(release);
-    let sums = folder.join("SHA256SUMS");
+    let sums = folder.join(anyarch_manifest::SUMS);
     let _lock = Lock::acquire(&session.workspace.trees.join(format!("sums-{release}")), &session.progress)?;
     let mut lines: Vec<(String, String)> = Vec::new();
     for tarball in tarballs {
@@ -303,7 +303,7 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
 }
 
 /// What `release` writes that is wrong as soon as a tarball is another one.
-const DESCRIPTIONS: [&str; 3] = [anyarch_manifest::FILE, "SHA256SUMS.sig", "index.html"];
+const DESCRIPTIONS: [&str; 3] = [anyarch_manifest::FILE, anyarch_manifest::SIGNATURE, "index.html"];
 
 #[cfg(test)]
 mod tests {

@@ -73,7 +73,7 @@ fn releases(out: &Path) -> Result<Vec<PathBuf>> {
     }
     let listed = fs::read_dir(out).with_context(|| format!("cannot list {}", out.display()))?;
     let folders = listed.flatten().map(|entry| entry.path());
-    Ok(folders.filter(|folder| folder.join("SHA256SUMS").is_file()).collect())
+    Ok(folders.filter(|folder| folder.join(anyarch_manifest::SUMS).is_file()).collect())
 }
 
 /// Bytes of all files below a path; links are not followed.

@@ -195,6 +195,7 @@ fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released
         // An interruption removes what was made.
         Err(error) if interrupt::interrupted() => return Err(error),
         Err(error) => {
+            store::remove(&kept)?;
             scratch.keep(&kept)?;
             return Err(
                 error.context(format!("the rebuild failed; its folders are now in {}", kept.display()))
@@ -202,6 +203,7 @@ fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released
         }
     };
     if rows.iter().any(|row| row.outcome == Outcome::Differs) {
+        store::remove(&kept)?;
         scratch.keep(&kept)?;
         for row in rows.iter_mut().filter(|row| row.outcome == Outcome::Differs) {
             row.kept = Some(kept.clone());

@@ -1,7 +1,7 @@
 //! What a released archive may hold: one emulator and its texts, in folders. Everything else is refused, whoever
 //! vouches for it, and nothing is written outside the folder that was meant.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use liblzma::read::XzDecoder;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -43,6 +43,20 @@ pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Resul
     Ok(())
 }
 
+/// Whether an archive of a target may have this member; `name` is without a folder's last slash.
+pub fn belongs(target: &str, kind: EntryType, name: &str) -> Result<()> {
+    ensure!(name.split('/').all(|part| !["", ".", ".."].contains(&part)), "leads elsewhere");
+    let docs = docs(target);
+    let is_below_docs = name.strip_prefix(&docs).is_some_and(|rest| rest.starts_with('/'));
+    let is_on_the_way = name == "bin" || format!("{docs}/").starts_with(&format!("{name}/"));
+    match kind {
+        EntryType::Directory => ensure!(is_on_the_way || is_below_docs, "does not belong there"),
+        EntryType::Regular => ensure!(name == emulator(target) || is_below_docs, "does not belong there"),
+        other => bail!("is neither a file nor a folder ({other:?})"),
+    }
+    Ok(())
+}
+
 /// The folder that is filled.
 struct Room<'a> {
     into: &'a Path,
@@ -60,15 +74,7 @@ impl Room<'_> {
         let name =
             std::str::from_utf8(&raw).with_context(|| format!("refused: the name {shown} is no text"))?;
         let name = if kind == EntryType::Directory { name.strip_suffix('/').unwrap_or(name) } else { name };
-        ensure!(
-            name.split('/').all(|part| !["", ".", ".."].contains(&part)),
-            "refused: the name {shown} leads elsewhere"
-        );
-        match kind {
-            EntryType::Directory => ensure!(self.has_folder(name), "refused: {shown} does not belong there"),
-            EntryType::Regular => ensure!(self.has_file(name), "refused: {shown} does not belong there"),
-            other => bail!("refused: {shown} is neither a file nor a folder ({other:?})"),
-        }
+        belongs(self.target, kind, name).map_err(|reason| anyhow!("refused: {shown} {reason}"))?;
         ensure!(self.seen.insert(name.to_owned()), "refused: {shown} is there twice");
         if kind == EntryType::Directory {
             // It may be there already, by a file in it.
@@ -81,19 +87,6 @@ impl Room<'_> {
             .checked_sub(size)
             .with_context(|| format!("refused: with {shown} it holds more than the release says"))?;
         self.write(name, entry, size).with_context(|| format!("cannot unpack {shown}"))
-    }
-
-    fn has_folder(&self, name: &str) -> bool {
-        let docs = docs(self.target);
-        name == "bin" || format!("{docs}/").starts_with(&format!("{name}/")) || self.is_below_docs(name)
-    }
-
-    fn has_file(&self, name: &str) -> bool {
-        name == emulator(self.target) || self.is_below_docs(name)
-    }
-
-    fn is_below_docs(&self, name: &str) -> bool {
-        name.strip_prefix(&docs(self.target)).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// Writes a file, with rights of our choice: an archive could say that it runs as its owner.

@@ -6,15 +6,11 @@ use super::signature;
 use super::transfer::Mirrors;
 use crate::progress::Progress;
 use crate::store;
-use anyarch_manifest::{FILE, FileName, Manifest, Sha256};
+use anyarch_manifest::{FILE, FileName, Manifest, SIGNATURE, SUMS, Sha256};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ssh_key::PublicKey;
 use std::collections::BTreeMap;
 
-/// The file with the checksums.
-const SUMS: &str = "SHA256SUMS";
-/// Its signature.
-const SIGNATURE: &str = "SHA256SUMS.sig";
 /// The most that each of these files may take. A manifest of all targets for all hosts takes less than a MB.
 const MOST: u64 = 16 << 20;
 

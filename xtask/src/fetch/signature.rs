@@ -1,13 +1,11 @@
 //! Whose signature a release bears: that of `ssh-keygen -Y sign`, checked without that program.
 
 use crate::exit::Usage;
+use anyarch_manifest::NAMESPACE;
 use anyhow::{Context as _, Result, bail};
 use ssh_key::{HashAlg, PublicKey, SshSig};
 use std::fs;
 use std::path::Path;
-
-/// What a signature must have been made for (`-n`), so that one for a mail or a commit does not do.
-pub const NAMESPACE: &str = "anyarch";
 
 /// The public keys in a file, one a line, as in `~/.ssh/id_ed25519.pub`.
 pub fn keys(file: &Path) -> Result<Vec<PublicKey>> {

@@ -1,9 +1,11 @@
 //! What a tarball holds, read member by member: nothing is unpacked to the disk.
 
 use crate::compile::Facts;
+use crate::fetch::archive;
 use crate::store;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use liblzma::read::XzDecoder;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -26,15 +28,21 @@ pub struct Inside {
 /// Reads the tarball of a target whole.
 pub fn read(path: &Path, target: &str) -> Result<Inside> {
     let file = File::open(path).context("it cannot be read")?;
-    let mut archive = Archive::new(XzDecoder::new(BufReader::new(file)));
+    let mut tar = Archive::new(XzDecoder::new(BufReader::new(file)));
     let name = format!("qemu-{target}");
     let emulator = PathBuf::from(format!("bin/{name}"));
     let described = PathBuf::from(format!("share/doc/anyarch/{name}/build.json"));
-    let (mut facts, mut hash, mut unpacked) = (None, None, 0);
-    for entry in archive.entries().context("it is no tar archive")? {
+    let (mut facts, mut hash, mut unpacked, mut seen) = (None, None, 0, BTreeSet::new());
+    for entry in tar.entries().context("it is no tar archive")? {
         let mut entry = entry.context("it is cut short or no tar archive")?;
         let path = entry.path().context("a member has a bad name")?.into_owned();
-        if entry.header().entry_type() == EntryType::Directory {
+        let kind = entry.header().entry_type();
+        let shown = path.to_string_lossy().into_owned();
+        // Nobody could install what has more in it than `fetch` takes.
+        archive::belongs(target, kind, shown.strip_suffix('/').unwrap_or(&shown))
+            .map_err(|reason| anyhow!("it holds {shown}, which {reason}"))?;
+        ensure!(seen.insert(path.clone()), "it holds {shown} twice");
+        if kind == EntryType::Directory {
             continue;
         }
         unpacked += entry.size();

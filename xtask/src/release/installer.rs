@@ -22,7 +22,10 @@ pub fn write(root: &Path, release: &str, base: Option<&str>, folder: &Path) -> R
         source.display()
     );
     let filled = script.replace(RELEASE, &format!("RELEASE='{release}'"));
-    let filled = base.map_or(filled.clone(), |base| filled.replace(BASE, &format!("BASE='{base}'")));
+    let filled = match base {
+        Some(base) => filled.replace(BASE, &format!("BASE='{base}'")),
+        None => filled,
+    };
     let path = folder.join("install.sh");
     store::write_file(&path, filled.as_bytes())?;
     document(DocumentKind::Installer, &path)

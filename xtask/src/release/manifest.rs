@@ -64,7 +64,7 @@ fn source(series: &Series) -> Result<Source> {
 }
 
 fn build(facts: &Facts) -> Result<Build> {
-    let header = facts.header.iter().map(|(name, _)| format!("-include {name}"));
+    let header = facts.header.iter().map(|(name, hash)| format!("-include {name} (sha256 {hash})"));
     Ok(Build {
         triple: facts.triple.clone(),
         compiler: facts.compiler.clone(),

@@ -18,7 +18,7 @@ use crate::facts::Series;
 use crate::package::{self, Record, Tarball};
 use crate::plan::Plan;
 use crate::session::Session;
-use crate::store;
+use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, bail, ensure};
 use peers::Peers;
 use std::collections::BTreeMap;
@@ -93,6 +93,10 @@ impl Release {
     /// every file, and their signature.
     pub fn publish(mut self, session: &Session, wishes: &Wishes) -> Result<Published> {
         let folder = session.workspace.out.join(self.series.release());
+        // A build would write other sums meanwhile.
+        let lock = session.workspace.trees.join(format!("sums-{}", self.series.release()));
+        let _lock = Lock::acquire(&lock, &session.progress)?;
+        let peers = Peers::read(&session.workspace.root)?;
         self.tarballs = self.tarballs.iter().map(|one| put(one, &folder)).collect::<Result<_>>()?;
         let more = if wishes.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
         let documents = vec![
@@ -106,15 +110,23 @@ impl Release {
             )?,
         ];
         let manifest = manifest::describe(&self, &more, documents)?;
-        store::write_file(&folder.join(anyarch_manifest::FILE), manifest.text().as_bytes())?;
-        let peers = Peers::read(&session.workspace.root)?;
         let page = page::html(&manifest, &peers, wishes.base.as_deref())?;
-        store::write_file(&folder.join(page::FILE), page.as_bytes())?;
-        provenance::write(session, &manifest, wishes.builder.as_deref(), &folder)?;
-        let sums = sums::write(&folder)?;
+        let mut files = Vec::new();
+        for (name, text) in [(anyarch_manifest::FILE, manifest.text()), (page::FILE, page)] {
+            store::write_file(&folder.join(name), text.as_bytes())?;
+            files.push((name.to_owned(), store::sha256(text.as_bytes())));
+        }
+        let origin = provenance::write(session, &manifest, &files, wishes.builder.as_deref(), &folder)?;
+        files.push((name_of(&origin), store::sha256_file(&origin)?));
+        files.extend(manifest.files().map(|(name, sha256)| (name.to_string(), sha256.to_string())));
+        let sums = sums::write(&folder, &files)?;
         let signature = wishes.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
         Ok(Published { folder, sums, signature, tarballs: self.tarballs })
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The tarball in the release's folder; one that is there with other bytes is an error.

@@ -52,7 +52,7 @@ pub fn html(manifest: &Manifest, peers: &Peers, base: Option<&str>) -> Result<St
 }
 
 /// An address that a shell, curl and the driver take for one word, without the slash at its end.
-fn checked_base(base: &str) -> Result<&str, Usage> {
+pub fn checked_base(base: &str) -> Result<&str, Usage> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:@%+=,".contains(c);
     let is_address = ["https://", "http://", "file:///"].iter().any(|scheme| base.starts_with(scheme));
     if is_address && base.chars().all(plain) {
@@ -261,7 +261,7 @@ fn papers(manifest: &Manifest) -> Vec<Paper<'_>> {
             "Provenance: who built this, from what, as in-toto and SLSA say it",
         ),
         (anyarch_manifest::FILE.to_owned(), "All that this page says, and more, as data"),
-        ("SHA256SUMS".to_owned(), "The hash of every file here"),
+        (anyarch_manifest::SUMS.to_owned(), "The hash of every file here"),
     ];
     for (file, what) in others {
         if !papers.iter().any(|paper| paper.file == file) {

@@ -19,20 +19,20 @@ const BUILD_TYPE: &str = "urn:anyarch:xtask-build:1";
 /// Who builds where nobody says.
 const SOMEBODY: &str = "urn:anyarch:builder:unnamed";
 
-/// Writes `anyarch-<release>.intoto.json`.
+/// Writes `anyarch-<release>.intoto.json`; `more` are files that the manifest does not name, with their hashes.
 pub fn write(
     session: &Session,
     manifest: &Manifest,
+    more: &[(String, String)],
     builder: Option<&str>,
     folder: &Path,
 ) -> Result<PathBuf> {
     let path = folder.join(format!("anyarch-{}.intoto.json", manifest.release));
-    let of_manifest = store::sha256(manifest.text().as_bytes());
     let checkout = checkout(&session.workspace.root)?;
     let builder = builder.map_or_else(workflow, str::to_owned);
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": subjects(manifest, &of_manifest),
+        "subject": subjects(manifest, more),
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -53,11 +53,9 @@ pub fn write(
     Ok(path)
 }
 
-fn subjects(manifest: &Manifest, of_manifest: &str) -> Vec<Value> {
-    let archives = manifest.artifacts.iter().flat_map(|one| &one.archives);
-    let archives = archives.map(|one| (one.file.as_str(), one.sha256.as_str()));
-    let documents = manifest.documents.iter().map(|one| (one.file.as_str(), one.sha256.as_str()));
-    let all = archives.chain(documents).chain([(anyarch_manifest::FILE, of_manifest)]);
+fn subjects(manifest: &Manifest, more: &[(String, String)]) -> Vec<Value> {
+    let more = more.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str()));
+    let all = manifest.files().map(|(name, sha256)| (name.as_str(), sha256.as_str())).chain(more);
     all.map(|(name, sha256)| json!({ "name": name, "digest": { "sha256": sha256 } })).collect()
 }
 
@@ -91,16 +89,17 @@ fn qemu(source: &Source) -> Vec<Value> {
     tag.into_iter().chain(tarballs).collect()
 }
 
-/// The commit of this checkout, and whether something in it was changed since.
+/// The commit of the checkout that joins, with whose pins, patches and toolchains every tarball was compared; and
+/// whether something in it was changed since.
 fn checkout(root: &Path) -> Result<Value> {
     let shell = Shell::new().context("no current folder")?;
-    let ask = |words: &[&str]| capture(git::git(&shell).arg("-C").arg(root).args(words));
+    let ask = |words: &[&str]| capture(git::at(&shell, root).args(words));
     let commit = ask(&["rev-parse", "HEAD"])?.trim().to_owned();
-    let changed = !ask(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    let changed = !ask(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty();
     Ok(json!({
         "name": "anyarch",
         "digest": { "gitCommit": commit },
-        "annotations": { "changedSince": changed },
+        "annotations": { "role": "joined, and compared with", "changedSince": changed },
     }))
 }
 

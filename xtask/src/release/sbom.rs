@@ -21,8 +21,8 @@ pub fn write(release: &Release, folder: &Path) -> Result<Document> {
         let (target, host) = (tarball.target().name, tarball.host());
         ensure!(
             !tarball.record().linked.is_empty(),
-            "the record of qemu-{target} for {host} does not say what was linked: it was built by an older driver; \
-             remove it and build it again"
+            "the record of qemu-{target} for {host} does not say what was linked, and its build told why: build it \
+             again, with a network"
         );
     }
     let path = folder.join(format!("anyarch-{}.cdx.json", release.series.release()));
@@ -114,6 +114,7 @@ fn describe(reference: &str, host: &str, library: &Library) -> Value {
             { "name": "anyarch:host", "value": host },
             { "name": "anyarch:package", "value": library.package },
             { "name": "anyarch:source-package", "value": library.source },
+            { "name": "anyarch:copyright-sha256", "value": library.copyright_sha256 },
         ],
     })
 }

@@ -10,7 +10,7 @@ use crate::source::{self, git};
 use crate::store;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Context as _, Result, ensure};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use tar::{Builder, EntryType};
@@ -22,8 +22,7 @@ pub fn write(session: &Session, series: &Series, folder: &Path) -> Result<Docume
     let name = format!("anyarch-{}", series.release());
     let step = session.progress.step("gather the corresponding source");
     let files = tracked(&session.workspace.root)?;
-    let scratch = store::Scratch::new(&session.workspace.trees)?;
-    let qemu = source::obtain(session, series, None)?.archive(series, scratch.path())?;
+    let qemu = source::tarball(session, series)?;
     let qemu_name = qemu.file_name().context("a tarball without a name")?.to_string_lossy().into_owned();
     let path = folder.join(format!("{name}-source.tar"));
     store::write_file_with(&path, |file| {
@@ -69,37 +68,27 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The files of the checkout, sorted: what git tracks, whatever else lies there.
+/// The files of the checkout, sorted: what git tracks. What it does not track, though a build reads it, would be
+/// missing, which is an error.
 fn tracked(root: &Path) -> Result<Vec<String>> {
     let shell = Shell::new().context("no current folder")?;
-    let listed =
-        capture(git::git(&shell).arg("-C").arg(root).args(["ls-files", "-z"])).with_context(|| {
-            format!(
-                "{} is no git checkout, so its source cannot be told from what else lies there",
-                root.display()
-            )
-        })?;
-    let mut files: Vec<String> =
-        listed.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let list = |words: &[&str]| -> Result<Vec<String>> {
+        let listed = capture(git::at(&shell, root).args(["ls-files", "-z"]).args(words))
+            .with_context(|| format!("git cannot list the files of {}", root.display()))?;
+        Ok(listed.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    };
+    let unknown = list(&["--others", "--exclude-standard"])?;
+    ensure!(
+        unknown.is_empty(),
+        "the source of a release is what git tracks, and it does not know: {}\n  commit that, or remove it",
+        unknown.join(" ")
+    );
+    let mut files = list(&[])?;
+    ensure!(
+        files.iter().any(|file| file == "Cargo.lock"),
+        "{} is no git checkout of anyarch, so its source cannot be told from what else lies there",
+        root.display()
+    );
     files.sort();
     Ok(files)
-}
-
-impl source::PinnedSource {
-    /// The source as one file: the tarball as it came, or a commit packed by git into `folder`.
-    fn archive(&self, series: &Series, folder: &Path) -> Result<std::path::PathBuf> {
-        match self.form() {
-            source::Form::Tarball(file) => Ok(file.clone()),
-            source::Form::Object { repository, id } => {
-                let name = format!("qemu-{}", series.pins.version);
-                let path = folder.join(format!("{name}.tar"));
-                File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-                let shell = Shell::new().context("no current folder")?;
-                let archive = git::git(&shell).arg("-C").arg(repository).args(["archive", "--format=tar"]);
-                let archive = archive.arg(format!("--prefix={name}/")).arg("-o").arg(&path).arg(id);
-                capture(archive)?;
-                Ok(path)
-            }
-        }
-    }
 }

@@ -1,22 +1,17 @@
 //! `SHA256SUMS`, in the format of the program `sha256sum`, and its signature: who trusts the one file can
 //! check all others of a release.
 
+use super::zst;
 use crate::exit::Lacks;
 use crate::package;
 use crate::process::{ended, output};
 use crate::store;
+use anyarch_manifest::{NAMESPACE, SIGNATURE, SUMS as FILE};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// The sums' file in the folder of a release.
-pub const FILE: &str = "SHA256SUMS";
-/// Its signature, as `ssh-keygen -Y sign` writes it.
-pub const SIGNATURE: &str = "SHA256SUMS.sig";
-/// What our signatures are for, so that one made for another purpose is not taken for one of these.
-pub const NAMESPACE: &str = "anyarch";
 
 /// The text of the sums of these files: hash by name.
 pub fn text<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
@@ -24,32 +19,21 @@ pub fn text<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     sorted.into_iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
 }
 
-/// The files of a release's folder that are served, by name: all but what is on its way, the sums and their
-/// signature, and the records that only the next join reads.
-fn served(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+/// Writes the sums of these files of a release's folder: hash by name. An archive there that is none of them is an
+/// error, since people would take it for a part of the release.
+pub fn write(folder: &Path, files: &[(String, String)]) -> Result<PathBuf> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let tarball = name.strip_suffix(".json").map(|stem| format!("{stem}{}", package::EXTENSION));
-        let is_record = tarball.is_some_and(|tarball| folder.join(tarball).exists());
-        let is_own = name == FILE || name == SIGNATURE || name.starts_with('.');
-        if entry.path().is_file() && !is_own && !is_record {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-/// Writes the sums of all files of a release's folder that are served.
-pub fn write(folder: &Path) -> Result<PathBuf> {
-    let mut hashes = BTreeMap::new();
-    for name in served(folder)? {
-        let hash = store::sha256_file(&folder.join(&name))?;
-        hashes.insert(name, hash);
+        let is_archive = [package::EXTENSION, zst::EXTENSION].iter().any(|end| name.ends_with(end));
+        ensure!(
+            !is_archive || files.iter().any(|(known, _)| *known == name),
+            "{} is no part of this release: remove it, or name the folder that it was made in, too",
+            entry.path().display()
+        );
     }
     let path = folder.join(FILE);
-    let text = text(hashes.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
+    let text = text(files.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
     if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
         // Another text's signature must never lie beside this one.
         store::remove(&folder.join(SIGNATURE))?;
@@ -91,14 +75,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_sorted_and_leave_out_records_themselves_and_what_is_on_its_way() {
+    fn sums_are_sorted_and_a_strange_archive_is_refused() {
         let home = tempfile::tempdir().expect("a folder");
-        for name in ["b.tar.xz", "b.json", "a.json", FILE, SIGNATURE, ".partial-1-x"] {
+        for name in ["b.tar.xz", "b.json", FILE, SIGNATURE, ".partial-1-x"] {
             fs::write(home.path().join(name), "").expect("written");
         }
-        let path = write(home.path()).expect("written");
         let empty = store::sha256(b"");
-        assert_eq!(fs::read_to_string(path).expect("read"), format!("{empty}  a.json\n{empty}  b.tar.xz\n"));
+        let files = ["b.tar.xz", "a"].map(|name| (name.to_owned(), empty.clone()));
+        let path = write(home.path(), &files).expect("written");
+        assert_eq!(fs::read_to_string(path).expect("read"), format!("{empty}  a\n{empty}  b.tar.xz\n"));
         assert!(!home.path().join(SIGNATURE).exists(), "the signature of another text");
+        fs::write(home.path().join("c.tar.zst"), "").expect("written");
+        let error = write(home.path(), &files).expect_err("refused").to_string();
+        assert!(error.contains("c.tar.zst is no part of this release"), "{error}");
     }
 }

@@ -12,6 +12,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+/// What the names of these archives end with.
+pub const EXTENSION: &str = ".tar.zst";
 /// zstd's highest level that needs no more than its usual memory to unpack.
 const LEVEL: i32 = 19;
 
@@ -26,7 +28,7 @@ pub fn write_all(session: &Session, tarballs: &[Tarball]) -> Result<Vec<Archive>
 fn write(session: &Session, tarball: &Path) -> Result<Archive> {
     let _slot = session.slots()?.take()?;
     let name = tarball.file_name().unwrap_or_default().to_string_lossy();
-    let name = format!("{}.tar.zst", name.strip_suffix(package::EXTENSION).unwrap_or(&name));
+    let name = format!("{}{EXTENSION}", name.strip_suffix(package::EXTENSION).unwrap_or(&name));
     let path = tarball.with_file_name(&name);
     store::write_file_with(&path, |file| {
         let mut tar = XzDecoder::new(File::open(tarball)?);

@@ -45,6 +45,12 @@ pub fn git(shell: &Shell) -> Cmd<'_> {
         .env_remove("GIT_CONFIG_PARAMETERS")
 }
 
+/// The same for a checkout of the user's, whoever owns it: only its own settings could do harm, and those are not
+/// asked for here.
+pub fn at<'a>(shell: &'a Shell, checkout: &Path) -> Cmd<'a> {
+    git(shell).arg("-c").arg(format!("safe.directory={}", checkout.display())).arg("-C").arg(checkout)
+}
+
 /// git as the user set it up, with their proxies and credentials, but never a question.
 fn git_of_user(shell: &Shell) -> Cmd<'_> {
     let quiet_ssh =

@@ -21,9 +21,8 @@ pub struct PinnedSource {
     origin: String,
 }
 
-/// What a pinned source is.
 #[derive(Debug, Clone)]
-pub(crate) enum Form {
+enum Form {
     /// A tarball whose sha256 is a pinned one.
     Tarball(PathBuf),
     /// A commit or tree object in a repository of ours.
@@ -34,11 +33,6 @@ impl PinnedSource {
     /// Where it came from and what it was checked by, for people.
     pub fn origin(&self) -> &str {
         &self.origin
-    }
-
-    /// The tarball or the commit.
-    pub(crate) fn form(&self) -> &Form {
-        &self.form
     }
 
     /// Writes the source tree into an existing empty folder.
@@ -75,6 +69,33 @@ pub fn obtain(session: &Session, series: &Series, given: Option<&str>) -> Result
         );
     }
     from_network(session, series)
+}
+
+/// A tarball with the source of a series: upstream's, where it is pinned and can be had, else Debian's. Both are
+/// tried in that order whatever the cache has, so that everybody hands on the same one.
+pub fn tarball(session: &Session, series: &Series) -> Result<PathBuf> {
+    for (sha256, name) in tarballs(series) {
+        if let Some(kept) = download::kept(&session.workspace, sha256, name)? {
+            return Ok(kept);
+        }
+        let is_debian = name == series.pins.debian.file;
+        let got = match (session.offline, is_debian) {
+            (true, _) => continue,
+            (false, true) => from_debian(session, series),
+            (false, false) => from_tarball(session, series),
+        };
+        match got {
+            Ok(PinnedSource { form: Form::Tarball(file), .. }) => return Ok(file),
+            Ok(_) => {}
+            Err(error) => session.progress.say(&format!("source: {name} can't be had: {}", reason(&error))),
+        }
+    }
+    bail!(
+        "no tarball of QEMU {} can be had, which a release hands on; give one once: \
+         cargo xtask source --source qemu-{}.tar.xz",
+        series.pins.version,
+        series.pins.version
+    )
 }
 
 type Provider = (&'static str, fn(&Session, &Series) -> Result<PinnedSource>);

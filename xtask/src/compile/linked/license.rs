@@ -129,7 +129,13 @@ fn is_in(pattern: &str, folders: Option<&[&str]>) -> bool {
 /// unless a comma stands before it.
 fn all_of(name: &str) -> Vec<String> {
     let mut parts = Vec::new();
-    for group in name.split(", and ").flat_map(|part| part.split(", or ")) {
+    for group in name.split(", and ") {
+        if group.contains(", or ") {
+            let choices: Vec<String> =
+                group.split(", or ").map(|choice| bracketed(&all_of(choice))).collect();
+            parts.push(format!("({})", choices.join(" OR ")));
+            continue;
+        }
         let choices: Vec<Vec<String>> =
             group.split(" or ").map(|choice| choice.split(" and ").map(one).collect()).collect();
         match &choices[..] {
@@ -141,6 +147,14 @@ fn all_of(name: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+/// Parts that hold together as one, where it stands among others.
+fn bracketed(parts: &[String]) -> String {
+    match parts {
+        [one] => one.clone(),
+        several => format!("({})", several.join(" AND ")),
+    }
 }
 
 /// One licence, with an exception or without.
@@ -200,6 +214,7 @@ mod tests {
             ("AFL-2.0 or LGPL-2.1+", "(AFL-2.0 OR LGPL-2.1-or-later)"),
             ("LGPL-2+ and Zlib", "LGPL-2.0-or-later AND Zlib"),
             ("GPL-2+ or Expat, and Zlib", "(GPL-2.0-or-later OR MIT) AND Zlib"),
+            ("GPL-2+ and Expat, or Zlib", "((GPL-2.0-or-later AND MIT) OR Zlib)"),
             ("GPL-2+ or Expat and Zlib", "(GPL-2.0-or-later OR MIT AND Zlib)"),
         ];
         for (debian, spdx) in cases {
