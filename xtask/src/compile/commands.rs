@@ -50,6 +50,11 @@ pub fn configure_command(
     let mut configure = Command::new(beside.join("configure"));
     toolchain.environment(&mut configure);
     share_what_is_compiled(&mut configure, folder, toolchain);
+    if toolchain.launcher == Some(Launcher::Distcc) {
+        // Its questions are programs that may fail to compile, which distcc takes for a machine's fault: it
+        // would ask no other machine for a minute. Answered here, they cost a second or two.
+        configure.env("DISTCC_HOSTS", "localhost").env("DISTCC_FALLBACK", "1");
+    }
     configure
         .current_dir(folder)
         .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
