@@ -2,7 +2,7 @@
 //! and carried out later.
 
 use crate::exit::Usage;
-use crate::facts::{Host, Series, Target};
+use crate::facts::{Host, Series, Target, native};
 use crate::toolchain::Tooling;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
@@ -271,8 +271,7 @@ fn select_targets(names: &[String], series: &Series) -> Result<Vec<Target>> {
             targets.extend(&has);
             continue;
         }
-        let target =
-            if name == "native" { Target::named(std::env::consts::ARCH)? } else { Target::named(name)? };
+        let target = Target::named(if name == "native" { native()? } else { name })?;
         if !has.contains(&target) {
             let reason = series.pins.left_out.get(target.name);
             let reason = reason.map_or("QEMU has it in other series only", String::as_str);

@@ -8,6 +8,7 @@ pub use mirrors::Mirrors;
 
 use crate::download;
 use crate::exit::Lacks;
+use crate::facts::native;
 use crate::process::{self, capture};
 use crate::progress::count;
 use crate::session::Session;
@@ -332,15 +333,16 @@ fn parse_simulation(text: &str) -> Result<Vec<String>> {
     Ok(packages)
 }
 
-/// dpkg's name of this machine's architecture, for the few that this driver runs on.
+/// dpkg's name of this machine's architecture.
 pub fn native_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "powerpc64" => "ppc64el",
-        "arm" => "armhf",
-        "x86" => "i386",
-        other => other,
+    match native() {
+        Ok("386") => "i386",
+        Ok("arm/v6") => "armel",
+        Ok("arm/v7") => "armhf",
+        Ok("mips64le") => "mips64el",
+        Ok("ppc64le") => "ppc64el",
+        Ok(same) => same,
+        Err(_) => std::env::consts::ARCH,
     }
 }
 

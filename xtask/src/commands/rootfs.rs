@@ -4,7 +4,7 @@ use super::show;
 use crate::apt::{self, Apt};
 use crate::cli::Rootfs;
 use crate::exit::Usage;
-use crate::facts::{Target, targets};
+use crate::facts::{Target, native, targets};
 use crate::session::Session;
 use crate::store::{self, Scratch};
 use anyhow::{Context as _, Result};
@@ -35,7 +35,7 @@ const PACKAGES: [&str; 16] = [
 
 /// Unpacks the system.
 pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
-    let name = if arguments.target == "native" { std::env::consts::ARCH } else { &arguments.target };
+    let name = if arguments.target == "native" { native()? } else { &arguments.target };
     let target = Target::named(name)?;
     let debian = target.debian.ok_or_else(|| {
         let have = targets::TARGETS.iter().filter(|target| target.debian.is_some()).map(|target| target.name);

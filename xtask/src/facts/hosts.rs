@@ -1,6 +1,6 @@
 //! What emulators run on: one file `toolchains/<host>.toml` each.
 
-use super::{Target, read_toml, unknown};
+use super::{Target, native, read_toml, unknown};
 use crate::exit::Usage;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,7 @@ impl Host {
     /// The host among `hosts` that goes by `name`; `native` is the machine's own.
     pub fn named<'a>(name: &str, hosts: &'a [Self]) -> Result<&'a Self, Usage> {
         let wanted = match name {
-            "native" => std::env::consts::ARCH.to_owned(),
+            "native" => native()?.to_owned(),
             name => name.to_ascii_lowercase(),
         };
         let wanted = wanted.strip_prefix("linux/").unwrap_or(&wanted);
@@ -180,8 +180,7 @@ impl Host {
 
     /// Whether programs for this host run here as they are.
     pub fn is_native(&self) -> bool {
-        let here = std::env::consts::ARCH;
-        self.platform == here || self.aliases.iter().any(|alias| alias == here)
+        native().is_ok_and(|here| self.platform == here)
     }
 }
 
@@ -226,6 +225,9 @@ mod tests {
         for (written, platform) in names {
             assert_eq!(Host::named(written, &hosts).expect("known").platform, platform);
         }
+        let own = Host::named("native", &hosts).expect("a machine that tests run on");
+        assert_eq!(own.platform, native().expect("known"));
+        assert!(hosts.iter().all(|host| host.is_native() == (host.platform == own.platform)));
         let error = Host::named("adm64", &hosts).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `amd64`?"), "{error}");
         let error = Host::named("sparc64", &hosts).expect_err("no file").to_string();

@@ -2,10 +2,12 @@
 //! starts a program; files are read once and checked as they are read.
 
 pub mod hosts;
+pub mod machine;
 pub mod series;
 pub mod targets;
 
 pub use hosts::Host;
+pub use machine::native;
 pub use series::Series;
 pub use targets::Target;
 

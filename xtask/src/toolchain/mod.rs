@@ -18,7 +18,7 @@ pub use sysroot::{Package, Root};
 pub use tooling::{Launcher, Tooling, Where};
 
 use crate::exit::{INSTALL, Lacks, Usage};
-use crate::facts::{Host, Series};
+use crate::facts::{Host, Series, native};
 use crate::process::capture;
 use crate::session::Session;
 use crate::store;
@@ -313,11 +313,11 @@ impl Toolchain {
 
 /// The multiarch folder of this machine's Debian architecture.
 fn build_triple() -> &'static str {
-    match env::consts::ARCH {
-        "x86_64" => "x86_64-linux-gnu",
-        "aarch64" => "aarch64-linux-gnu",
-        "powerpc64" => "powerpc64le-linux-gnu",
-        "s390x" => "s390x-linux-gnu",
+    match native() {
+        Ok("amd64") => "x86_64-linux-gnu",
+        Ok("arm64") => "aarch64-linux-gnu",
+        Ok("ppc64le") => "powerpc64le-linux-gnu",
+        Ok("s390x") => "s390x-linux-gnu",
         _ => "",
     }
 }

@@ -7,7 +7,7 @@ use super::{Figure, Setting, plan_for};
 use crate::cli::ExecOptions;
 use crate::compile::BuildTree;
 use crate::exit::{Lacks, Usage};
-use crate::facts::Target;
+use crate::facts::{Target, native};
 use crate::process::{ended, output};
 use crate::verify::compiler;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -115,12 +115,13 @@ const CLOCKS: [(&str, Clock); 2] =
 
 /// The kernel runs this machine's own programs itself, whoever starts them.
 fn refuse_natives(target: Target) -> Result<()> {
-    let native = match std::env::consts::ARCH {
-        "x86_64" => ["x86_64", "i386"],
-        "aarch64" => ["aarch64", "arm"],
-        other => [other, other],
+    let own = Target::named(native()?)?.name;
+    let narrow = match own {
+        "x86_64" => "i386",
+        "aarch64" => "arm",
+        other => other,
     };
-    if native.contains(&target.name) {
+    if [own, narrow].contains(&target.name) {
         return Err(Usage(format!("this machine runs programs for {} itself", target.name)).into());
     }
     Ok(())
