@@ -114,14 +114,17 @@ impl Mirrors {
             let body = from.open(&self.client, release, name, 0)?;
             let (mut bytes, whole) = (Vec::new(), body.whole);
             let most = limit.saturating_add(1);
-            let (size, why) = self.copy(body, &mut bytes, most, self.is_last(from), |_| ())?;
+            let Copied { bytes: size, broke } =
+                self.copy(body, &mut bytes, most, self.is_last(from), |_| ())?;
             if size > limit {
-                Err(Trouble::Useless(format!("{name} has more than {}", human_bytes(limit))))
-            } else if whole.is_some_and(|whole| whole != size) {
-                Err(Trouble::passing(format!("{why}, after {size} bytes of {name}")))
-            } else {
-                Ok(bytes)
+                return Err(Trouble::Useless(format!("{name} has more than {}", human_bytes(limit))));
             }
+            // An answer in chunks does not say its size, only that it is over.
+            if broke.is_some() || whole.is_some_and(|whole| whole != size) {
+                let why = broke.unwrap_or_else(ended);
+                return Err(Trouble::passing(format!("{why}, after {size} bytes of {name}")));
+            }
+            Ok(bytes)
         })
     }
 
@@ -251,19 +254,20 @@ impl Mirrors {
         let begin = body.from;
         file.set_len(begin).and_then(|()| file.seek(SeekFrom::Start(begin))).map_err(ours)?;
         let show = |done| step.bytes(begin + done, Some(wanted.size));
-        let (done, why) = self.copy(body, file, wanted.size - begin, self.is_last(from), show)?;
-        let end = begin + done;
+        let copied = self.copy(body, file, wanted.size - begin, self.is_last(from), show)?;
+        let end = begin + copied.bytes;
         if end == wanted.size {
             return Ok(());
         }
         // A mirror that begins anew every time brings nothing.
         let brought = end.saturating_sub(way.farthest.max(have));
         way.farthest = way.farthest.max(end);
+        let why = copied.broke.unwrap_or_else(ended);
         let reason = format!("{why}, after {end} of {} bytes", wanted.size);
         Err(Trouble::Passing { reason, wait: None, brought })
     }
 
-    /// Copies up to `most` bytes; gives their number, and why there are no more.
+    /// Copies up to `most` bytes.
     fn copy(
         &self,
         mut body: Body,
@@ -271,7 +275,7 @@ impl Mirrors {
         most: u64,
         is_last: bool,
         on_bytes: impl Fn(u64),
-    ) -> Result<(u64, String), Trouble> {
+    ) -> Result<Copied, Trouble> {
         let mut buffer = vec![0; 1 << 16];
         let mut done = 0;
         let mut window = (Instant::now(), 0);
@@ -281,7 +285,10 @@ impl Mirrors {
                 Ok(0) => break,
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Ok((done, format!("it broke off ({})", mirror::innermost(&error)))),
+                Err(error) => {
+                    let broke = Some(format!("it broke off ({})", mirror::innermost(&error)));
+                    return Ok(Copied { bytes: done, broke });
+                }
             };
             to.write_all(&buffer[..n]).map_err(ours)?;
             done += n as u64;
@@ -292,7 +299,7 @@ impl Mirrors {
                 window = (Instant::now(), done);
             }
         }
-        Ok((done, "it ended".to_owned()))
+        Ok(Copied { bytes: done, broke: None })
     }
 
     fn fast_enough(&self, bytes: u64, time: Duration) -> Result<(), Trouble> {
@@ -330,6 +337,17 @@ impl Mirrors {
             thread::sleep(pause);
         }
     }
+}
+
+/// What one answer brought.
+struct Copied {
+    bytes: u64,
+    /// Why it is not all of the answer, if so.
+    broke: Option<String>,
+}
+
+fn ended() -> String {
+    "it ended".to_owned()
 }
 
 /// How the tries at a file went so far, with one mirror.

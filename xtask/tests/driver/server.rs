@@ -48,6 +48,10 @@ pub enum Wrong {
     Dribble(usize, Duration),
     /// So many bytes, and then nothing, with the connection open.
     Stall(usize),
+    /// The body as a chunk, without `Content-Length`; the connection is closed after so many bytes of that.
+    CutChunk(usize),
+    /// The same, and the connection stays open.
+    StallChunk(usize),
     /// 200 and the whole file, whatever range is asked for.
     NoRanges,
     /// Both: always from the first byte on, and closed after so many.
@@ -177,6 +181,14 @@ impl Answer {
         Self { status, headers: String::new(), body: Vec::new(), length: Some(0) }
     }
 
+    /// Makes the body a chunk, which does not say how much follows it.
+    fn chunk(&mut self) {
+        self.headers.push_str("Transfer-Encoding: chunked\r\n");
+        self.length = None;
+        let size = format!("{:x}\r\n", self.body.len());
+        self.body.splice(..0, size.into_bytes());
+    }
+
     fn head(&self) -> String {
         let length = self.length.map(|n| format!("Content-Length: {n}\r\n")).unwrap_or_default();
         format!("HTTP/1.1 {} Told\r\nConnection: close\r\n{}{length}\r\n", self.status, self.headers)
@@ -211,6 +223,7 @@ impl Shared {
             Some(Wrong::Bytes) => answer.body.iter_mut().for_each(|byte| *byte ^= 0x55),
             Some(Wrong::Length(length)) => answer.length = Some(*length),
             Some(Wrong::Endless) => answer.length = None,
+            Some(Wrong::CutChunk(_) | Wrong::StallChunk(_)) => answer.chunk(),
             _ => {}
         }
         let mut connection = connection;
@@ -236,8 +249,10 @@ impl Shared {
         let until = Instant::now() + PATIENCE;
         let goes_on = || Instant::now() < until && !self.ended.load(Ordering::SeqCst);
         match wrong {
-            Some(Wrong::Cut(bytes) | Wrong::CutWhole(bytes)) => to.write_all(&body[..body.len().min(*bytes)]),
-            Some(Wrong::Stall(bytes)) => {
+            Some(Wrong::Cut(bytes) | Wrong::CutWhole(bytes) | Wrong::CutChunk(bytes)) => {
+                to.write_all(&body[..body.len().min(*bytes)])
+            }
+            Some(Wrong::Stall(bytes) | Wrong::StallChunk(bytes)) => {
                 to.write_all(&body[..body.len().min(*bytes)])?;
                 while goes_on() && !has_gone(to) {
                     thread::sleep(Duration::from_millis(20));

@@ -54,7 +54,7 @@ fn from(byte: usize) -> Option<String> {
 
 #[test]
 fn what_a_mirror_does_wrong_for_ever_is_told_after_as_many_tries_as_make_sense() {
-    let cases: [(Wrong, usize, &[&str]); 15] = [
+    let cases: [(Wrong, usize, &[&str]); 16] = [
         (Wrong::Status(404, None), 1, &["it answers 404 Not Found"]),
         (Wrong::Status(403, None), 1, &["it answers 403 Forbidden"]),
         (Wrong::Status(204, None), 1, &["it answers 204"]),
@@ -66,6 +66,7 @@ fn what_a_mirror_does_wrong_for_ever_is_told_after_as_many_tries_as_make_sense()
         (Wrong::Silence, 5, &["it does not answer", "(5 tries)"]),
         (Wrong::Cut(0), 5, &["it broke off", "after 0 of", "(5 tries)"]),
         (Wrong::Stall(0), 5, &["it broke off", "timed out", "after 0 of"]),
+        (Wrong::CutChunk(0), 5, &["it broke off", "after 0 of", "(5 tries)"]),
         (Wrong::Bytes, 2, &["it lies", "its sha256 is", "the release has"]),
         (Wrong::Length(10), 1, &["it lies", "has 10 bytes there"]),
         (Wrong::Length(10_000_000), 1, &["it lies", "has 10000000 bytes there"]),
@@ -248,6 +249,23 @@ fn mirrors_are_tried_in_order_and_useless_ones_only_once_a_run() {
     assert_eq!(right.asked(".tar.xz").len(), 1);
     for words in [format!("{}: it lies", urls[0]), format!("{}: it answers 404", urls[1])] {
         assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_small_file_that_breaks_off_is_tried_again_even_if_nobody_said_its_size() {
+    let stage = Stage::new();
+    let manifest = fs::read(stage.release.folder().join("release.json")).unwrap();
+    for wrong in [Wrong::Cut(1000), Wrong::Stall(1000), Wrong::CutChunk(1000), Wrong::StallChunk(1000)] {
+        let server = Server::of(&stage.release.base);
+        server.wrong("release.json", wrong.clone(), 1);
+        let mirrors = Mirrors::new(vec![Mirror::named(&server.url()).unwrap()], hasty()).unwrap();
+        let progress = &stage.session().progress;
+        let small = mirrors.from_any(progress, "it", |from| {
+            mirrors.small(progress, from, NAME, "release.json", 1 << 20)
+        });
+        assert!(small.unwrap() == manifest, "{wrong:?}");
+        assert_eq!(server.asked("release.json").len(), 2, "{wrong:?}");
     }
 }
 
