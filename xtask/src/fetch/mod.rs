@@ -16,11 +16,17 @@ use crate::exit::Usage;
 use crate::facts;
 use crate::session::Session;
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use install::PrefixLock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use transfer::Wanted;
+
+/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. One has 2 MB.
+pub const MOST_ARCHIVE: u64 = 32 << 20;
+
+/// The same of what is in it, which has 8 MB. `dist/install.sh` has these limits, too.
+pub const MOST_UNPACKED: u64 = 256 << 20;
 
 /// An emulator that is in place.
 #[derive(Debug, Clone, Serialize)]
@@ -135,6 +141,8 @@ pub fn bring(
     let archive = artifact
         .archive(ArchiveFormat::TarXz)
         .with_context(|| format!("there is no .tar.xz of qemu-{} for {}", artifact.target, artifact.host))?;
+    is_modest(archive.file.as_str(), archive.size, MOST_ARCHIVE)?;
+    is_modest(&format!("{} unpacked", archive.file), artifact.unpacked_size, MOST_UNPACKED)?;
     let installed = |state| describe(manifest, artifact, archive, prefix, state);
     if install::is_current(prefix, artifact)? {
         return Ok(installed(State::UpToDate));
@@ -158,6 +166,16 @@ pub fn bring(
         .with_context(|| format!("{} was not installed into {}", archive.file, prefix.display()))?;
     downloaded.discard()?;
     Ok(installed(State::Installed))
+}
+
+/// Refuses what would fill a disk.
+fn is_modest(what: &str, size: u64, most: u64) -> Result<()> {
+    ensure!(
+        size <= most,
+        "refused: by the manifest, {what} has {size} bytes, and never are more than {most} taken\n  \
+         say another mirror with --from, and a --key, so that none but a signed manifest is believed"
+    );
+    Ok(())
 }
 
 fn describe(

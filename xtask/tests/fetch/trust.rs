@@ -97,6 +97,29 @@ fn a_mirror_that_never_stops_sending_a_small_file_is_given_up() {
 }
 
 #[test]
+fn sizes_that_no_release_has_are_refused_before_the_download() {
+    let (archive, unpacked) = (32 << 20, 256 << 20);
+    let cases: [(u64, u64, &str); 4] = [
+        (archive + 1, 1 << 20, "linux-amd64.tar.xz has 33554433 bytes"),
+        (u64::MAX, 1 << 20, "linux-amd64.tar.xz has 18446744073709551615 bytes"),
+        (1 << 20, unpacked + 1, "linux-amd64.tar.xz unpacked has 268435457 bytes"),
+        // As much as that may be asked for, and then there is less.
+        (archive, unpacked, "it lies"),
+    ];
+    for (size, unpacked_size, said) in cases {
+        let stage = Stage::new();
+        stage.release.edit(|manifest| {
+            manifest["artifacts"][0]["archives"][0]["size"] = json!(size);
+            manifest["artifacts"][0]["unpacked_size"] = json!(unpacked_size);
+        });
+        let server = Server::of(&stage.release.base);
+        stage.fetch(&["--from", &server.url()], &[]).failed(1, &[said]);
+        assert_eq!(server.asked(".tar.xz").is_empty(), said != "it lies", "{said}");
+        stage.holds_nothing();
+    }
+}
+
+#[test]
 fn a_signature_of_any_usual_kind_is_checked_without_ssh_keygen() {
     let stage = Stage::new();
     let folder = stage.home.path().join("keys");
