@@ -30,9 +30,10 @@ pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[
         let sums = get(SUMS)?;
         let signature = if keys.is_empty() { None } else { Some(unless_missing(get(SIGNATURE))?) };
         let signer = signature.map(|bytes| signature::check(&sums, &bytes, keys)).transpose();
-        let signer = signer.map_err(|error| useless(from, SUMS, &error))?;
+        let signer = signer.map_err(|error| useless(from.mirror, SUMS, &error))?;
         let manifest = get(FILE)?;
-        let manifest = vouched(&manifest, &sums, release).map_err(|error| useless(from, FILE, &error))?;
+        let manifest =
+            vouched(&manifest, &sums, release).map_err(|error| useless(from.mirror, FILE, &error))?;
         Ok(Index { manifest, signer })
     })?;
     match &index.signer {

@@ -22,7 +22,16 @@ const MOST_REDIRECTIONS: usize = 10;
 pub struct Mirror {
     place: Place,
     answered: AtomicBool,
-    given_up: Mutex<Option<String>>,
+    left: Mutex<Option<Left>>,
+}
+
+/// Why a mirror is not asked in its turn any more in this run.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// What was seen.
+    pub reason: String,
+    /// Whether it is only slow, and so better than nobody.
+    pub is_slow: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +56,8 @@ pub enum Trouble {
     NoPart(String),
     /// Another mirror, for this file.
     Absent(String),
+    /// Another mirror, as long as there is one.
+    Slow(String),
     /// Another mirror, for all that is still to come.
     Useless(String),
     /// Nothing that a mirror could do: it is this machine.
@@ -91,7 +102,7 @@ impl Mirror {
             Place::Folder(folder) if !folder.is_dir() => {
                 Err(wrong(&format!("there is no folder {}", folder.display())))
             }
-            _ => Ok(Self { place, answered: AtomicBool::new(false), given_up: Mutex::new(None) }),
+            _ => Ok(Self { place, answered: AtomicBool::new(false), left: Mutex::new(None) }),
         }
     }
 
@@ -100,14 +111,14 @@ impl Mirror {
         matches!(self.place, Place::Address(_))
     }
 
-    /// Why it is not asked any more in this run, if it is not.
-    pub fn given_up(&self) -> Option<String> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why it is not asked in its turn any more, if it is not.
+    pub fn left(&self) -> Option<Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks it no more in this run.
-    pub fn give_up(&self, reason: &str) {
-        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    /// Asks it no more in its turn.
+    pub fn leave(&self, left: Left) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
     }
 
     /// Opens `<release>/<name>`, from this byte on if the mirror can.

@@ -1,7 +1,7 @@
 //! Files from mirrors: tried again where that may help, from the next mirror where it does not, and continued where
 //! a transfer broke off, in this run or an earlier one. What comes out was checked.
 
-use super::mirror::{self, Body, Mirror, Trouble};
+use super::mirror::{self, Body, Left, Mirror, Trouble};
 use crate::download::STALL;
 use crate::progress::{Progress, Step, human_bytes};
 use crate::session::Session;
@@ -28,7 +28,7 @@ pub struct Patience {
     pub longest_wait: Duration,
     /// A transfer that stands still for this long is broken.
     pub stall: Duration,
-    /// A mirror that brings fewer bytes a second than this is left for the next, if there is one.
+    /// A mirror that brings fewer bytes a second than this is left for the others, if one of these has the file.
     pub slow: u64,
     /// For how long it must be that slow.
     pub slow_for: Duration,
@@ -64,6 +64,15 @@ pub struct Mirrors {
     all: Vec<Mirror>,
     client: Client,
     patience: Patience,
+}
+
+/// A mirror's turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The mirror.
+    pub mirror: &'a Mirror,
+    /// Whether nobody would be asked after it, so that it is borne however slow it is.
+    pub is_last: bool,
 }
 
 /// What is known of a file before it is there.
@@ -105,17 +114,16 @@ impl Mirrors {
     pub fn small(
         &self,
         progress: &Progress,
-        from: &Mirror,
+        from: Turn<'_>,
         release: &str,
         name: &str,
         limit: u64,
     ) -> Result<Vec<u8>, Trouble> {
-        self.insist(progress, from, name, || {
-            let body = from.open(&self.client, release, name, 0)?;
+        self.insist(progress, from.mirror, name, || {
+            let body = from.mirror.open(&self.client, release, name, 0)?;
             let (mut bytes, whole) = (Vec::new(), body.whole);
             let most = limit.saturating_add(1);
-            let Copied { bytes: size, broke } =
-                self.copy(body, &mut bytes, most, self.is_last(from), |_| ())?;
+            let Copied { bytes: size, broke } = self.copy(body, &mut bytes, most, from.is_last, |_| ())?;
             if size > limit {
                 return Err(Trouble::Useless(format!("{name} has more than {}", human_bytes(limit))));
             }
@@ -150,45 +158,46 @@ impl Mirrors {
         Ok(Downloaded { file, path, _lock: lock })
     }
 
-    /// Asks one mirror after the other; those that are of no use are not asked again in this run.
+    /// Asks one mirror after the other; those that are of no use are not asked again in this run, and slow ones
+    /// when nobody else is left.
     pub fn from_any<T>(
         &self,
         progress: &Progress,
         what: &str,
-        mut take: impl FnMut(&Mirror) -> Result<T, Trouble>,
+        mut take: impl FnMut(Turn<'_>) -> Result<T, Trouble>,
     ) -> Result<T> {
         let mut reasons = Vec::new();
         for from in &self.all {
-            let told = from.given_up();
-            let is_news = told.is_none();
-            let reason = match told {
-                Some(reason) => reason,
-                None => match take(from) {
-                    Ok(taken) => return Ok(taken),
-                    Err(Trouble::Ours(error)) => return Err(error),
-                    Err(Trouble::Absent(reason) | Trouble::NoPart(reason)) => reason,
-                    Err(Trouble::Useless(reason) | Trouble::Passing { reason, .. }) => {
-                        from.give_up(&reason);
-                        reason
-                    }
-                },
-            };
-            let line = printable(&format!("{from}: {reason}"));
-            if is_news && !self.is_last(from) {
+            if let Some(left) = from.left() {
+                reasons.push(line(from, &left.reason));
+                continue;
+            }
+            let is_last = self.is_last(from);
+            match take(Turn { mirror: from, is_last }) {
+                Ok(taken) => return Ok(taken),
+                Err(trouble) => reasons.push(line(from, &remember(from, trouble)?)),
+            }
+            if let Some(line) = reasons.last().filter(|_| !is_last) {
                 progress.say(&format!("going on with the next mirror, since {line}"));
             }
-            reasons.push(format!("\n  {line}"));
+        }
+        for from in self.all.iter().filter(|from| from.left().is_some_and(|left| left.is_slow)) {
+            progress.say(&format!("asking {from} again, slow as it is: no other mirror gave {what}"));
+            match take(Turn { mirror: from, is_last: true }) {
+                Ok(taken) => return Ok(taken),
+                Err(trouble) => reasons.push(line(from, &remember(from, trouble)?)),
+            }
         }
         bail!(
-            "no mirror gave {what}:{}\n  run the same command again, or say another mirror with --from",
-            reasons.concat()
+            "no mirror gave {what}:\n  {}\n  run the same command again, or say another mirror with --from",
+            reasons.join("\n  ")
         )
     }
 
-    /// Whether no other mirror would be asked after this one.
+    /// Whether no other mirror would be asked in its turn after this one.
     fn is_last(&self, one: &Mirror) -> bool {
         let after = self.all.iter().skip_while(|other| !std::ptr::eq(*other, one)).skip(1);
-        after.filter(|other| other.given_up().is_none()).count() == 0
+        after.filter(|other| other.left().is_none()).count() == 0
     }
 
     /// The whole file from one mirror. When it is not what it should be, bytes of an earlier run or another mirror
@@ -196,7 +205,7 @@ impl Mirrors {
     fn checked(
         &self,
         progress: &Progress,
-        from: &Mirror,
+        from: Turn<'_>,
         wanted: Wanted<'_>,
         file: &mut File,
         step: &Step<'_>,
@@ -204,13 +213,16 @@ impl Mirrors {
         let mut last = None;
         for _ in 0..2 {
             let mut way = Way::default();
-            self.insist(progress, from, wanted.name, || self.go_on(from, wanted, file, &mut way, step))?;
+            self.insist(progress, from.mirror, wanted.name, || {
+                self.go_on(from, wanted, file, &mut way, step)
+            })?;
             let found = hash(file).map_err(ours)?;
             if found == wanted.sha256 {
                 return Ok(());
             }
             file.set_len(0).map_err(ours)?;
             if last.is_none() {
+                let from = from.mirror;
                 progress.say(&format!("{from} gave other bytes than those of {}; once more", wanted.name));
             }
             last = Some(found);
@@ -226,7 +238,7 @@ impl Mirrors {
     /// Gets what the file lacks, in one try.
     fn go_on(
         &self,
-        from: &Mirror,
+        from: Turn<'_>,
         wanted: Wanted<'_>,
         file: &mut File,
         way: &mut Way,
@@ -238,13 +250,15 @@ impl Mirrors {
         }
         let have = if way.only_whole || have > wanted.size { 0 } else { have };
         let body =
-            from.open(&self.client, wanted.release, wanted.name, have).map_err(|trouble| match trouble {
-                Trouble::NoPart(reason) => {
-                    way.only_whole = true;
-                    Trouble::passing(reason)
-                }
-                other => other,
-            })?;
+            from.mirror.open(&self.client, wanted.release, wanted.name, have).map_err(
+                |trouble| match trouble {
+                    Trouble::NoPart(reason) => {
+                        way.only_whole = true;
+                        Trouble::passing(reason)
+                    }
+                    other => other,
+                },
+            )?;
         if let Some(whole) = body.whole.filter(|whole| *whole != wanted.size) {
             let (name, size) = (wanted.name, wanted.size);
             return Err(Trouble::Useless(format!(
@@ -254,7 +268,7 @@ impl Mirrors {
         let begin = body.from;
         file.set_len(begin).and_then(|()| file.seek(SeekFrom::Start(begin))).map_err(ours)?;
         let show = |done| step.bytes(begin + done, Some(wanted.size));
-        let copied = self.copy(body, file, wanted.size - begin, self.is_last(from), show)?;
+        let copied = self.copy(body, file, wanted.size - begin, from.is_last, show)?;
         let end = begin + copied.bytes;
         if end == wanted.size {
             return Ok(());
@@ -305,7 +319,7 @@ impl Mirrors {
     fn fast_enough(&self, bytes: u64, time: Duration) -> Result<(), Trouble> {
         let rate = bytes as f64 / time.as_secs_f64();
         if rate < self.patience.slow as f64 {
-            return Err(Trouble::Useless(format!("it is too slow: {rate:.0} bytes a second")));
+            return Err(Trouble::Slow(format!("it is too slow: {rate:.0} bytes a second")));
         }
         Ok(())
     }
@@ -333,10 +347,26 @@ impl Mirrors {
             }
             let pause = self.patience.pause(tries).max(wait.unwrap_or_default());
             let seconds = pause.as_secs_f64();
-            progress.say(&printable(&format!("{from}: {reason}; {what} again in {seconds:.1} s")));
+            progress.say(&line(from, &format!("{reason}; {what} again in {seconds:.1} s")));
             thread::sleep(pause);
         }
     }
+}
+
+/// Keeps in mind for how long a mirror that failed is of no use; gives the reason.
+fn remember(from: &Mirror, trouble: Trouble) -> Result<String> {
+    let (reason, is_slow) = match trouble {
+        Trouble::Ours(error) => return Err(error),
+        Trouble::Absent(reason) | Trouble::NoPart(reason) => return Ok(reason),
+        Trouble::Slow(reason) => (reason, true),
+        Trouble::Useless(reason) | Trouble::Passing { reason, .. } => (reason, false),
+    };
+    from.leave(Left { reason: reason.clone(), is_slow });
+    Ok(reason)
+}
+
+fn line(from: &Mirror, reason: &str) -> String {
+    printable(&format!("{from}: {reason}"))
 }
 
 /// What one answer brought.

@@ -226,6 +226,28 @@ fn a_slow_mirror_is_left_for_a_faster_one_and_borne_if_there_is_none() {
 }
 
 #[test]
+fn a_slow_mirror_is_asked_again_when_no_faster_one_has_the_file() {
+    for others in [Wrong::Status(404, None), Wrong::Bytes, Wrong::Silence] {
+        let stage = Stage::new();
+        let (slow, other) = (Server::of(&stage.release.base), Server::of(&stage.release.base));
+        slow.wrong(".tar.xz", Wrong::Dribble(4_000, Duration::from_millis(10)), ALWAYS);
+        other.wrong(".tar.xz", others.clone(), ALWAYS);
+        assert!(download(&stage, &[&slow, &other], hasty()).unwrap() == whole(&stage), "{others:?}");
+        assert_eq!(ranges(&slow).len(), 2, "{others:?}");
+        assert!(!other.asked(".tar.xz").is_empty(), "{others:?}: it had its chance");
+    }
+    // One that is slow and wrong is not asked for ever.
+    let stage = Stage::new();
+    let (slow, other) = (Server::of(&stage.release.base), Server::of(&stage.release.base));
+    slow.wrong(".tar.xz", Wrong::Dribble(4_000, Duration::from_millis(10)), 1);
+    slow.wrong(".tar.xz", Wrong::Status(404, None), ALWAYS);
+    other.wrong(".tar.xz", Wrong::Status(404, None), ALWAYS);
+    let error = download(&stage, &[&slow, &other], hasty()).unwrap_err();
+    assert!(error.contains("it is too slow") && error.matches("404").count() == 2, "{error}");
+    assert_eq!(ranges(&slow).len(), 2);
+}
+
+#[test]
 fn mirrors_are_tried_in_order_and_useless_ones_only_once_a_run() {
     let stage = Stage::new();
     let (liar, lacking, right) =
@@ -261,9 +283,8 @@ fn a_small_file_that_breaks_off_is_tried_again_even_if_nobody_said_its_size() {
         server.wrong("release.json", wrong.clone(), 1);
         let mirrors = Mirrors::new(vec![Mirror::named(&server.url()).unwrap()], hasty()).unwrap();
         let progress = &stage.session().progress;
-        let small = mirrors.from_any(progress, "it", |from| {
-            mirrors.small(progress, from, NAME, "release.json", 1 << 20)
-        });
+        let small = mirrors
+            .from_any(progress, "it", |from| mirrors.small(progress, from, NAME, "release.json", 1 << 20));
         assert!(small.unwrap() == manifest, "{wrong:?}");
         assert_eq!(server.asked("release.json").len(), 2, "{wrong:?}");
     }
