@@ -136,7 +136,9 @@ fn what_the_release_has_not_is_wrong_use_and_what_it_has_is_listed() {
     stage
         .fetch(&["--release", "9.9.8-1"], &["--from", from])
         .failed(1, &["no mirror gave the manifest of release 9.9.8-1", "9.9.8-1/SHA256SUMS"]);
-    stage.fetch(&["--from", "/no/such"], &[]).failed(2, &["`/no/such` is no mirror", "there is no folder"]);
+    stage
+        .fetch(&["--from", "/no/such"], &[])
+        .failed(2, &["`/no/such` is no mirror", "there is no such folder"]);
     stage.fetch(&["--from", "ftp://127.0.0.1"], &[]).failed(2, &["http://, https:// or file://"]);
     stage.fetch(&["--from", from, "--key", "/no/such"], &[]).failed(2, &["no key can be read from /no/such"]);
     let prefix = stage.home.path().join("a-file");
@@ -188,6 +190,15 @@ fn a_folder_or_a_file_address_is_a_mirror_too() {
         stage.succeed(&["--from", from]);
         stage.holds(&["aarch64"]);
     }
+    // One that is gone, as a disk that is not mounted, does not matter as long as there are others.
+    let stage = Stage::new();
+    let ended = stage.fetch(&["--from", "/no/such", "--from", base.to_str().unwrap()], &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`/no/such` is no mirror: there is no such folder"), "{}", ended.stderr);
+    stage.holds(&["aarch64"]);
+    let gone = ["--from", "/no/such", "--from", "file:///nor/that"];
+    Stage::new().fetch(&gone, &[]).failed(2, &["`/no/such` is no mirror", "`/nor/that` is no mirror"]);
+
     let stage = Stage::new();
     stage.succeed(&["--offline", "--from", "http://127.0.0.1:1", "--from", &address]);
     stage.holds(&["aarch64"]);

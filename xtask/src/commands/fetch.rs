@@ -4,7 +4,7 @@ use super::show;
 use crate::cli::Fetch;
 use crate::exit::Usage;
 use crate::facts::{Host, Series, Target};
-use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, Patience};
+use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, NoMirror, Patience};
 use crate::progress::{count, human_bytes};
 use crate::session::Session;
 use crate::store;
@@ -114,12 +114,32 @@ fn mirrors(session: &Session, arguments: &Fetch, release: &FileName) -> Result<V
             own.join(release.as_str()).display()
         )));
     }
-    let mut mirrors = names.iter().map(|name| Mirror::named(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut mirrors = usable(session, &names)?;
     if session.offline {
         mirrors.retain(|mirror| !mirror.is_remote());
         if mirrors.is_empty() {
             bail!("--offline is set, and all mirrors are behind a network: say --from DIR");
         }
+    }
+    Ok(mirrors)
+}
+
+/// Those of the mirrors that are there; a folder that is not does not keep the others from being asked.
+fn usable(session: &Session, names: &[String]) -> Result<Vec<Mirror>> {
+    let mut mirrors = Vec::new();
+    let mut missing = Vec::new();
+    for name in names {
+        match Mirror::named(name) {
+            Ok(mirror) => mirrors.push(mirror),
+            Err(error @ NoMirror::Missing(_)) => missing.push(error.to_string()),
+            Err(error) => bail!(Usage::from(error)),
+        }
+    }
+    if mirrors.is_empty() {
+        bail!(Usage(missing.join("\n")));
+    }
+    for line in missing {
+        session.progress.say(&format!("going on with the other mirrors, since {line}"));
     }
     Ok(mirrors)
 }

@@ -25,6 +25,28 @@ pub struct Mirror {
     left: Mutex<Option<Left>>,
 }
 
+/// What was given as a mirror is none.
+#[derive(Debug, thiserror::Error)]
+pub enum NoMirror {
+    /// The folder may be there another time: a disk that is not mounted, say.
+    #[error("`{}` is no mirror: there is no such folder", .0.display())]
+    Missing(PathBuf),
+    /// It never will be one.
+    #[error("`{name}` is no mirror: {reason}")]
+    Wrong {
+        /// As it was given, without a password.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl From<NoMirror> for Usage {
+    fn from(error: NoMirror) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Why a mirror is not asked in its turn any more in this run.
 #[derive(Debug, Clone)]
 pub struct Left {
@@ -83,8 +105,8 @@ pub struct Body {
 
 impl Mirror {
     /// A mirror by its address or folder.
-    pub fn named(name: &str) -> Result<Self, Usage> {
-        let wrong = |why: &str| Usage(format!("`{name}` is no mirror: {why}"));
+    pub fn named(name: &str) -> Result<Self, NoMirror> {
+        let wrong = |why: &str| NoMirror::Wrong { name: without_password(name), reason: why.to_owned() };
         let place = if name.contains("://") {
             let url = Url::parse(name).map_err(|error| wrong(&error.to_string()))?;
             if url.query().is_some() || url.fragment().is_some() {
@@ -99,9 +121,7 @@ impl Mirror {
             Place::Folder(PathBuf::from(name))
         };
         match &place {
-            Place::Folder(folder) if !folder.is_dir() => {
-                Err(wrong(&format!("there is no folder {}", folder.display())))
-            }
+            Place::Folder(folder) if !folder.is_dir() => Err(NoMirror::Missing(folder.clone())),
             _ => Ok(Self { place, answered: AtomicBool::new(false), left: Mutex::new(None) }),
         }
     }
@@ -171,6 +191,15 @@ impl fmt::Display for Mirror {
                 to.write_str(shown.as_str().trim_end_matches('/'))
             }
         }
+    }
+}
+
+/// What may be no address at all, without what may be a password in it.
+fn without_password(name: &str) -> String {
+    let parts = name.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
+    match parts.and_then(|(scheme, (user, host))| Some((scheme, user.split_once(':')?.0, host))) {
+        Some((scheme, user, host)) => format!("{scheme}://{user}:...@{host}"),
+        None => name.to_owned(),
     }
 }
 
@@ -289,6 +318,15 @@ mod tests {
         }
         let shown = Mirror::named("https://me:secret@example.org/x/").expect("a mirror").to_string();
         assert_eq!(shown, "https://me:...@example.org/x");
+        for (bad, shown) in [
+            ("https://me:secret@example.org/?x", "`https://me:...@example.org/?x`"),
+            ("ftp://me:secret@example.org", "`ftp://me:...@example.org`"),
+            ("https://me:se/cr@et@example.org", "`https://me:...@example.org`"),
+            ("https://me:secret@", "`https://me:...@`"),
+        ] {
+            let error = Mirror::named(bad).expect_err(bad).to_string();
+            assert!(error.starts_with(&format!("{shown} is no mirror")), "{error}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod signature;
 pub mod transfer;
 
 pub use index::Index;
-pub use mirror::Mirror;
+pub use mirror::{Mirror, NoMirror};
 pub use transfer::{Mirrors, Patience};
 
 use crate::exit::Usage;
