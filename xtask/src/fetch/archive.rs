@@ -98,7 +98,8 @@ impl Room<'_> {
         let mode = if name == emulator(self.target) { 0o755 } else { 0o644 };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&place)?;
         ensure!(io::copy(entry, &mut file)? == size, "it is cut short");
-        Ok(())
+        // Before its folder or itself is renamed: after a power failure, a name may be there without its bytes.
+        Ok(file.sync_all()?)
     }
 }
 
