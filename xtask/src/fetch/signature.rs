@@ -3,7 +3,7 @@
 use crate::exit::Usage;
 use anyarch_manifest::NAMESPACE;
 use anyhow::{Context as _, Result, bail};
-use ssh_key::{HashAlg, PublicKey, SshSig};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
 use std::fs;
 use std::path::Path;
 
@@ -24,12 +24,32 @@ pub fn keys(file: &Path) -> Result<Vec<PublicKey>> {
                 "line {number} of {shown} is no public key of OpenSSH (`ssh-ed25519 AAAA... name`): {error}"
             ))
         })?;
+        if !can_be_checked(&key) {
+            bail!(Usage(format!(
+                "line {} of {shown} has a key of the kind {}, whose signatures cannot be checked here: take one of the \
+                 kinds ssh-ed25519, ecdsa-sha2-nistp256 or ssh-rsa (`ssh-keygen -t ed25519`)",
+                number + 1,
+                key.algorithm()
+            )));
+        }
         keys.push(key);
     }
     if keys.is_empty() {
         bail!(Usage(format!("there is no public key in {shown}")));
     }
     Ok(keys)
+}
+
+/// Whether this program knows how: by the features of ssh-key that it is compiled with.
+fn can_be_checked(key: &PublicKey) -> bool {
+    matches!(
+        key.algorithm(),
+        Algorithm::Ed25519
+            | Algorithm::SkEd25519
+            | Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }
+            | Algorithm::SkEcdsaSha2NistP256
+            | Algorithm::Rsa { .. }
+    )
 }
 
 /// Checks that one of the keys signed this text, and says which.

@@ -2,6 +2,7 @@
 //! would not hold.
 
 use crate::driver::releases::{Key, Member, tar};
+use crate::driver::run;
 use crate::driver::server::{ALWAYS, Server, Wrong};
 use crate::stage::{NAME, Stage};
 use serde_json::{Value, json};
@@ -139,6 +140,21 @@ fn a_signature_of_any_usual_kind_is_checked_without_ssh_keygen() {
     // Without a key the signature is not looked at, and people hear what that means.
     let ended = stage.fetch(&["--from", stage.base()], &[]);
     assert!(ended.stderr.contains("nothing but the connection to the mirror vouches"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_key_whose_signatures_cannot_be_checked_is_refused_before_anything_is_asked() {
+    let stage = Stage::new();
+    let server = Server::of(&stage.release.base);
+    for bits in ["384", "521"] {
+        let path = stage.home.path().join(bits);
+        let private = path.to_str().unwrap();
+        run("ssh-keygen", &["-q", "-t", "ecdsa", "-b", bits, "-N", "", "-C", "mine", "-f", private]);
+        let ended = stage.fetch(&["--from", &server.url(), "--key", &format!("{private}.pub")], &[]);
+        ended.failed(2, &[&format!("a key of the kind ecdsa-sha2-nistp{bits}"), "line 1 of", "ssh-ed25519"]);
+    }
+    assert_eq!(server.requests(), []);
+    stage.holds_nothing();
 }
 
 #[test]
