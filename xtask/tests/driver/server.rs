@@ -9,9 +9,9 @@
 //! assert_eq!(server.got(), ["/1-1/SHA256SUMS", ...]);    // the paths of all GETs, in order
 //! ```
 //!
-//! GET and HEAD, `Range: bytes=N-` and `bytes=N-M` (206, or 416 beyond the end), `If-Range` with the `ETag` that
-//! it sends. A connection carries one request. It takes absolute addresses as well (`GET http://host/path`), so it
-//! can be somebody's proxy: [`Asked::proxied`] has the host. CONNECT is noted and answered with 502.
+//! GET and HEAD, `Range: bytes=N-` and `bytes=N-M` (206, or 416 beyond the end). A connection carries one
+//! request. It takes absolute addresses as well (`GET http://host/path`), so it can be somebody's proxy:
+//! [`Asked::proxied`] has the host. CONNECT is noted and answered with 502.
 //! Faults of one path stand in a queue; when all are used up, it is served as it should be.
 
 use std::fs;
@@ -70,8 +70,6 @@ pub struct Asked {
     pub path: String,
     /// The header `Range`.
     pub range: Option<String>,
-    /// The header `User-Agent`.
-    pub agent: Option<String>,
     /// The host of an absolute address: somebody takes this server for their proxy.
     pub proxied: Option<String>,
 }
@@ -197,7 +195,7 @@ impl Answer {
 
 impl Shared {
     fn serve(&self, connection: &TcpStream) -> std::io::Result<()> {
-        let Some((asked, if_range)) = read(connection)? else { return Ok(()) };
+        let Some(asked) = read(connection)? else { return Ok(()) };
         let wrong = self.next_fault(&asked);
         self.asked.lock().unwrap().push(asked.clone());
         if wrong == Some(Wrong::Silence) || self.ended.load(Ordering::SeqCst) {
@@ -217,7 +215,7 @@ impl Shared {
             (_, Some(Wrong::Redirect(to))) => {
                 Answer { headers: format!("Location: {to}\r\n"), ..Answer::empty(302) }
             }
-            _ => self.file(&asked.path, range, if_range.as_deref(), shift),
+            _ => self.file(&asked.path, range, shift),
         };
         match &wrong {
             Some(Wrong::Bytes) => answer.body.iter_mut().for_each(|byte| *byte ^= 0x55),
@@ -278,21 +276,15 @@ impl Shared {
     }
 
     /// A file, or the part of it that is asked for, `shift` bytes later.
-    fn file(&self, path: &str, range: Option<&str>, if_range: Option<&str>, shift: u64) -> Answer {
+    fn file(&self, path: &str, range: Option<&str>, shift: u64) -> Answer {
         let name = path.trim_start_matches('/');
         let is_safe = !name.split('/').any(|part| part == "..");
         let Some(whole) = is_safe.then(|| fs::read(self.folder.join(name)).ok()).flatten() else {
             return Answer::empty(404);
         };
         let all = whole.len() as u64;
-        let etag = format!(
-            "\"{all:x}-{:x}\"",
-            whole.iter().fold(0_u32, |sum, b| sum.rotate_left(5) ^ u32::from(*b))
-        );
-        let headers = format!("ETag: {etag}\r\nAccept-Ranges: bytes\r\n");
-        let range =
-            range.filter(|_| if_range.is_none_or(|wanted| wanted == etag)).and_then(|r| bounds(r, all));
-        let Some((first, last)) = range else {
+        let headers = "Accept-Ranges: bytes\r\n".to_owned();
+        let Some((first, last)) = range.and_then(|range| bounds(range, all)) else {
             return Answer { status: 200, headers, length: Some(all), body: whole };
         };
         let (first, last) = ((first + shift).min(all), last);
@@ -322,24 +314,23 @@ fn has_gone(connection: &TcpStream) -> bool {
     gone
 }
 
-/// A request and its `If-Range`; nothing if the client said nothing.
-fn read(connection: &TcpStream) -> std::io::Result<Option<(Asked, Option<String>)>> {
+/// A request; nothing if the client said nothing.
+fn read(connection: &TcpStream) -> std::io::Result<Option<Asked>> {
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut lines = BufReader::new(connection);
     let mut line = String::new();
     lines.read_line(&mut line)?;
     let mut words = line.split_whitespace().map(str::to_owned);
     let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
-    let mut header = [None, None, None];
+    let mut range = None;
     loop {
         line.clear();
         if lines.read_line(&mut line)? <= 2 {
             break;
         }
         let Some((name, value)) = line.trim_end().split_once(": ") else { continue };
-        let names = ["range", "if-range", "user-agent"];
-        if let Some(place) = names.iter().position(|one| name.eq_ignore_ascii_case(one)) {
-            header[place] = Some(value.to_owned());
+        if name.eq_ignore_ascii_case("range") {
+            range = Some(value.to_owned());
         }
     }
     let (proxied, path) = match target.strip_prefix("http://").and_then(|rest| rest.split_once('/')) {
@@ -347,6 +338,5 @@ fn read(connection: &TcpStream) -> std::io::Result<Option<(Asked, Option<String>
         None => (None, target),
     };
     let path = path.split('?').next().unwrap_or_default().to_owned();
-    let [range, if_range, agent] = header;
-    Ok(Some((Asked { method, path, range, agent, proxied }, if_range)))
+    Ok(Some(Asked { method, path, range, proxied }))
 }
