@@ -53,12 +53,15 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
         found == wanted,
         "the emulator in it is not the one of the release\n  its sha256 is   {found}\n  the release has {wanted}"
     );
-    let docs = Swap::new(&new, prefix, &archive::docs(target), &scratch.path().join("old"))?;
+    // Whoever is killed between these leaves no texts, so that the next run installs anew: an emulator with
+    // those of another release would be taken for up to date.
+    let docs = archive::docs(target);
+    let texts = Texts::put_away(prefix.join(&docs), scratch.path().join("old"))?;
     if let Err(error) = put_emulator(&new.join(archive::emulator(target)), &place(prefix, target)) {
-        docs.undo();
+        texts.put_back();
         return Err(error);
     }
-    Ok(())
+    texts.replace(&new.join(&docs))
 }
 
 /// Whatever ran the old one goes on with it.
@@ -76,33 +79,30 @@ fn put_emulator(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
-/// A folder in another's place, until all is done.
-struct Swap {
-    new: PathBuf,
+/// The place of an emulator's texts, which stand nowhere while the emulator changes.
+struct Texts {
     place: PathBuf,
     old: PathBuf,
 }
 
-impl Swap {
-    fn new(from: &Path, prefix: &Path, name: &str, old: &Path) -> Result<Self> {
-        let swap = Self { new: from.join(name), place: prefix.join(name), old: old.to_owned() };
-        let cannot = || format!("cannot put {} in place", swap.place.display());
-        store::create_parent(&swap.place)?;
-        match fs::rename(&swap.place, &swap.old) {
+impl Texts {
+    /// Moves the old ones away, if there are any.
+    fn put_away(place: PathBuf, old: PathBuf) -> Result<Self> {
+        store::create_parent(&place)?;
+        match fs::rename(&place, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            renamed => renamed.with_context(cannot)?,
+            renamed => renamed.with_context(|| format!("cannot replace {}", place.display()))?,
         }
-        if let Err(error) = fs::rename(&swap.new, &swap.place) {
-            let _ = fs::rename(&swap.old, &swap.place);
-            return Err(error).with_context(cannot);
-        }
-        Ok(swap)
+        Ok(Self { place, old })
     }
 
-    /// Puts the old one back; if even that fails, the next run finds no texts and installs anew.
-    fn undo(self) {
-        let _ = fs::rename(&self.place, &self.new);
+    /// Nothing has changed; if even this fails, the next run finds no texts and installs anew.
+    fn put_back(self) {
         let _ = fs::rename(&self.old, &self.place);
+    }
+
+    fn replace(self, new: &Path) -> Result<()> {
+        fs::rename(new, &self.place).with_context(|| format!("cannot put {} in place", self.place.display()))
     }
 }
 

@@ -106,10 +106,11 @@ impl FakeRelease {
         bytes
     }
 
-    /// Its texts.
+    /// Its texts; those of two releases differ.
     pub fn docs(&self, target: &str) -> Vec<(String, Vec<u8>)> {
         let at = |name: &str| format!("share/doc/anyarch/qemu-{target}/{name}");
-        vec![(at("LICENSE"), b"GPL\n".to_vec()), (at("build.json"), b"{}\n".to_vec())]
+        let build = format!("{{\"release\": \"{}\"}}\n", self.name);
+        vec![(at("LICENSE"), b"GPL\n".to_vec()), (at("build.json"), build.into_bytes())]
     }
 
     /// The members of a right archive, as they stand in it.

@@ -5,6 +5,7 @@ use crate::driver::server::{Server, Wrong};
 use crate::driver::{Data, Ended, Running, Somebody, files, mkdir};
 use crate::stage::{NAME, Stage};
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::BufReader;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -45,6 +46,43 @@ fn a_run_that_is_killed_or_interrupted_goes_on_where_it_stood() {
         assert_eq!(server.asked(".tar.xz")[1].range.as_deref(), Some("bytes=90000-"), "{signal}");
         stage.holds(&["aarch64"]);
     }
+}
+
+/// A part of a time, another one with every call.
+fn part_of(time: Duration) -> Duration {
+    time.mul_f64((RandomState::new().build_hasher().finish() % 1000) as f64 / 1000.0)
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_leaves_the_old_emulator_or_the_new_one_and_no_mix() {
+    let stage = Stage::new();
+    let next = FakeRelease::make(&stage.release.base, "9.9.9-2");
+    let releases = [&stage.release, &next];
+    let emulators = releases.map(|release| release.emulator("aarch64", "amd64"));
+    let begun = Instant::now();
+    stage.succeed(&["--from", stage.base()]);
+    let took = begun.elapsed();
+    let (mut there, mut killed) = (0, 0);
+    for round in 0..50 {
+        let other = &releases[1 - there].name;
+        let mut run = start(&stage, &["--release", other, "--from", stage.base()]);
+        thread::sleep(part_of(took));
+        run.signal_if_running("KILL");
+        killed += usize::from(run.end().is_none());
+        let found = fs::read(stage.prefix.join("bin/qemu-aarch64")).unwrap();
+        there = emulators.iter().position(|one| *one == found).unwrap_or_else(|| {
+            panic!("round {round}: what is there is neither of them, and has {} bytes", found.len())
+        });
+        // None at all is a matter for the next run, which must see it.
+        if stage.prefix.join("share/doc/anyarch/qemu-aarch64").exists() {
+            for (name, text) in releases[there].docs("aarch64") {
+                assert!(fs::read(stage.prefix.join(&name)).unwrap() == text, "round {round}: {name}");
+            }
+        }
+    }
+    assert!(killed > 0, "all runs were faster than {took:?}");
+    stage.succeed(&["--from", stage.base()]);
+    stage.holds(&["aarch64"]);
 }
 
 #[test]

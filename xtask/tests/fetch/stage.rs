@@ -87,6 +87,9 @@ impl Stage {
         for target in targets {
             let there = fs::read(self.prefix.join(format!("bin/qemu-{target}"))).unwrap();
             assert!(there == self.release.emulator(target, "amd64"), "qemu-{target} is another one");
+            for (name, text) in self.release.docs(target) {
+                assert!(fs::read(self.prefix.join(&name)).unwrap() == text, "{name} is another one");
+            }
         }
         self.holds_files(targets);
     }
