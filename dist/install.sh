@@ -327,33 +327,52 @@ sha256() {
 
 # Work and its end -------------------------------------------------------------------------------
 
-# A private folder below $1, where files are renamed from. What runs were killed outright left there goes when it
-# is a day old: younger, it may be another machine's or container's that shares the folder.
+# A private folder below $1, for all that is not yet what it should be.
 make_work() {
-    [ -d "$1" ] || made=$1
-    mkdir -p "$1" 2>/dev/null || fail "cannot make $1: give another folder with --prefix"
-    set +f
-    for old in "$1"/.anyarch-install-*; do
-        [ -z "$(find "$old" -prune -type d -mtime +0 2>/dev/null)" ] || rm -rf "$old" 2>/dev/null
-    done
-    set -f
+    make_folder "$1" || fail "cannot make $1: give another folder with --prefix"
+    sweep "$1"
     work=$(mktemp -d "$1/.anyarch-install-XXXXXX" 2>/dev/null) ||
         fail "cannot write to $1: give another folder with --prefix"
+}
+
+# Makes a folder, and those above it. What stays empty goes again.
+make_folder() {
+    [ ! -d "$1" ] || return 0
+    case $1 in
+    ?*/*) make_folder "${1%/*}" || return 1 ;;
+    esac
+    mkdir "$1" 2>/dev/null || [ -d "$1" ] || return 1
+    made=$1$NEWLINE$made
+}
+
+# What runs that were killed outright left in the folder $1 goes when it is a day old: younger, it may be another
+# machine's or container's that shares the folder.
+sweep() {
+    set +f
+    for old in "$1"/.anyarch-install-*; do
+        [ -z "$(find "$old" -prune -mtime +0 2>/dev/null)" ] || rm -rf "$old" 2>/dev/null
+    done
+    set -f
 }
 
 clean_up() {
     # Twice is once too often.
     trap '' EXIT HUP INT TERM
+    set -f
     # A milder signal is lost on a child that a shell is only just starting.
     for one in $child $watcher; do
         kill -s KILL "$one" 2>/dev/null
     done
     # One that is ended must not write any more.
     [ -z "$child" ] || wait "$child" 2>/dev/null
-    [ -z "$staged" ] || rm -f "$staged"
+    [ "$is_swapping" = no ] || take_back
+    [ -z "$staged" ] || rm -rf "$staged" "$stage"
     [ -z "$work" ] || rm -rf "$work"
-    # Only if it is empty.
-    [ -z "$made" ] || rmdir "$made" 2>/dev/null
+    IFS=$NEWLINE
+    for one in $made; do
+        # Only if it is empty.
+        rmdir "$one" 2>/dev/null
+    done
 }
 
 # Downloads --------------------------------------------------------------------------------------
@@ -763,36 +782,86 @@ odd_members() {
     ' "$work/kinds" "$work/names"
 }
 
-# Puts the files where they belong, each by a rename, the emulator after its texts. What says that all of it is
-# there goes first and comes last.
+# Puts the files where they belong. First all are brought beside their places, under a private name, which shows that
+# there is permission and room; then there are only renames, the emulator's last. If one of them fails all the same, or
+# a signal comes, `clean_up` takes all of it back.
 put_in_place() {
-    stamp=$prefix/$docs/.installed
-    printf '%s %s\n' "$wanted" "$(sha256 "$tree/bin/qemu-$target")" >"$work/.installed"
-    mkdir -p "$prefix/bin" "$prefix/$docs" 2>/dev/null || fail "cannot make folders below $prefix"
-    rm -f "$stamp" 2>/dev/null || fail "cannot write to $prefix/$docs"
-    set +f
-    # Texts of another release.
-    for file in "$prefix/$docs"/*; do
-        [ ! -f "$file" ] || [ -e "$tree/$docs/${file##*/}" ] || rm -f "$file"
-    done
-    for file in "$tree/$docs"/*; do
-        [ ! -e "$file" ] || put "$file" "$prefix/$docs" 644
-    done
-    set -f
-    put "$tree/bin/qemu-$target" "$prefix/bin" 755
-    put "$work/.installed" "$prefix/$docs" 644
+    texts=$prefix/$docs
+    stage=$texts/${work##*/}
+    staged=$prefix/bin/${work##*/}
+    bring_emulator
+    bring_texts
+    swap
+    rm -rf "$stage"
+    staged=
 }
 
-# Moves the file $1 to the folder $2, by way of another name there: the folder may be on a file system of its own,
-# and then only that name is ever half written.
-put() {
-    name=${1##*/}
-    [ ! -d "$2/$name" ] || fail "$2/$name is a folder, and should be a file"
-    staged=$2/.anyarch-${work##*-}
-    if ! chmod "$3" "$1" || ! mv -f "$1" "$staged" || ! mv -f "$staged" "$2/$name"; then
-        fail "cannot write $2/$name"
+# First of all, as most is wrong with `bin`, if anything is.
+bring_emulator() {
+    [ ! -d "$emulator" ] || fail "$emulator is a folder, and should be a file"
+    make_folder "$prefix/bin" || fail "cannot make $prefix/bin"
+    sweep "$prefix/bin"
+    of_emulator=$(sha256 "$tree/bin/qemu-$target")
+    if ! chmod 755 "$tree/bin/qemu-$target" || ! mv -f "$tree/bin/qemu-$target" "$staged"; then
+        fail "cannot write $emulator"
     fi
-    staged=
+}
+
+# The texts, and among them what says where all of it is from; and copies of the old ones.
+bring_texts() {
+    make_folder "$texts" || fail "cannot make $texts"
+    sweep "$texts"
+    mkdir "$stage" "$stage/new" "$stage/old" || fail "cannot write to $texts"
+    set +f
+    for file in "$texts"/* "$texts/.installed"; do
+        # Another run may remove it meanwhile.
+        [ ! -f "$file" ] || cp -p "$file" "$stage/old/" || [ ! -f "$file" ] || fail "cannot copy $file"
+    done
+    for file in "$tree/$docs"/*; do
+        [ -f "$file" ] || continue
+        [ ! -d "$texts/${file##*/}" ] || fail "$texts/${file##*/} is a folder, and should be a file"
+        if ! chmod 644 "$file" || ! mv -f "$file" "$stage/new/"; then
+            fail "cannot write $texts/${file##*/}"
+        fi
+    done
+    set -f
+    printf '%s %s\n' "$wanted" "$of_emulator" >"$stage/new/.installed" || fail "cannot write to $texts"
+}
+
+# The new texts take the places of the old ones, and then the emulator does.
+swap() {
+    placed=$NEWLINE
+    is_swapping=yes
+    set +f
+    for file in "$stage/new"/* "$stage/new/.installed"; do
+        [ -f "$file" ] || continue
+        placed=$placed$texts/${file##*/}$NEWLINE
+        mv -f "$file" "$texts/" || fail "cannot write $texts/${file##*/}"
+    done
+    # What only another release has.
+    for file in "$texts"/*; do
+        case $placed in
+        *"$NEWLINE$file$NEWLINE"*) ;;
+        *) [ ! -f "$file" ] || rm -f "$file" || fail "cannot remove $file" ;;
+        esac
+    done
+    set -f
+    mv -f "$staged" "$emulator" || fail "cannot write $emulator"
+    is_swapping=no
+}
+
+# Undoes what `swap` began, unless it has come to its end.
+take_back() {
+    [ -e "$staged" ] || return 0
+    IFS=$NEWLINE
+    for file in $placed; do
+        rm -f "$file"
+    done
+    set +f
+    for file in "$stage/old"/* "$stage/old/.installed"; do
+        [ ! -f "$file" ] || mv -f "$file" "$texts/"
+    done
+    set -f
 }
 
 # The emulator's own words, where it can run.
@@ -824,6 +893,7 @@ main() {
     work=
     made=
     staged=
+    is_swapping=no
     fetcher=none
     parse "$@"
     is_native=no

@@ -6,6 +6,8 @@
 mod driver;
 #[path = "install/machine.rs"]
 mod machine;
+#[path = "install/place.rs"]
+mod place;
 
 use driver::releases::{FakeRelease, Key, Member, tar};
 use driver::server::{ALWAYS, Wrong};
@@ -592,7 +594,7 @@ fn without_permission_nothing_is_installed_and_the_folder_is_named() {
         run("chown", &["nobody", half.to_str().unwrap()]);
     }
     install(&half).failed(1, &["cannot write", "half/bin/qemu-aarch64"]);
-    assert_eq!(files(&half.join("bin")), Vec::<PathBuf>::new());
+    assert_eq!(left(&half), Vec::<PathBuf>::new(), "texts of what is not there");
     let free = somebody.home.path().join("free");
     assert_eq!(install(&free).code, Some(0));
     assert!(fs::read(free.join("bin/qemu-aarch64")).unwrap() == release.emulator("aarch64", "amd64"));

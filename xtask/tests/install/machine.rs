@@ -24,7 +24,7 @@ pub const PAIRED: [(&[&str], &str); 3] =
     [(SHELLS[0], DOWNLOADERS[0]), (SHELLS[1], DOWNLOADERS[2]), (SHELLS[2], DOWNLOADERS[1])];
 
 /// What the script calls besides a shell, a downloader and an unpacker.
-const PROGRAMS: &str = "awk cat chmod cut find getconf grep head mkdir mktemp mv od printf rm rmdir sed sleep sort tail tar tr \
+const PROGRAMS: &str = "awk cat chmod cp cut find getconf grep head mkdir mktemp mv od printf rm rmdir sed sleep sort tail tar tr \
                         uname uniq wc";
 
 /// What the tests want of the machine that they run on.
