@@ -165,6 +165,31 @@ fn the_next_mirror_gives_what_the_first_can_not() {
 }
 
 #[test]
+fn a_mirror_that_repeats_the_sums_of_another_release_is_passed_over() {
+    by_each(|mut machine| {
+        let (home, release, server) = own_mirror();
+        let (_same, good) = mirror();
+        let key = Key::make(&home.path().join("keys"), "ours", "ed25519");
+        let older = FakeRelease::make(&home.path().join("mirror"), "1.2.2-1");
+        key.sign(&older);
+        for name in ["SHA256SUMS", "SHA256SUMS.sig"] {
+            fs::copy(older.folder().join(name), release.folder().join(name)).unwrap();
+        }
+        let pair = ["--target", "aarch64", "--host", "amd64", "--from", &good.url()];
+        let ended = machine.run(&server.url(), &pair);
+        machine.has_installed(&ended, &release);
+        let said = format!("{}/{RELEASE}/SHA256SUMS names no emulator of release {RELEASE}", server.url());
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+
+        // A right signature of another release's is no better.
+        fs::remove_dir_all(machine.prefix()).unwrap();
+        machine.link("ssh-keygen", "ssh-keygen");
+        machine.environment.push(("ANYARCH_KEY".into(), key.public()));
+        machine.has_nothing(&machine.install(&server.url()), 1, &[&said, "can't be had"]);
+    });
+}
+
+#[test]
 fn a_transfer_that_stalls_or_crawls_is_given_up() {
     by_each(|mut machine| {
         machine.environment.push(("ANYARCH_TIMEOUT".into(), "1".into()));
