@@ -162,7 +162,11 @@ settle() {
     if [ "$list" = no ] || [ "$host" ]; then
         host=$(host_named "$(lower "$host")") || exit
     fi
-    [ "$list" = yes ] || settle_place
+    if [ "$list" = no ]; then
+        settle_place
+    elif [ -z "${targets#,}" ]; then
+        targets=all
+    fi
 }
 
 settle_mirrors() {
@@ -623,45 +627,49 @@ write_index() {
     [ -s "$work/index" ]
 }
 
-# The targets that there are for the host.
+# The targets that there are for the host, or for any.
 targets_there() {
-    awk -v host="$host" '$2 == host && !seen[$1]++ { print $1 }' "$work/index" | tr '\n' ' '
+    awk -v host="$host" '(host == "" || $2 == host) && !seen[$1]++ { print $1 }' "$work/index" | tr '\n' ' '
 }
 
 hosts_there() {
     awk '!seen[$2]++ { print $2 }' "$work/index" | sort | tr '\n' ' '
 }
 
-# QEMU's names of the targets that are asked for, each of which the release has for the host.
+# QEMU's names of the targets that are asked for, each once, each of which the release has for the host.
 resolve_targets() {
     there=$(targets_there)
     [ "$there" ] || misused "release $release has nothing for the host $host; it has $(hosts_there)"
     chosen=
     for one in $(lower "$targets" | tr ',' ' '); do
         if [ "$one" = all ]; then
-            chosen="$chosen $there"
+            choose_targets "$there"
             continue
         fi
         one=$(target_named "$one") || exit
         case " $there" in
-        *" $one "*) chosen="$chosen $one" ;;
-        *) misused "release $release has no $one for $host; it has $there" ;;
+        *" $one "*) choose_targets "$one" ;;
+        *) misused "release $release has no $one${host:+ for $host}; it has $there" ;;
         esac
     done
 }
 
-# Prints the release, a target with its hosts a line: all, or what is asked for.
-print_list() {
-    wanted_targets=
-    for one in $(lower "$targets" | tr ',' ' '); do
-        one=$(target_named "$one") || exit
-        wanted_targets="$wanted_targets $one"
+# Adds these targets to the chosen ones that they are not yet among.
+choose_targets() {
+    for each in $1; do
+        case "$chosen " in
+        *" $each "*) ;;
+        *) chosen="$chosen $each" ;;
+        esac
     done
-    awk -v targets="$wanted_targets" -v only="$host" '
-        BEGIN { number = split(targets, list, " "); for (i = 1; i <= number; i++) asked[list[i]] = 1 }
-        number && !($1 in asked) || only && $2 != only || seen[$1, $2]++ { next }
-        { if (!($1 in hosts)) order[++rows] = $1; hosts[$1] = hosts[$1] " " $2 }
-        END { for (i = 1; i <= rows; i++) print order[i] ":" hosts[order[i]] }
+}
+
+# Prints what was chosen of the release, a target with its hosts a line.
+print_list() {
+    awk -v chosen="$chosen" -v only="$host" '
+        BEGIN { number = split(chosen, order, " ") }
+        (only == "" || $2 == only) && !seen[$1, $2]++ { hosts[$1] = hosts[$1] " " $2 }
+        END { for (i = 1; i <= number; i++) print order[i] ":" hosts[order[i]] }
     ' "$work/index"
 }
 
@@ -918,11 +926,11 @@ main() {
     fi
     [ -z "$key" ] || read_key
     get_sums
+    resolve_targets
     if [ "$list" = yes ]; then
         print_list
         return
     fi
-    resolve_targets
     [ "$key" ] || say "no --key: the files are checked by the sums of $(shown "${mirrors%%"$NEWLINE"*}") alone"
     for one in $chosen; do
         install_emulator "$one"

@@ -466,7 +466,7 @@ fn several_targets_and_all_are_installed_at_once() {
     for shell in SHELLS {
         let (_release, server) = mirror();
         let machine = Machine::new(shell, "curl");
-        for targets in ["arm64,rv64", "all"] {
+        for targets in ["arm64,rv64", "all", "arm64,aarch64,all,rv64"] {
             let prefix = format!("in {targets}");
             let arguments = ["--target", targets, "--host=linux/amd64", "--prefix", &prefix];
             let ended = machine.run(&server.url(), &arguments);
@@ -863,6 +863,39 @@ fn its_help_and_list_go_to_stdout_and_touch_nothing() {
             list.stderr
         );
         assert!(!machine.prefix().exists());
+    }
+}
+
+#[test]
+fn a_list_has_what_is_asked_for_or_says_what_there_is() {
+    let (_release, server) = mirror();
+    let all = "aarch64: amd64 arm-v7 arm64\narm: arm-v7\nriscv64: amd64\n";
+    let lists: [(&[&str], &str); 7] = [
+        (&["--target", "all"], all),
+        (&["--target", ""], all),
+        (&["--target", "arm64,aarch64"], "aarch64: amd64 arm-v7 arm64\n"),
+        (&["--target", "rv64,arm"], "riscv64: amd64\narm: arm-v7\n"),
+        (&["--host", "x86_64"], "aarch64: amd64\nriscv64: amd64\n"),
+        (&["--host", "arm/v7", "--target", "all"], "aarch64: arm-v7\narm: arm-v7\n"),
+        (&["--host", "arm64", "--target", "aarch64"], "aarch64: arm64\n"),
+    ];
+    let nothing: [(&[&str], &[&str]); 4] = [
+        (&["--target", "sparc"], &["has no sparc; it has aarch64 arm riscv64"]),
+        (&["--host", "s390x"], &["nothing for the host s390x; it has amd64 arm-v7 arm64"]),
+        (&["--host", "arm64", "--target", "rv64"], &["has no riscv64 for arm64; it has aarch64"]),
+        (&["--target", "a;b"], &["no target is named `a;b`"]),
+    ];
+    for shell in SHELLS {
+        let machine = Machine::new(shell, "curl");
+        for (arguments, list) in lists {
+            let ended = machine.run(&server.url(), &[&["--list"], arguments].concat());
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            assert_eq!(ended.stdout, list, "{arguments:?}");
+        }
+        for (arguments, said) in nothing {
+            let ended = machine.run(&server.url(), &[&["--list"], arguments].concat());
+            machine.has_nothing(&ended, 2, said);
+        }
     }
 }
 
