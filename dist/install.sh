@@ -473,10 +473,23 @@ get() {
         [ "$5" != is_whole ] || rm -f "$3"
         had=$(size "$3")
         transfer "$address" "$3" "$4"
+        if is_led_astray; then
+            rm -f "$3"
+            say "$(shown "$address") leads to an address without encryption, so what is there is not taken"
+            return 1
+        fi
         "$5" "$3" && return 0
         is_worth_a_try "$3" "$4" || return 1
         pause "$(reason)" || return 1
     done
+}
+
+# Whether a transfer that began encrypted went on in the clear. curl does not; no wget can be told not to.
+is_led_astray() {
+    case $address in
+    https:*) grep -qi '^ *location: *http:' "$work/log" ;;
+    *) return 1 ;;
+    esac
 }
 
 # Whether the transfer went to its end, for files whose hash is not known beforehand.
@@ -603,6 +616,17 @@ is_signed() {
         lacks 'this ssh-keygen is too old to check signatures; OpenSSH 8.1 can' openssh-client openssh
     say "$(shown "$1")/$release/SHA256SUMS is not signed by the key in $key"
     return 1
+}
+
+# Without a key, all depends on the mirror $1, and on the way to it.
+say_what_is_trusted() {
+    say "no --key: the files are checked by the sums of $(shown "$1") alone"
+    case $fetcher/$1 in
+    small-wget/https:*)
+        say "  and this wget may take any server for that one: it need not check certificates"
+        say "  to be sure: give --key, or install curl"
+        ;;
+    esac
 }
 
 # The key as a list of those who may sign, for ssh-keygen.
@@ -931,7 +955,7 @@ main() {
         print_list
         return
     fi
-    [ "$key" ] || say "no --key: the files are checked by the sums of $(shown "${mirrors%%"$NEWLINE"*}") alone"
+    [ "$key" ] || say_what_is_trusted "${mirrors%%"$NEWLINE"*}"
     for one in $chosen; do
         install_emulator "$one"
     done

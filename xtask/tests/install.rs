@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod driver;
+#[path = "install/encrypted.rs"]
+mod encrypted;
 #[path = "install/machine.rs"]
 mod machine;
 #[path = "install/place.rs"]
