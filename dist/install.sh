@@ -783,6 +783,9 @@ unpack() {
     fi
     # What a tar lists and what it makes may differ.
     [ -z "$(find "$tree" ! -type d \( ! -type f -o -links +1 \))" ] || fail "$archive holds links or devices"
+    # A file with holes takes hardly any room in an archive, and may be of any length.
+    [ -z "$(find "$tree" -type f -size +$((($(size "$work/tar") + 511) / 512)))" ] ||
+        fail "$archive holds a file that is longer than the archive itself, unpacked"
 }
 
 not_unpacked() {

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use tar::EntryType;
+use tar::{EntryType, Header};
 use xtask::facts::Host;
 use xtask::facts::targets::TARGETS;
 
@@ -383,6 +383,39 @@ fn an_archive_that_unpacks_to_far_too_much_is_not_unpacked() {
     release.sum();
     let machine = Machine::usual();
     machine.has_nothing(&machine.install(&server.url()), 1, &["unpacks to more than 268435456 bytes"]);
+}
+
+/// A right archive, but that its emulator ends with a hole which makes it this long. GNU's tar lists it as a file.
+fn with_a_hole(release: &FakeRelease, length: u64) -> Vec<u8> {
+    let mut members = release.members("aarch64", "amd64");
+    members[1].kind = EntryType::GNUSparse;
+    let content = members[1].content.len() as u64;
+    let mut packed = tar(&members);
+    // Behind the block of the folder `bin/`.
+    let header = Header::from_byte_slice(&packed[512..1024]);
+    let mut header = header.clone();
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.set_real_size(length);
+    gnu.sparse[0].set_offset(0);
+    gnu.sparse[0].set_length(content);
+    gnu.sparse[1].set_offset(length);
+    gnu.sparse[1].set_length(0);
+    header.set_cksum();
+    packed[512..1024].copy_from_slice(header.as_bytes());
+    packed
+}
+
+#[test]
+fn a_file_with_holes_does_not_get_past_the_limits() {
+    for (shell, downloader) in PAIRED {
+        let (_home, mut release, server) = own_mirror();
+        let packed = with_a_hole(&release, 1 << 32);
+        release.repack("aarch64", "amd64", &packed);
+        let machine = Machine::new(shell, downloader);
+        // Busybox's tar does not know such members.
+        let said = if shell[0] == "busybox" { ARCHIVE } else { "longer than the archive itself" };
+        machine.has_nothing(&machine.install(&server.url()), 1, &[said]);
+    }
 }
 
 #[test]
