@@ -716,13 +716,23 @@ install_emulator() {
     printf '%s\n' "$emulator"
 }
 
-# Whether the emulator that is there came from an archive of this release. A file beside its licences says from
-# which, and what the emulator's hash was.
+# Whether the emulator that is there and its texts came from an archive of this release. A file among the texts says
+# from which, and what the hashes were: two releases that are installed at once may leave some of each.
 is_current() {
     [ -x "$emulator" ] && [ -f "$prefix/$docs/.installed" ] || return 1
-    read -r from_archive of_emulator <"$prefix/$docs/.installed" || return 1
+    read -r from_archive of_emulator of_texts <"$prefix/$docs/.installed" || return 1
     grep -q "^$target $host [a-z]* ${from_archive:-none} " "$work/index" || return 1
-    [ "$(sha256 "$emulator")" = "$of_emulator" ]
+    [ "$(sha256 "$emulator")" = "$of_emulator" ] && [ "$(hash_of_texts "$prefix/$docs")" = "$of_texts" ]
+}
+
+# One hash of all texts in the folder $1, and of their names.
+hash_of_texts() {
+    set +f
+    for text in "$1"/*; do
+        [ ! -f "$text" ] || printf '%s  %s\n' "$(sha256 "$text")" "${text##*/}"
+    done >"$work/texts"
+    set -f
+    sha256 "$work/texts"
 }
 
 # The archive that this machine can unpack. Busybox's xz knows no filters, which most archives were packed with, so
@@ -865,7 +875,8 @@ bring_texts() {
         fi
     done
     set -f
-    printf '%s %s\n' "$wanted" "$of_emulator" >"$stage/new/.installed" || fail "cannot write to $texts"
+    printf '%s %s %s\n' "$wanted" "$of_emulator" "$(hash_of_texts "$stage/new")" >"$stage/new/.installed" ||
+        fail "cannot write to $texts"
 }
 
 # The new texts take the places of the old ones, and then the emulator does.

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const NEWER: &str = "1.2.4-1";
 const UPDATE: [&str; 6] = ["--target", "aarch64", "--host", "amd64", "--release", NEWER];
@@ -100,7 +103,7 @@ fn a_bin_without_room_leaves_the_old_texts() {
         // Seen from here, the small file system is not there.
         let inside = "mount -t tmpfs -o size=100k none .local/bin
             code=0; \"$@\" || code=$?; find .local/bin -type f; exit $code";
-        let mut command = std::process::Command::new(program("unshare"));
+        let mut command = Command::new(program("unshare"));
         machine.settle(&mut command);
         let path = format!("{}:/usr/bin:/bin", machine.home.path().join("programs").display());
         command.args(["--user", "--map-root-user", "--mount"]).env("PATH", path);
@@ -109,5 +112,57 @@ fn a_bin_without_room_leaves_the_old_texts() {
         ended.failed(1, &["cannot write", ".local/bin/qemu-aarch64"]);
         assert_eq!(ended.stdout, "", "something stayed in bin");
         assert_same(&before, &machine.prefix(), RELEASE);
+    }
+}
+
+#[test]
+fn texts_of_another_release_are_not_taken_for_those_of_this_one() {
+    for (shell, downloader) in PAIRED {
+        let (_home, release, server) = own_mirror();
+        let machine = Machine::new(shell, downloader);
+        machine.has_installed(&machine.install(&server.url()), &release);
+        let docs = machine.prefix().join(DOCS);
+        let changes: [fn(&Path); 3] = [
+            |docs| fs::write(docs.join("build.json"), "of another").unwrap(),
+            |docs| fs::write(docs.join("MORE"), "of another").unwrap(),
+            |docs| fs::remove_file(docs.join("LICENSE")).unwrap(),
+        ];
+        for change in changes {
+            change(&docs);
+            machine.has_installed(&machine.install(&server.url()), &release);
+        }
+        let ended = machine.install(&server.url());
+        assert!(ended.stderr.contains("is up to date"), "{}", ended.stderr);
+    }
+}
+
+/// Two releases at once: the newer one comes and goes while the older one stands before a rename.
+#[test]
+fn what_two_releases_at_once_leave_mixed_the_next_run_mends() {
+    for step in ["*/new/build.json*/qemu-aarch64/", "*/new/.installed*", "*/bin/qemu-aarch64"] {
+        for (shell, downloader) in PAIRED {
+            let (home, release, server) = own_mirror();
+            let newer = FakeRelease::make(&home.path().join("mirror"), NEWER);
+            let machine = Machine::new(shell, downloader);
+            let at = |name: &str| machine.home.path().join(name);
+            let waits = format!(
+                "[ -e {0} ] || {{ : >{0}; until [ -e {1} ]; do sleep 0.1; done; }}",
+                at("waits").display(),
+                at("go").display()
+            );
+            bad_mv(&machine, step, &waits);
+            let mut older = machine.command(&server.url(), &UPDATE[..4]);
+            let mut older = older.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !at("waits").exists() {
+                assert!(Instant::now() < deadline, "{step}");
+                thread::sleep(Duration::from_millis(10));
+            }
+            assert_eq!(machine.run(&server.url(), &UPDATE).code, Some(0), "{step}");
+            fs::write(at("go"), "").unwrap();
+            assert!(older.wait().unwrap().success(), "{step}");
+            machine.has_installed(&machine.install(&server.url()), &release);
+            machine.has_installed(&machine.run(&server.url(), &UPDATE), &newer);
+        }
     }
 }
