@@ -155,9 +155,10 @@ settle() {
     @*@) misused "this copy of the script belongs to no release: name one with --release, as 10.2.2-1" ;;
     '' | .* | *..* | *[!A-Za-z0-9._-]*) misused "no release is named \`$release\`" ;;
     esac
-    case $patience$delay in
-    *[!0-9]*) misused "ANYARCH_TIMEOUT and ANYARCH_RETRY_DELAY are whole seconds" ;;
-    esac
+    are_seconds "$delay" || misused "ANYARCH_RETRY_DELAY is whole seconds from 0 to 9999, without zeros in front"
+    if ! are_seconds "$patience" || [ "$patience" = 0 ]; then
+        misused "ANYARCH_TIMEOUT is whole seconds from 1 to 9999, without zeros in front"
+    fi
     settle_mirrors
     if [ "$list" = no ] || [ "$host" ]; then
         host=$(host_named "$(lower "$host")") || exit
@@ -167,6 +168,13 @@ settle() {
     elif [ -z "${targets#,}" ]; then
         targets=all
     fi
+}
+
+# To some shells, 010 is 8, and 08 nothing at all.
+are_seconds() {
+    case $1 in
+    *[!0-9]* | 0?* | ?????*) return 1 ;;
+    esac
 }
 
 settle_mirrors() {
@@ -925,6 +933,9 @@ greet() {
 # ------------------------------------------------------------------------------------------------
 
 main() {
+    # Else bash counts `ulimit -f` in other units.
+    # shellcheck disable=SC3040
+    [ -z "${BASH_VERSION:-}" ] || set -o posix
     set -uf
     umask 022
     unset IFS CDPATH

@@ -381,8 +381,11 @@ fn an_archive_that_unpacks_to_far_too_much_is_not_unpacked() {
     }
     fs::write(release.folder().join(ARCHIVE), packed.finish().unwrap()).unwrap();
     release.sum();
-    let machine = Machine::usual();
-    machine.has_nothing(&machine.install(&server.url()), 1, &["unpacks to more than 268435456 bytes"]);
+    // bash is `sh` on some machines, and something else by its own name.
+    for shell in [SHELLS[0], &["bash"]] {
+        let machine = Machine::new(shell, "curl");
+        machine.has_nothing(&machine.install(&server.url()), 1, &["unpacks to more than 268435456 bytes"]);
+    }
 }
 
 /// A right archive, but that its emulator ends with a hole which makes it this long. GNU's tar lists it as a file.
@@ -472,6 +475,28 @@ fn wrong_use_is_told_with_what_there_is() {
             assert!(ended.stderr.contains("--help"), "{}", ended.stderr);
         }
         assert_eq!(server.asked(ARCHIVE), []);
+    }
+}
+
+#[test]
+fn waits_that_are_no_whole_seconds_are_refused() {
+    let (release, server) = mirror();
+    for shell in SHELLS {
+        let with = |name: &str, value: &str| {
+            let mut machine = Machine::new(shell, "curl");
+            machine.environment.push((name.into(), value.into()));
+            machine
+        };
+        for name in ["ANYARCH_RETRY_DELAY", "ANYARCH_TIMEOUT"] {
+            for value in ["08", "00", "1.5", "-1", "1s", "10000", "99999999999999999999"] {
+                let machine = with(name, value);
+                machine.has_nothing(&machine.install(&server.url()), 2, &[name, "whole seconds"]);
+            }
+            let machine = with(name, "9999");
+            machine.has_installed(&machine.install(&server.url()), release);
+        }
+        let machine = with("ANYARCH_TIMEOUT", "0");
+        machine.has_nothing(&machine.install(&server.url()), 2, &["ANYARCH_TIMEOUT", "from 1"]);
     }
 }
 
