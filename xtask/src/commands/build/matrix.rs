@@ -12,7 +12,7 @@ use crate::process::{self, ProcessorTime};
 use crate::progress::count;
 use crate::session::Session;
 use crate::verify::{self, Depth, Runner, Verified};
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -44,6 +44,8 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
     }
     let mut made = Made::default();
     let mut columns = Vec::new();
+    // Why this machine makes none that run the others, if it does not.
+    let mut crippled = None;
     for (tree, prepared) in trees.iter().zip(prepared::all(session, plan, &trees, given)?) {
         match prepared {
             Ok(prepared) => {
@@ -53,6 +55,9 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
                 columns.push(Column::new(session, plan, tree, prepared, packs, &mut made));
             }
             Err(error) if session.keep_going => {
+                if tree.host.is_native() {
+                    crippled = Some(format!("{error:#}"));
+                }
                 made.failed.push(Failure::new(session, &tree.host, None, error));
             }
             Err(error) => return Err(error),
@@ -63,8 +68,10 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
     let wanted: Vec<Target> = foreign.filter_map(|column| column.tree.host.as_target().ok()).collect();
     let runners = plan.runners.iter().flat_map(|tree| &tree.targets);
     let runners: Vec<Target> = runners.filter(|target| wanted.contains(target)).copied().collect();
-    let has_native = columns.iter().any(|column| column.tree.host.is_native());
-    let crew = Crew::new(if has_native { &runners } else { &[] });
+    let crew = Crew::new(&runners);
+    if let Some(reason) = crippled {
+        crew.give_up(&reason);
+    }
 
     let results: Vec<Result<Done>> = thread::scope(|scope| {
         let crew = &crew;
@@ -160,31 +167,37 @@ impl<'a> Column<'a> {
 
     /// The first failure ends the others, unless they are to go on.
     fn run(&self, crew: &Crew) -> Result<Done> {
-        let done = self.make(crew);
-        if let Err(error) = &done
-            && self.tree.host.is_native()
-        {
-            crew.give_up(&format!("{error:#}"));
+        let mut done = Done::default();
+        let Err(error) = self.make(crew, &mut done) else { return Ok(done) };
+        let reason = format!("{error:#}");
+        let outcome = if self.session.keep_going {
+            done.failed.push(Failure::new(self.session, &self.tree.host, None, error));
+            Ok(done)
+        } else {
+            Err(self.stop(error, crew))
+        };
+        if self.tree.host.is_native() {
+            crew.give_up(&reason);
         }
-        match done {
-            Err(error) if self.session.keep_going => {
-                let failed = vec![Failure::new(self.session, &self.tree.host, None, error)];
-                Ok(Done { failed, ..Done::default() })
-            }
-            Err(error) if !interrupt::interrupted() => Err(crew.halt(error, &self.tree.host)),
-            done => done,
-        }
+        outcome
     }
 
-    fn make(&self, crew: &Crew) -> Result<Done> {
+    /// Ends the others at once, unless they are to go on or the run is being ended anyway.
+    fn stop(&self, error: Error, crew: &Crew) -> Error {
+        if self.session.keep_going || interrupt::interrupted() {
+            return error;
+        }
+        crew.halt(error, &self.tree.host)
+    }
+
+    fn make(&self, crew: &Crew, done: &mut Done) -> Result<()> {
         let runners = if self.tree.host.is_native() { crew.wanted() } else { Vec::new() };
         let mut wanted = self.missing.clone();
         wanted.extend(runners.iter().filter(|target| !self.missing.contains(target)));
         if wanted.is_empty() {
-            return Ok(Done::default());
+            return Ok(());
         }
         let build = self.prepared.open(self.session, self.plan, self.tree)?;
-        let mut done = Done::default();
         // Another run may have made some of them while this one waited for the tree.
         let mut missing = Vec::new();
         for target in &self.missing {
@@ -195,23 +208,25 @@ impl<'a> Column<'a> {
         }
         wanted.retain(|target| missing.contains(target) || runners.contains(target));
         if wanted.is_empty() {
-            return Ok(done);
+            return Ok(());
         }
         Span::note(&crew.span);
         let compiled = build.compile(&wanted, &self.prepared.source);
         Span::note(&crew.span);
         let Compiled { emulators, failed } = compiled?;
         for (target, error) in failed {
-            crew.publish(target, Err(format!("{error:#}")));
+            if self.tree.host.is_native() {
+                crew.publish(target, Err(format!("{error:#}")));
+            }
             done.failed.push(Failure::new(self.session, &self.tree.host, Some(target), error));
         }
         // Others wait for the runners.
         let (first, rest): (Vec<Emulator>, Vec<Emulator>) =
             emulators.into_iter().partition(|emulator| runners.contains(&emulator.target()));
         for some in [first, rest] {
-            self.prove(some, &missing, crew, &mut done)?;
+            self.prove(some, &missing, crew, done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Verifies emulators, and packs those that are missing.
@@ -225,12 +240,11 @@ impl<'a> Column<'a> {
         if emulators.is_empty() {
             return Ok(());
         }
-        let runner = crew.runner(&self.tree.host);
+        let runner = crew.runner(&self.tree.host)?;
         let total = emulators.len();
         let what = format!("{:<8} verify and pack {}", self.tree.host.platform, count(total, "emulator"));
         let step = self.session.progress.step(what);
         let packed = Mutex::new(0);
-        let packers = rayon::ThreadPoolBuilder::new().num_threads(PACKERS.min(self.session.jobs)).build()?;
         let one = |emulator: Emulator| {
             let target = emulator.target();
             let row = self.prove_one(emulator, missing.contains(&target), runner.as_ref(), crew);
@@ -239,18 +253,13 @@ impl<'a> Column<'a> {
             step.count(*packed, total as u64, &target.emulator());
             (target, row)
         };
-        let made: Vec<(Target, Result<Option<Row>>)> =
-            packers.install(|| emulators.into_par_iter().map(one).collect());
-        for (target, row) in made {
-            match row {
-                Ok(row) => done.rows.extend(row),
-                Err(error) if self.session.keep_going => {
-                    done.failed.push(Failure::new(self.session, &self.tree.host, Some(target), error));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        step.done("done");
+        let failed = done.failed.len();
+        let stop = |error| self.stop(error, crew);
+        each(self.session, &self.tree.host, &Mutex::new(&mut *done), emulators, one, stop)?;
+        step.done(&match done.failed.len() - failed {
+            0 => "done".to_owned(),
+            failed => format!("done, {failed} failed"),
+        });
         Ok(())
     }
 
@@ -262,16 +271,18 @@ impl<'a> Column<'a> {
         crew: &Crew,
     ) -> Result<Option<Row>> {
         let _slot = self.session.slots()?.take()?;
+        self.goes_on()?;
         let started = Instant::now();
         let target = emulator.target();
         let verified = verify::verify(self.session, &self.plan.series, emulator, Depth::Quick, runner);
+        let outcome = verified.as_ref().map(Verified::clone).map_err(|error| format!("{error:#}"));
+        // Who waits for this one finds that all is ended, where it is.
+        let verified = verified.map_err(|error| self.stop(error, crew));
         if self.tree.host.is_native() {
-            crew.publish(
-                target,
-                verified.as_ref().map(Verified::clone).map_err(|error| format!("{error:#}")),
-            );
+            crew.publish(target, outcome);
         }
         let verified = verified?;
+        self.goes_on()?;
         if !packs {
             return Ok(None);
         }
@@ -285,6 +296,46 @@ impl<'a> Column<'a> {
         self.session.progress.detail(&format!("  {}: {summary}", target.emulator()));
         Ok(Some(Row { tarball, up_to_date: false, seconds }))
     }
+
+    /// An error once another failure ended all: no child would begin any more, and nothing more is packed.
+    fn goes_on(&self) -> Result<()> {
+        ensure!(!interrupt::halted(), was_stopped(&self.tree.host));
+        Ok(())
+    }
+}
+
+/// Does `one` with all of these, a few at a time. What fails is told when it fails; unless the others are to go on,
+/// `stop` hears of it then, and no more are begun.
+fn each<T: Send>(
+    session: &Session,
+    host: &Host,
+    done: &Mutex<&mut Done>,
+    all: Vec<T>,
+    one: impl Fn(T) -> (Target, Result<Option<Row>>) + Sync,
+    stop: impl Fn(Error) -> Error + Sync,
+) -> Result<()> {
+    let settle = |item: T| {
+        let (target, row) = one(item);
+        let error = match row {
+            Ok(row) => {
+                done.lock().unwrap_or_else(PoisonError::into_inner).rows.extend(row);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if !session.keep_going {
+            return Err(stop(error));
+        }
+        let failure = Failure::new(session, host, Some(target), error);
+        done.lock().unwrap_or_else(PoisonError::into_inner).failed.push(failure);
+        Ok(())
+    };
+    let packers = rayon::ThreadPoolBuilder::new().num_threads(PACKERS.min(session.jobs)).build()?;
+    packers.install(|| all.into_par_iter().try_for_each(settle))
+}
+
+fn was_stopped(host: &Host) -> String {
+    format!("{} was stopped", host.platform)
 }
 
 /// The emulators of this machine that run those of other hosts, as they become ready.
@@ -330,16 +381,22 @@ impl Crew {
         self.changed.notify_all();
     }
 
-    /// What runs programs of this host, once it is ready; none for this machine's own host, and none where
-    /// it failed, which the native tree reports.
-    fn runner(&self, host: &Host) -> Option<Runner> {
-        let target = host.as_target().ok().filter(|_| !host.is_native())?;
+    /// What runs programs of this host, once it is ready; none for this machine's own host, and none where this
+    /// machine has nothing that would. Where that failed, so did the host: nothing unproven is packed.
+    fn runner(&self, host: &Host) -> Result<Option<Runner>> {
+        if host.is_native() {
+            return Ok(None);
+        }
+        let target = host.as_target()?;
         let mut members = self.members();
         loop {
-            match members.get(target.name)? {
-                Some(Ok(verified)) => return Some(Runner::new(verified, host)),
-                Some(Err(_)) => return None,
-                None => members = self.changed.wait(members).unwrap_or_else(PoisonError::into_inner),
+            match members.get(target.name) {
+                None => return Ok(None),
+                Some(Some(Ok(verified))) => return Ok(Some(Runner::new(verified, host))),
+                Some(Some(Err(reason))) => {
+                    bail!("{}, which would run it, failed: {reason}", target.emulator())
+                }
+                Some(None) => members = self.changed.wait(members).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
@@ -351,10 +408,111 @@ impl Crew {
             *first = Some(error);
             interrupt::halt();
         }
-        anyhow!("{} was stopped", host.platform)
+        anyhow!(was_stopped(host))
     }
 
     fn first_error(&self) -> Option<Error> {
         self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::workspace;
+    use crate::progress::Progress;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn hosts() -> Vec<Host> {
+        Host::all(&workspace().root.join("toolchains")).expect("hosts")
+    }
+
+    /// A host that is not this machine, and the target that stands for it.
+    fn foreign() -> (Host, Target) {
+        let host = hosts().into_iter().find(|host| !host.is_native()).expect("another host");
+        let target = host.as_target().expect("a target");
+        (host, target)
+    }
+
+    fn session(keep_going: bool) -> Session {
+        Session {
+            workspace: workspace(),
+            progress: Progress::new(0),
+            jobs: 1,
+            slots: None,
+            keep_going,
+            json: false,
+            offline: true,
+        }
+    }
+
+    #[test]
+    fn a_host_fails_with_the_emulator_that_would_run_its_own() {
+        let (host, target) = foreign();
+        let failed = Crew::new(&[target]);
+        failed.publish(target, Err("it hangs".to_owned()));
+        let never_made = Crew::new(&[target]);
+        never_made.give_up("no compiler");
+        for (crew, why) in [(failed, "it hangs"), (never_made, "no compiler")] {
+            let error = crew.runner(&host).expect_err("no runner").to_string();
+            assert_eq!(error, format!("{}, which would run it, failed: {why}", target.emulator()));
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_runner_hears_that_it_failed() {
+        let (host, target) = foreign();
+        let crew = Crew::new(&[target]);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| crew.runner(&host));
+            crew.publish(target, Err("it hangs".to_owned()));
+            assert!(waiting.join().expect("no panic").is_err());
+        });
+    }
+
+    #[test]
+    fn a_host_that_nothing_here_runs_needs_no_runner() {
+        let (host, _) = foreign();
+        assert!(Crew::new(&[]).runner(&host).expect("no error").is_none());
+        let native = hosts().into_iter().find(Host::is_native);
+        let own = native.map(|native| (native.as_target().expect("a target"), native));
+        if let Some((target, native)) = own {
+            assert!(Crew::new(&[target]).runner(&native).expect("no error").is_none());
+        }
+    }
+
+    /// Does four things, of which the second fails, one at a time. Gives how many were begun, what came of all, how
+    /// many failures were told before the last was begun, and how often all was stopped.
+    fn second_of_four_fails(keep_going: bool) -> (usize, Result<()>, usize, usize) {
+        let (host, target) = foreign();
+        let session = session(keep_going);
+        let [begun, told, stopped] = [0; 3].map(AtomicUsize::new);
+        let mut done = Done::default();
+        let done = Mutex::new(&mut done);
+        let one = |number: usize| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            told.store(done.lock().expect("no panic").failed.len(), Ordering::SeqCst);
+            (target, if number == 2 { Err(anyhow!("broken")) } else { Ok(None) })
+        };
+        let stop = |error: Error| {
+            stopped.fetch_add(1, Ordering::SeqCst);
+            error
+        };
+        let result = each(&session, &host, &done, vec![1, 2, 3, 4], one, stop);
+        (begun.into_inner(), result, told.into_inner(), stopped.into_inner())
+    }
+
+    #[test]
+    fn a_failed_proof_ends_the_others_before_they_begin() {
+        let (begun, result, told, stopped) = second_of_four_fails(false);
+        assert_eq!((begun, told, stopped), (2, 0, 1));
+        assert_eq!(result.expect_err("it failed").to_string(), "broken");
+    }
+
+    #[test]
+    fn the_others_go_on_over_a_failed_proof_if_they_shall() {
+        let (begun, result, told, stopped) = second_of_four_fails(true);
+        assert_eq!((begun, told, stopped), (4, 1, 0));
+        result.expect("the others are made");
     }
 }
