@@ -64,6 +64,18 @@ fn one_command_gets_the_compilers_of_all_hosts() {
     nothing_done(&driver);
 }
 
+#[test]
+fn what_can_not_be_made_for_some_hosts_is_told_before_a_build_begins() {
+    let home = scratch();
+    let driver = bare(home.path());
+    let ended = driver.run(&["build", "--target", "x86_64", "--host", "all"]);
+    let hosts = Host::all(&driver.root.join("toolchains")).unwrap();
+    let narrow: Vec<&str> =
+        hosts.iter().filter(|host| host.elf.bits == 32).map(|host| host.platform.as_str()).collect();
+    ended.failed(3, &[&format!("not possible: x86_64 for {}: ", narrow.join(", "))]);
+    assert_eq!(ended.stderr.matches("not possible").count(), 1, "{}", ended.stderr);
+}
+
 /// A build whose compilers are to come from an image.
 fn build_in_a_container(driver: &Driver, hosts: &str) -> Ended {
     driver.run(&["build", "--target", "arm", "--host", hosts, "--toolchain", "container"])

@@ -10,13 +10,14 @@ use crate::cli::{Build, PlanFormat, Selection};
 use crate::exit::Usage;
 use crate::facts::{Host, Target};
 use crate::package::{self, Tarball};
-use crate::plan::Plan;
+use crate::plan::{Impossible, Plan};
 use crate::progress::{count, human_bytes};
 use crate::session::Session;
 use crate::verify::Report;
 use anyhow::{Error, Result, bail};
 use matrix::Made;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -71,6 +72,8 @@ struct Built {
     work: Work,
     tarballs: Vec<Row>,
     failed: Vec<Failure>,
+    /// What was asked for with `all`, and can't be.
+    impossible: Vec<Impossible>,
 }
 
 /// What a build took, in seconds.
@@ -108,6 +111,9 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         bail!(Usage(format!("{name} emulators are never packed: cargo xtask verify --profile {name}")));
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
+    for line in gaps(&plan.impossible) {
+        session.progress.say(&line);
+    }
     let mut made = matrix::make(session, &plan, given)?;
     let targets = &plan.series.pins.build.targets;
     let place = |row: &Row| {
@@ -134,6 +140,7 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         work: made.work,
         tarballs: made.rows,
         failed: made.failed,
+        impossible: plan.impossible,
     };
     show(session, &built, || table(&built))?;
     for row in &built.tarballs {
@@ -145,6 +152,27 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         );
     }
     report(built.failed)
+}
+
+/// One line for each reason why something is not made, with its targets and hosts.
+fn gaps(impossible: &[Impossible]) -> Vec<String> {
+    let mut reasons: Vec<&str> = impossible.iter().map(|none| none.reason.as_str()).collect();
+    let mut told = BTreeSet::new();
+    reasons.retain(|reason| told.insert(*reason));
+    let line = |reason: &str| {
+        let some = impossible.iter().filter(|none| none.reason == reason);
+        let (mut targets, mut hosts): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for none in some {
+            if !targets.contains(&none.target.as_str()) {
+                targets.push(&none.target);
+            }
+            if !hosts.contains(&none.host.as_str()) {
+                hosts.push(&none.host);
+            }
+        }
+        format!("not possible: {} for {}: {reason}", targets.join(", "), hosts.join(", "))
+    };
+    reasons.into_iter().map(line).collect()
 }
 
 /// The command's own error: a failure that is no mere lack of compilers, if there is one. All were told.
@@ -219,5 +247,49 @@ fn peak_memory() -> Option<u64> {
 pub fn tell_what_was_not_run(session: &Session, target: Target, host: &str, report: &Report) {
     for (check, reason) in report.not_run() {
         session.progress.say(&format!("not run: {check} of {} for {host}: {reason}", target.emulator()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{request, workspace};
+
+    #[test]
+    fn what_can_not_be_made_is_told_once_a_reason_with_its_targets_and_hosts() {
+        let plan = Plan::make(&workspace(), &request(&["x86_64", "s390x"], &["all"])).expect("a plan");
+        let lines = gaps(&plan.impossible);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let mut narrow = Host::all(&workspace().root.join("toolchains")).expect("hosts");
+        narrow.retain(|host| host.elf.bits == 32);
+        let narrow: Vec<&str> = narrow.iter().map(|host| host.platform.as_str()).collect();
+        let told = format!("not possible: s390x, x86_64 for {}: QEMU 10.2 has no 64-bit", narrow.join(", "));
+        assert!(lines[0].starts_with(&told), "{lines:?}");
+
+        let plan = Plan::make(&workspace(), &request(&["all"], &["amd64"])).expect("a plan");
+        let lines = gaps(&plan.impossible);
+        assert!(lines.iter().any(|line| line.starts_with("not possible: cris for amd64: ")), "{lines:?}");
+        let plan = Plan::make(&workspace(), &request(&["x86_64"], &["amd64"])).expect("a plan");
+        assert_eq!(gaps(&plan.impossible), Vec::<String>::new());
+    }
+
+    #[test]
+    fn programs_read_what_can_not_be_made() {
+        let plan = Plan::make(&workspace(), &request(&["x86_64"], &["all"])).expect("a plan");
+        let built = Built {
+            release: plan.release,
+            folder: PathBuf::new(),
+            sums: PathBuf::new(),
+            seconds: 0.0,
+            peak_memory: None,
+            work: Work::default(),
+            tarballs: Vec::new(),
+            failed: Vec::new(),
+            impossible: plan.impossible,
+        };
+        let json = serde_json::to_value(&built).expect("JSON");
+        let first = &json["impossible"][0];
+        assert_eq!((&first["target"], &first["host"]), (&"x86_64".into(), &"386".into()));
+        assert!(first["reason"].as_str().is_some_and(|reason| reason.contains("--qemu 7.2")), "{json}");
     }
 }
