@@ -2,12 +2,14 @@
 //! and carried out later.
 
 use crate::exit::Usage;
+use crate::facts::series::Pins;
 use crate::facts::{Host, Series, Target, native};
 use crate::toolchain::Tooling;
 use crate::workspace::Workspace;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How emulators are compiled.
@@ -115,7 +117,8 @@ impl Plan {
         let series = Series::read(&patches, &request.series)?;
         let known = Host::all(&workspace.root.join("toolchains"))?;
         let hosts = select_hosts(&request.hosts, &known)?;
-        let targets = select_targets(&request.targets, &series)?;
+        let left_out = left_out(&series, &patches)?;
+        let targets = select_targets(&request.targets, &series, &left_out)?;
         if request.profile == Profile::Sanitized {
             can_be_sanitized(&series, &hosts)?;
         }
@@ -125,7 +128,9 @@ impl Plan {
         for host in &hosts {
             let (possible, not) = width.split(&targets, host);
             impossible.extend(not);
-            impossible.extend(left_out(&request.targets, host, &series));
+            if request.targets.iter().any(|name| name == "all") {
+                impossible.extend(left_out.iter().map(|(name, reason)| Impossible::new(name, host, reason)));
+            }
             if !possible.is_empty() {
                 trees.push(TreePlan::new(host, possible, &series, &width)?);
             }
@@ -195,16 +200,7 @@ impl Width {
         if series.pins.build.wide_on_narrow {
             return Ok(Self { narrow_lacks: None });
         }
-        let mut others = Vec::new();
-        for name in Series::names(patches)? {
-            if Series::pins(patches, &name)?.build.wide_on_narrow {
-                others.push(name);
-            }
-        }
-        let which = match &others[..] {
-            [] => "nor has any series of this checkout".to_owned(),
-            names => format!("{} has them: --qemu {}", names.join(" and "), names[names.len() - 1]),
-        };
+        let which = which_series(patches, "them", |pins| pins.build.wide_on_narrow)?;
         let series = &series.pins.series;
         Ok(Self {
             narrow_lacks: Some(format!("QEMU {series} has no 64-bit targets on 32-bit hosts; {which}")),
@@ -220,6 +216,21 @@ impl Width {
         let lacks = wide.iter().map(|target| Impossible::new(target.name, host, reason));
         (narrow, lacks.collect())
     }
+}
+
+/// Which series of this checkout can do something, and what to say to get one.
+fn which_series(patches: &Path, what: &str, can: impl Fn(&Pins) -> bool) -> Result<String> {
+    let mut able = Vec::new();
+    for name in Series::names(patches)? {
+        if can(&Series::pins(patches, &name)?) {
+            able.push(name);
+        }
+    }
+    Ok(match &able[..] {
+        [] => format!("no series of this checkout has {what}"),
+        [one] => format!("{one} has {what}: --qemu {one}"),
+        [.., last] => format!("{} have {what}: --qemu {last}", able.join(" and ")),
+    })
 }
 
 impl Impossible {
@@ -263,7 +274,11 @@ fn select_hosts(names: &[String], known: &[Host]) -> Result<Vec<Host>> {
     Ok(hosts)
 }
 
-fn select_targets(names: &[String], series: &Series) -> Result<Vec<Target>> {
+fn select_targets(
+    names: &[String],
+    series: &Series,
+    left_out: &BTreeMap<String, String>,
+) -> Result<Vec<Target>> {
     let has = series.targets()?;
     let mut targets = Vec::new();
     for name in names {
@@ -273,7 +288,7 @@ fn select_targets(names: &[String], series: &Series) -> Result<Vec<Target>> {
         }
         let target = Target::named(if name == "native" { native()? } else { name })?;
         if !has.contains(&target) {
-            let reason = series.pins.left_out.get(target.name);
+            let reason = left_out.get(target.name);
             let reason = reason.map_or("QEMU has it in other series only", String::as_str);
             bail!(Usage(format!("QEMU {} has no target {}: {reason}", series.pins.series, target.name)));
         }
@@ -283,13 +298,14 @@ fn select_targets(names: &[String], series: &Series) -> Result<Vec<Target>> {
     Ok(has.into_iter().filter(|target| targets.contains(target)).collect())
 }
 
-/// Targets of other series that somebody who says `all` may miss.
-fn left_out(names: &[String], host: &Host, series: &Series) -> Vec<Impossible> {
-    if !names.iter().any(|name| name == "all") {
-        return Vec::new();
+/// Targets of other series that somebody who says `all` may miss, each with the reason and the series that has it.
+fn left_out(series: &Series, patches: &Path) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for (target, reason) in &series.pins.left_out {
+        let which = which_series(patches, "it", |pins| pins.build.targets.contains(target))?;
+        all.insert(target.clone(), format!("{reason}; {which}"));
     }
-    let left_out = series.pins.left_out.iter();
-    left_out.map(|(target, reason)| Impossible::new(target, host, reason)).collect()
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -325,9 +341,22 @@ pub(crate) mod tests {
     fn all_targets_of_the_default_series_are_thirty_three() {
         let plan = plan(&["all"], &["amd64"]).expect("a plan");
         assert_eq!(plan.pairs(), 33);
-        assert!(
-            plan.impossible.iter().any(|none| none.target == "cris" && none.reason.contains("up to 9.1"))
-        );
+    }
+
+    #[test]
+    fn a_target_that_only_another_series_has_is_told_with_that_series() {
+        for series in ["10.0", "10.2"] {
+            let all = Request { series: series.into(), ..request(&["all"], &["amd64"]) };
+            let plan = Plan::make(&workspace(), &all).expect("a plan");
+            for (target, last) in [("cris", "9.1"), ("nios2", "9.0")] {
+                let told = format!("QEMU has it up to {last}; 7.2 has it: --qemu 7.2");
+                let none = plan.impossible.iter().find(|none| none.target == target);
+                assert_eq!(none.map(|none| none.reason.as_str()), Some(told.as_str()), "{series}");
+                let one = Request { series: series.into(), ..request(&[target], &["amd64"]) };
+                let error = Plan::make(&workspace(), &one).expect_err("refused").to_string();
+                assert!(error.ends_with(&told), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -376,7 +405,8 @@ pub(crate) mod tests {
         assert!(none.reason.contains("--qemu 7.2"), "{}", none.reason);
         let old = Request { series: "7.2".into(), ..request(&["all"], &["all"]) };
         let plan = Plan::make(&workspace(), &old).expect("a plan");
-        assert_eq!(plan.pairs(), 35 * 10, "with 7.2 every host gets every target");
+        let hosts = Host::all(&workspace().root.join("toolchains")).expect("hosts").len();
+        assert_eq!(plan.pairs(), 35 * hosts, "with 7.2 every host gets every target");
     }
 
     #[test]
