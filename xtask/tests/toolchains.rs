@@ -65,6 +65,42 @@ fn one_command_gets_the_compilers_of_all_hosts() {
 }
 
 #[test]
+fn a_compiler_without_the_linker_that_it_is_to_call_is_told_before_anything_is_done() {
+    let home = scratch();
+    let driver = bare(home.path());
+    let hosts = Host::all(&driver.root.join("toolchains")).unwrap();
+    let host = hosts.iter().find(|host| host.compiler.linker.is_some() && !host.is_native()).unwrap();
+    let linker = format!("ld.{}", host.compiler.linker.as_ref().unwrap());
+    for name in ["gcc", &host.compiler.cc] {
+        program(home.path(), name, "exit 9");
+    }
+    for tool in ["ar", "nm", "objcopy", "ranlib", "readelf", "strip"] {
+        // The host's, and this machine's own: those that run its emulators are made, too.
+        program(home.path(), &host.compiler.tools.replace("{}", tool), "exit 9");
+        program(home.path(), tool, "exit 9");
+    }
+    let command = format!("apt-get install {}", sorted(&host.compiler.packages));
+    let build = ["build", "--target", "arm", "--host", &host.platform];
+    let what = format!("the linker {linker} for {} is missing", host.platform);
+    driver.run(&build).failed(3, &[&what, &command]);
+    nothing_done(&driver);
+    let found = || -> bool {
+        let json: Value = serde_json::from_str(&driver.run(&["doctor", "--json"]).stdout).unwrap();
+        let what = format!("compiler for {}", host.platform);
+        let one = json["hosts"].as_array().unwrap().iter().find(|one| one["what"] == *what).unwrap().clone();
+        one["found"].is_string()
+    };
+    assert!(!found(), "doctor tells it, too");
+    program(home.path(), &linker, "exit 9");
+    assert!(found());
+}
+
+fn sorted(packages: &[String]) -> String {
+    let all: BTreeSet<&str> = packages.iter().map(String::as_str).collect();
+    all.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
 fn what_can_not_be_made_for_some_hosts_is_told_before_a_build_begins() {
     let home = scratch();
     let driver = bare(home.path());

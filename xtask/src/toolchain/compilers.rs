@@ -68,12 +68,19 @@ impl Compilers {
                 .to_vec(),
             strip: find(&host.compiler.tools.replace("{}", "strip"), "strip", &wants),
         };
+        let mut what = "a C compiler".to_owned();
+        if let Some(linker) = found.named_linker().filter(|linker| which::which(linker).is_err()) {
+            if missing.is_empty() {
+                what = format!("the linker {linker}");
+            }
+            missing.extend(wants.iter().map(|name| (*name).to_owned()));
+        }
         if missing.is_empty() {
             return Ok(found);
         }
         missing.sort();
         missing.dedup();
-        let what = format!("a C compiler for {}", host.platform);
+        let what = format!("{what} for {}", host.platform);
         Err(Lacks::new(what, format!("{INSTALL}{}", missing.join(" "))))
     }
 
@@ -99,6 +106,11 @@ impl Compilers {
         }
     }
 
+    /// The program that the compiler calls with `-fuse-ld`, if it is told one.
+    fn named_linker(&self) -> Option<String> {
+        self.linker.as_ref().map(|linker| format!("ld.{linker}"))
+    }
+
     /// Names the companions to QEMU's configure and what it calls.
     pub fn environment(&self, command: &mut Command) {
         command.envs(self.companions.iter().map(|(variable, path)| (*variable, path)));
@@ -106,8 +118,8 @@ impl Compilers {
 
     /// What the compiler says of itself, and what its linker says, which comes with the assembler.
     pub fn versions(&self, place: &Place) -> Result<(String, String)> {
-        let ld = match &self.linker {
-            Some(linker) => format!("ld.{linker}"),
+        let ld = match self.named_linker() {
+            Some(linker) => linker,
             None => {
                 let mut command = Command::new(&self.cc);
                 command.args(&self.options).arg("-print-prog-name=ld");
