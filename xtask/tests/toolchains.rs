@@ -117,6 +117,15 @@ fn build_in_a_container(driver: &Driver, hosts: &str) -> Ended {
     driver.run(&["build", "--target", "arm", "--host", hosts, "--toolchain", "container"])
 }
 
+/// With `--keep-going`, too, what all hosts lack is told once, and first of all.
+fn told_once_over_all_hosts(driver: &Driver, options: &[&str], what: &str) {
+    let build = ["build", "--keep-going", "--target", "arm", "--host", "all"];
+    let ended = driver.run(&[&build[..], options].concat());
+    ended.failed(3, &[what]);
+    assert_eq!(ended.stderr.matches(what).count(), 1, "{}", ended.stderr);
+    nothing_done(driver);
+}
+
 const NO_DAEMON: &str = "echo 'Cannot connect to the Docker daemon.' >&2; exit 1";
 
 #[test]
@@ -129,6 +138,7 @@ fn without_an_engine_a_container_is_told_to_be_missing_once_for_all_hosts() {
         assert!(!ended.stderr.contains("C compiler"), "{}", ended.stderr);
     }
     nothing_done(&driver);
+    told_once_over_all_hosts(&driver, &["--toolchain", "container"], "docker or podman is missing");
 }
 
 #[test]
@@ -169,6 +179,7 @@ fn a_launcher_that_is_missing_or_does_not_fit_is_told_once_for_all_hosts() {
     let said = ["calls compilers of this machine, not of a container"];
     driver.run(&[&build[..], &["--toolchain", "container"]].concat()).failed(2, &said);
     nothing_done(&driver);
+    told_once_over_all_hosts(&driver, &["--launcher", "ccache"], "ccache is missing");
 }
 
 #[test]

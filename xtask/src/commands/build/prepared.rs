@@ -50,6 +50,8 @@ pub fn all(
     trees: &[&TreePlan],
     given: Option<&str>,
 ) -> Result<Vec<Result<Prepared>>> {
+    // Before any download, and once for all hosts.
+    toolchain::can_call(&plan.tooling)?;
     if !session.keep_going {
         have_compilers(plan, trees)?;
     }
@@ -71,10 +73,8 @@ pub fn all(
     Ok(trees.iter().zip(toolchains).map(ready).collect())
 }
 
-/// Before any download: what calls compilers, and those that are missing for any of the hosts, with one command
-/// for all.
+/// Before any download: the compilers that are missing for any of the hosts, with one command for all.
 fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
-    toolchain::can_call(&plan.tooling)?;
     if plan.tooling.toolchain == Where::Container {
         return Ok(());
     }
