@@ -57,8 +57,8 @@ fn places(session: &Session, kinds: &[Kind]) -> Result<Vec<PathBuf>> {
         places.extend(releases(&workspace.out)?);
     }
     if has(Kind::Toolchains) {
-        places
-            .extend(["apt", "sysroots", "tools", "python", "guests"].map(|kind| workspace.cache.join(kind)));
+        let kinds = ["apt", "sysroots", "headers", "tools", "python", "guests"];
+        places.extend(kinds.map(|kind| workspace.cache.join(kind)));
     }
     if has(Kind::Downloads) {
         places.extend(["downloads", "git", "fetch"].map(|kind| workspace.cache.join(kind)));
