@@ -221,7 +221,7 @@ impl<'a> BuildTree<'a> {
                 Err(error) => all.failed.push((target, error)),
             }
         }
-        step.done("compiled");
+        step.done(&all.outcome());
         Ok(all)
     }
 
@@ -365,6 +365,13 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// What came of it, for people.
+    fn outcome(&self) -> String {
+        let failed = self.failed.len();
+        let all = self.emulators.len() + failed;
+        if failed == 0 { "compiled".to_owned() } else { format!("{failed} of {all} failed") }
+    }
+
     /// All of them, or the first error.
     pub fn all(self) -> Result<Vec<Emulator>> {
         match self.failed.into_iter().next() {
@@ -447,6 +454,15 @@ mod tests {
         said.lines().for_each(|line| complaints.read(line));
         (0..100).for_each(|number| complaints.read(&format!("[{number}/100] Compiling d")));
         assert_eq!(complaints.lines, ["\n  | FAILED: [code=1] b.o", "\n  | b.c:1: error: no"]);
+    }
+
+    #[test]
+    fn emulators_that_did_not_compile_are_counted() {
+        let mut compiled = Compiled::default();
+        assert_eq!(compiled.outcome(), "compiled");
+        let target = Target::named("arm").expect("a target");
+        compiled.failed.push((target, anyhow!("broken")));
+        assert_eq!(compiled.outcome(), "1 of 1 failed");
     }
 
     #[test]

@@ -180,10 +180,19 @@ pub fn verify(
     runner: Option<&Runner>,
 ) -> Result<Verified> {
     let name = emulator.target().emulator();
-    let report = check(session, series, Start { emulator: &emulator, runner }, depth)
-        .with_context(|| format!("{name} for {} is not fit to ship", emulator.host().platform))?;
-    store::write_json(&report_place(emulator.path()), &report)?;
+    let report = kept(&report_place(emulator.path()), || {
+        check(session, series, Start { emulator: &emulator, runner }, depth)
+            .with_context(|| format!("{name} for {} is not fit to ship", emulator.host().platform))
+    })?;
     Ok(Verified { emulator, report })
+}
+
+/// Keeps the report of checks that pass. An earlier one goes first: it would still vouch if they fail.
+fn kept(place: &Path, check: impl FnOnce() -> Result<Report>) -> Result<Report> {
+    store::remove(place)?;
+    let report = check()?;
+    store::write_json(place, &report)?;
+    Ok(report)
 }
 
 fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>) -> Result<Report> {
@@ -274,6 +283,19 @@ const SUITE: u32 = 2;
 mod tests {
     use super::*;
     use crate::facts::hosts::Proof;
+
+    #[test]
+    fn a_report_lasts_until_the_next_checks_begin() {
+        let home = tempfile::tempdir().expect("a folder");
+        let place = home.path().join("qemu-arm.json");
+        let report = || Report { sha256: String::new(), size: 1, checks: Vec::new(), tcg: None };
+        kept(&place, || Ok(report())).expect("kept");
+        assert!(place.is_file());
+        kept(&place, || bail!("it does not start")).expect_err("told");
+        assert!(!place.exists(), "nothing vouches for what failed");
+        kept(&place, || Ok(report())).expect("kept again");
+        assert!(place.is_file());
+    }
 
     #[test]
     fn emulators_for_other_hosts_are_proven_on_the_processor_that_their_host_names() {
