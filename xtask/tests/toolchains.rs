@@ -112,6 +112,20 @@ fn what_can_not_be_made_for_some_hosts_is_told_before_a_build_begins() {
     assert_eq!(ended.stderr.matches("not possible").count(), 1, "{}", ended.stderr);
 }
 
+#[test]
+fn the_next_host_is_verified_where_one_can_not_be_prepared() {
+    let home = scratch();
+    let driver = bare(home.path());
+    let verify = ["verify", "--offline", "--target", "arm", "--host", "386,s390x"];
+    let said = |host: &str| format!("nothing for {host} could be verified");
+    let ended = driver.run(&verify);
+    let told = |host: &str| ended.stderr.contains(&said(host));
+    assert!(told("386") && !told("s390x"), "{}", ended.stderr);
+    let ended = driver.run(&[&verify[..], &["--keep-going"]].concat());
+    let told = |host: &str| ended.stderr.contains(&said(host));
+    assert!(ended.code != Some(0) && told("386") && told("s390x"), "{}", ended.stderr);
+}
+
 /// A build whose compilers are to come from an image.
 fn build_in_a_container(driver: &Driver, hosts: &str) -> Ended {
     driver.run(&["build", "--target", "arm", "--host", hosts, "--toolchain", "container"])

@@ -9,6 +9,7 @@ use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::plan::{Plan, TreePlan};
 use crate::session::Session;
+use crate::toolchain;
 use crate::verify::{self, Depth, Reference, Report, Runner};
 use anyhow::{Context as _, Error, Result};
 use rayon::prelude::*;
@@ -31,10 +32,18 @@ pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
         which::which("strace").map_err(|_| Lacks::new("strace", "apt-get install strace"))?;
     }
     let plan = Plan::make(&session.workspace, &arguments.selection.request())?;
+    // Once for all hosts.
+    toolchain::can_call(&plan.tooling)?;
     let (mut rows, mut errors): (Vec<Row>, Vec<Error>) = (Vec::new(), Vec::new());
     for tree in &plan.trees {
-        for checked in check(session, &plan, tree, arguments)? {
-            match checked {
+        let checked = check(session, &plan, tree, arguments)
+            .with_context(|| format!("nothing for {} could be verified", tree.host.platform));
+        let checked = match checked {
+            Err(error) if session.keep_going => vec![Err(error)],
+            checked => checked?,
+        };
+        for one in checked {
+            match one {
                 Ok(row) => rows.push(row),
                 Err(error) => errors.push(error),
             }
