@@ -118,9 +118,8 @@ impl Driver {
         if let Some(cache) = &self.cache {
             command.env("ANYARCH_CACHE", cache);
         }
-        // QEMU's build names its headers by whole paths; below this folder, ccache takes them as relative ones
-        // and finds what was compiled in another folder.
-        command.env("CCACHE_BASEDIR", &self.trees);
+        // A user's own would go before the driver's.
+        command.env_remove("CCACHE_BASEDIR");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 
