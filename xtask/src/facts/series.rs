@@ -246,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn each_series_has_all_of_its_targets() {
+        let targets = |series: &str| Series::pins(&patches(), series).expect("pins").build.targets;
+        let old = targets("7.2");
+        assert_eq!(old.len(), 35);
+        let gone = ["cris", "nios2"];
+        assert!(gone.iter().all(|name| old.iter().any(|has| has == name)));
+        let left: Vec<String> = old.into_iter().filter(|name| !gone.contains(&name.as_str())).collect();
+        assert_eq!(left.len(), 33);
+        for series in ["10.0", "10.2"] {
+            assert_eq!(targets(series), left, "{series}");
+        }
+    }
+
+    #[test]
     fn a_pin_that_does_not_fit_is_refused_with_the_reason() {
         let home = tempfile::tempdir().expect("a folder");
         let text = fs::read_to_string(patches().join(DEFAULT).join("series.toml")).expect("readable");

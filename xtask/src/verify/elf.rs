@@ -105,7 +105,7 @@ fn compare(seen: &Seen, expected: &Elf, profile: Profile) -> Result<()> {
 }
 
 /// The number of a machine in ELF headers, by the name in `toolchains/`.
-fn machine(name: &str) -> Result<elf::Machine> {
+pub fn machine(name: &str) -> Result<elf::Machine> {
     Ok(match name {
         "x86_64" => elf::EM_X86_64,
         "aarch64" => elf::EM_AARCH64,

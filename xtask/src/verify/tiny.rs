@@ -100,7 +100,10 @@ pub fn key(session: &Session) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::hosts::Endian;
     use crate::facts::targets::TARGETS;
+    use crate::facts::{Host, Target};
+    use crate::verify::elf;
 
     #[test]
     fn every_target_has_a_small_program_for_its_machine() {
@@ -109,7 +112,82 @@ mod tests {
             let text = fs::read_to_string(folder.join(format!("{}.hex", target.name))).expect(target.name);
             let program = bytes(&text).expect(target.name);
             assert!(program.starts_with(b"\x7fELF") && program.len() < 4096, "{}", target.name);
+            let (machine, bits, order) = expected(target);
+            let header: [u8; 2] = [program[18], program[19]];
+            let (is_big, seen) = match program[5] {
+                1 => (false, u16::from_le_bytes(header)),
+                _ => (true, u16::from_be_bytes(header)),
+            };
+            assert_eq!(
+                (seen, 32 * program[4], is_big),
+                (machine, bits, order == Endian::Big),
+                "{}",
+                target.name
+            );
         }
+    }
+
+    #[test]
+    fn the_small_programs_machines_are_those_of_hosts_of_the_same_kind() {
+        let toolchains = Path::new(env!("CARGO_MANIFEST_DIR")).join("../toolchains");
+        for host in Host::all(&toolchains).expect("hosts") {
+            let (machine, bits, order) = expected(&host.as_target().expect("a target"));
+            let wanted = elf::machine(&host.elf.machine).expect("a machine").0;
+            assert_eq!((machine, bits, order), (wanted, host.elf.bits, host.elf.endian), "{}", host.platform);
+        }
+    }
+
+    /// The machine by ELF's number, the width and the byte order of a target's programs.
+    fn expected(target: &Target) -> (u16, u8, Endian) {
+        let machine = match target.name {
+            "aarch64" | "aarch64_be" => 183,
+            "alpha" => 0x9026,
+            "arm" | "armeb" => 40,
+            "cris" => 76,
+            "hexagon" => 164,
+            "hppa" => 15,
+            "i386" => 3,
+            "loongarch64" => 258,
+            "m68k" => 4,
+            "microblaze" | "microblazeel" => 189,
+            "nios2" => 113,
+            "or1k" => 92,
+            "ppc" => 20,
+            "ppc64" | "ppc64le" => 21,
+            "riscv32" | "riscv64" => 243,
+            "s390x" => 22,
+            "sh4" | "sh4eb" => 42,
+            "sparc" => 2,
+            "sparc32plus" => 18,
+            "sparc64" => 43,
+            "x86_64" => 62,
+            "xtensa" | "xtensaeb" => 94,
+            mips if mips.starts_with("mips") => 8,
+            other => unreachable!("a target that this test does not know: {other}"),
+        };
+        // Wide registers, narrow addresses.
+        let is_narrow = ["hppa", "mipsn32", "mipsn32el", "sparc32plus"].contains(&target.name);
+        let big = [
+            "aarch64_be",
+            "armeb",
+            "hppa",
+            "m68k",
+            "microblaze",
+            "mips",
+            "mips64",
+            "mipsn32",
+            "or1k",
+            "ppc",
+            "ppc64",
+            "s390x",
+            "sh4eb",
+            "sparc",
+            "sparc32plus",
+            "sparc64",
+            "xtensaeb",
+        ];
+        let order = if big.contains(&target.name) { Endian::Big } else { Endian::Little };
+        (machine, if is_narrow { 32 } else { target.bits }, order)
     }
 
     #[test]
