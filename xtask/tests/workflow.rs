@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use xtask::facts::series::DEFAULT;
 
 /// What a push to a branch would build is much; these inputs are what a person may say instead.
 const INPUTS: [(&str, &str); 3] = [("targets", "arm"), ("hosts", "amd64,arm64"), ("qemu", "10.2")];
@@ -26,6 +27,23 @@ const KNOWN: [&str; 5] = [
 fn workflow(name: &str) -> Value {
     let text = fs::read_to_string(checkout().join(".github/workflows").join(name)).unwrap();
     serde_saphyr::from_str(&text).unwrap()
+}
+
+#[test]
+fn workflows_build_the_series_that_the_driver_builds_when_nobody_says_another() {
+    let mut seen = 0;
+    for name in ["build.yml", "release.yml"] {
+        let workflow = workflow(name);
+        for event in ["workflow_call", "workflow_dispatch"] {
+            if let Some(series) = workflow["on"][event]["inputs"]["qemu"]["default"].as_str() {
+                assert_eq!(series, DEFAULT, "{name}: {event}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 3);
+    let pushed = workflow("build.yml")["env"]["QEMU"].clone();
+    assert_eq!(pushed, format!("${{{{ inputs.qemu || '{DEFAULT}' }}}}"));
 }
 
 /// A runner's machine: a workspace of its own, the files by which steps speak to it.
