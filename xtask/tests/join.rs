@@ -10,6 +10,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use xtask::facts::Series;
+use xtask::facts::series::DEFAULT;
 
 fn edit(file: &Path, old: &str, new: &str) {
     let text = fs::read_to_string(file).unwrap();
@@ -41,6 +43,9 @@ fn folders_of_several_machines_are_joined_and_strangers_refused() {
     driver.run(&whole).failed(1, &["the release lacks", "qemu-aarch64 for amd64"]);
 
     let name = "qemu-arm-10.2.2-1-linux-arm64";
+    let series = Series::read(&driver.root.join("patches"), DEFAULT).unwrap();
+    let commit = series.pins.git.commit.unwrap();
+    let patch = &series.patches[0];
     let refused = |how: &str, spoil: &dyn Fn(&Path), said: &[&str]| {
         let folder = part(home.path(), how);
         spoil(&folder);
@@ -80,6 +85,28 @@ fn folders_of_several_machines_are_joined_and_strangers_refused() {
         "mixed-pins",
         &|folder| repack(folder, name, "v10.2.2", "v10.2.1"),
         &["of other pins", "tag v10.2.1"],
+    );
+    refused(
+        "other-commit",
+        &|folder| repack(folder, name, &commit, &"0".repeat(40)),
+        &["of other pins", &format!("commit {}, not {commit}", "0".repeat(40))],
+    );
+    refused(
+        "other-patches",
+        &|folder| repack(folder, name, &patch.sha256, &"0".repeat(64)),
+        &["of other pins", &format!("the patch {} is missing, added or another one", patch.name)],
+    );
+    refused(
+        "other-bytes-of-one-name",
+        &|folder| {
+            // As another machine packed it: the same emulator, in an archive of other bytes.
+            let other = mkdir(&folder.join("other")).to_owned();
+            for end in [".tar.xz", ".json"] {
+                fs::copy(folder.join(format!("{name}{end}")), other.join(format!("{name}{end}"))).unwrap();
+            }
+            repack(&other, name, "v10.2.2", "v10.2.2");
+        },
+        &["have the same name and other bytes"],
     );
     refused(
         "mixed-toolchains",
