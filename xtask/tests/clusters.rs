@@ -79,14 +79,18 @@ fn long_a_store_on_the_network_gives_the_second_build_its_objects() {
     let stop = || {
         let _ = Command::new("sccache").arg("--stop-server").env("SCCACHE_SERVER_PORT", "36378").output();
     };
+    // In one folder: sccache knows what it compiled by whole names.
+    let driver = Driver { environment, ..Driver::warm(&home.path().join("build")) };
     for name in ["first", "second"] {
-        let folder = home.path().join(name);
-        let driver = Driver { environment: environment.clone(), ..Driver::warm(&folder) };
         let built = json(&driver, &["build", "--json", "--launcher", "sccache", "--target", TARGET]);
-        assert_eq!(built["tarballs"][0]["sha256"], driver::released(TARGET)["sha256"], "{name}");
+        let row = &built["tarballs"][0];
+        assert_eq!(row["sha256"], driver::released(TARGET)["sha256"], "{name}");
+        assert_eq!(row["up_to_date"], false, "{name}");
         if name == "first" {
-            // What the second one finds comes from the store, not from a server's memory.
+            // What the second one finds comes from the store, not from a tree or a server's memory.
             stop();
+            fs::remove_dir_all(&driver.trees).unwrap();
+            fs::remove_dir_all(&driver.out).unwrap();
         }
     }
     let mut stats = stats_of(Command::new("sccache").args(["--show-stats", "--stats-format=json"]));
