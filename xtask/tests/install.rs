@@ -13,7 +13,7 @@ mod place;
 
 use driver::releases::{FakeRelease, Key, Member, tar};
 use driver::server::{ALWAYS, Wrong};
-use driver::{Ended, Somebody, checkout, files, mkdir, run, scratch};
+use driver::{Ended, Somebody, checkout, mkdir, run, scratch};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
 use machine::{DOWNLOADERS, Machine, PAIRED, RELEASE, SHELLS, left, mirror, own_mirror, program};

@@ -14,12 +14,14 @@ use crate::session::Session;
 use crate::verify::{self, Depth, Runner, Verified};
 use anyhow::{Error, Result, anyhow, bail, ensure};
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// Emulators of one host that are verified and packed at a time: each takes some 40 MB.
+/// Emulators that are verified and packed at a time, for each host: each takes some 40 MB. All hosts have them from
+/// one pool, since a thread that has packed keeps its memory.
 const PACKERS: usize = 2;
 
 /// What came of all pairs.
@@ -68,7 +70,7 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
     let wanted: Vec<Target> = foreign.filter_map(|column| column.tree.host.as_target().ok()).collect();
     let runners = plan.runners.iter().flat_map(|tree| &tree.targets);
     let runners: Vec<Target> = runners.filter(|target| wanted.contains(target)).copied().collect();
-    let crew = Crew::new(&runners);
+    let crew = Crew::new(&runners, (PACKERS * columns.len().max(1)).min(session.jobs))?;
     if let Some(reason) = crippled {
         crew.give_up(&reason);
     }
@@ -255,7 +257,7 @@ impl<'a> Column<'a> {
         };
         let failed = done.failed.len();
         let stop = |error| self.stop(error, crew);
-        each(self.session, &self.tree.host, &Mutex::new(&mut *done), emulators, one, stop)?;
+        each(self.session, crew, &self.tree.host, &Mutex::new(&mut *done), emulators, one, stop)?;
         step.done(&match done.failed.len() - failed {
             0 => "done".to_owned(),
             failed => format!("done, {failed} failed"),
@@ -308,6 +310,7 @@ impl<'a> Column<'a> {
 /// `stop` hears of it then, and no more are begun.
 fn each<T: Send>(
     session: &Session,
+    crew: &Crew,
     host: &Host,
     done: &Mutex<&mut Done>,
     all: Vec<T>,
@@ -330,8 +333,7 @@ fn each<T: Send>(
         done.lock().unwrap_or_else(PoisonError::into_inner).failed.push(failure);
         Ok(())
     };
-    let packers = rayon::ThreadPoolBuilder::new().num_threads(PACKERS.min(session.jobs)).build()?;
-    packers.install(|| all.into_par_iter().try_for_each(settle))
+    crew.packers.install(|| all.into_par_iter().try_for_each(settle))
 }
 
 fn was_stopped(host: &Host) -> String {
@@ -344,16 +346,18 @@ struct Crew {
     changed: Condvar,
     first_error: Mutex<Option<Error>>,
     span: Mutex<Span>,
+    packers: ThreadPool,
 }
 
 impl Crew {
-    fn new(wanted: &[Target]) -> Self {
-        Self {
+    fn new(wanted: &[Target], packers: usize) -> Result<Self> {
+        Ok(Self {
             members: Mutex::new(wanted.iter().map(|target| (target.name, None)).collect()),
             changed: Condvar::new(),
             first_error: Mutex::new(None),
             span: Mutex::default(),
-        }
+            packers: ThreadPoolBuilder::new().num_threads(packers).build()?,
+        })
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<&'static str, Option<Result<Verified, String>>>> {
@@ -449,9 +453,9 @@ mod tests {
     #[test]
     fn a_host_fails_with_the_emulator_that_would_run_its_own() {
         let (host, target) = foreign();
-        let failed = Crew::new(&[target]);
+        let failed = Crew::new(&[target], 1).expect("a crew");
         failed.publish(target, Err("it hangs".to_owned()));
-        let never_made = Crew::new(&[target]);
+        let never_made = Crew::new(&[target], 1).expect("a crew");
         never_made.give_up("no compiler");
         for (crew, why) in [(failed, "it hangs"), (never_made, "no compiler")] {
             let error = crew.runner(&host).expect_err("no runner").to_string();
@@ -462,7 +466,7 @@ mod tests {
     #[test]
     fn who_waits_for_a_runner_hears_that_it_failed() {
         let (host, target) = foreign();
-        let crew = Crew::new(&[target]);
+        let crew = Crew::new(&[target], 1).expect("a crew");
         thread::scope(|scope| {
             let waiting = scope.spawn(|| crew.runner(&host));
             crew.publish(target, Err("it hangs".to_owned()));
@@ -473,11 +477,11 @@ mod tests {
     #[test]
     fn a_host_that_nothing_here_runs_needs_no_runner() {
         let (host, _) = foreign();
-        assert!(Crew::new(&[]).runner(&host).expect("no error").is_none());
+        assert!(Crew::new(&[], 1).expect("a crew").runner(&host).expect("no error").is_none());
         let native = hosts().into_iter().find(Host::is_native);
         let own = native.map(|native| (native.as_target().expect("a target"), native));
         if let Some((target, native)) = own {
-            assert!(Crew::new(&[target]).runner(&native).expect("no error").is_none());
+            assert!(Crew::new(&[target], 1).expect("a crew").runner(&native).expect("no error").is_none());
         }
     }
 
@@ -498,7 +502,8 @@ mod tests {
             stopped.fetch_add(1, Ordering::SeqCst);
             error
         };
-        let result = each(&session, &host, &done, vec![1, 2, 3, 4], one, stop);
+        let crew = Crew::new(&[], 1).expect("a crew");
+        let result = each(&session, &crew, &host, &done, vec![1, 2, 3, 4], one, stop);
         (begun.into_inner(), result, told.into_inner(), stopped.into_inner())
     }
 
