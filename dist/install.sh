@@ -362,7 +362,7 @@ make_folder() {
 sweep() {
     set +f
     for old in "$1"/.anyarch-install-*; do
-        [ -z "$(find "$old" -prune -mtime +0 2>/dev/null)" ] || rm -rf "$old" 2>/dev/null
+        [ -z "$(find "$old" -prune -type d -mtime +0 2>/dev/null)" ] || rm -rf "$old" 2>/dev/null
     done
     set -f
 }
@@ -840,7 +840,7 @@ odd_members() {
     ' "$work/kinds" "$work/names"
 }
 
-# Puts the files where they belong. First all are brought beside their places, under a private name, which shows that
+# Puts the files where they belong. First all are brought beside their places, to private folders, which shows that
 # there is permission and room; then there are only renames, the emulator's last. If one of them fails all the same, or
 # a signal comes, `clean_up` takes all of it back.
 put_in_place() {
@@ -850,7 +850,7 @@ put_in_place() {
     bring_emulator
     bring_texts
     swap
-    rm -rf "$stage"
+    rm -rf "$staged" "$stage"
     staged=
 }
 
@@ -860,7 +860,7 @@ bring_emulator() {
     make_folder "$prefix/bin" || fail "cannot make $prefix/bin"
     sweep "$prefix/bin"
     of_emulator=$(sha256 "$tree/bin/qemu-$target")
-    if ! chmod 755 "$tree/bin/qemu-$target" || ! mv -f "$tree/bin/qemu-$target" "$staged"; then
+    if ! chmod 755 "$tree/bin/qemu-$target" || ! mkdir "$staged" || ! mv -f "$tree/bin/qemu-$target" "$staged/"; then
         fail "cannot write $emulator"
     fi
 }
@@ -905,13 +905,13 @@ swap() {
         esac
     done
     set -f
-    mv -f "$staged" "$emulator" || fail "cannot write $emulator"
+    mv -f "$staged/qemu-$target" "$emulator" || fail "cannot write $emulator"
     is_swapping=no
 }
 
 # Undoes what `swap` began, unless it has come to its end.
 take_back() {
-    [ -e "$staged" ] || return 0
+    [ -e "$staged/qemu-$target" ] || return 0
     IFS=$NEWLINE
     for file in $placed; do
         rm -f "$file"

@@ -41,6 +41,11 @@ pub fn hold(bytes: &[u8]) -> bool {
 fn mend(stream: &mut [u8]) {
     let mut at = 0;
     while let Some(header) = stream.get_mut(at..at + 512) {
+        // The end of an archive is no header, and would be one with a sum in it.
+        if header.iter().all(|byte| *byte == 0) {
+            at += 512;
+            continue;
+        }
         header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

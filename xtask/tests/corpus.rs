@@ -19,7 +19,9 @@ fn sorted(corpus: &str, hold: fn(&[u8]) -> bool) -> [Vec<String>; 2] {
         let is_taken = hold(&fs::read(entry.path()).unwrap());
         sorted[usize::from(!is_taken)].push(entry.file_name().into_string().unwrap());
     }
-    sorted.each_mut().map(|names| names.sort());
+    for names in &mut sorted {
+        names.sort();
+    }
     sorted
 }
 

@@ -190,7 +190,8 @@ fn somebodys_fetch(somebody: &Somebody, stage: &Stage, prefix: &Path) -> Ended {
     let xtask = home.join("xtask");
     if !xtask.exists() {
         Data::copy(&home.join("root"));
-        fs::copy(env!("CARGO_BIN_EXE_xtask"), &xtask).unwrap();
+        // By a child: one of another thread's could have what is written here open still, and so keep it from running.
+        crate::driver::run("cp", &[env!("CARGO_BIN_EXE_xtask"), xtask.to_str().unwrap()]);
     }
     let server = Server::of(&stage.release.base);
     let mut command = somebody.command(&xtask);

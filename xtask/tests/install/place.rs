@@ -152,7 +152,7 @@ fn what_two_releases_at_once_leave_mixed_the_next_run_mends() {
             );
             bad_mv(&machine, step, &waits);
             let mut older = machine.command(&server.url(), &UPDATE[..4]);
-            let mut older = older.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let older = older.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             let deadline = Instant::now() + Duration::from_secs(20);
             while !at("waits").exists() {
                 assert!(Instant::now() < deadline, "{step}");
@@ -160,7 +160,8 @@ fn what_two_releases_at_once_leave_mixed_the_next_run_mends() {
             }
             assert_eq!(machine.run(&server.url(), &UPDATE).code, Some(0), "{step}");
             fs::write(at("go"), "").unwrap();
-            assert!(older.wait().unwrap().success(), "{step}");
+            let older = older.wait_with_output().unwrap();
+            assert!(older.status.success(), "{step}: {}", String::from_utf8_lossy(&older.stderr));
             machine.has_installed(&machine.install(&server.url()), &release);
             machine.has_installed(&machine.run(&server.url(), &UPDATE), &newer);
         }
