@@ -131,6 +131,7 @@ fn repack(folder: &Path, name: &str, old: &str, new: &str) {
     run("tar", &["-C", mkdir(&tree).to_str().unwrap(), "-xJf", tarball.to_str().unwrap()]);
     let docs = tree.join("share/doc/anyarch");
     if target != TARGET {
+        fs::rename(tree.join(format!("bin/qemu-{TARGET}")), tree.join(format!("bin/qemu-{target}"))).unwrap();
         fs::rename(docs.join(format!("qemu-{TARGET}")), docs.join(format!("qemu-{target}"))).unwrap();
         edit(&record, &format!("\"target\": \"{TARGET}\""), &format!("\"target\": \"{target}\""));
     }
