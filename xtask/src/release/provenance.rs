@@ -95,7 +95,7 @@ fn checkout(root: &Path) -> Result<Value> {
     let shell = Shell::new().context("no current folder")?;
     let ask = |words: &[&str]| capture(git::at(&shell, root).args(words));
     let commit = ask(&["rev-parse", "HEAD"])?.trim().to_owned();
-    let changed = !ask(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty();
+    let changed = !ask(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
     Ok(json!({
         "name": "anyarch",
         "digest": { "gitCommit": commit },

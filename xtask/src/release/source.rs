@@ -68,6 +68,9 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// The folders that a build reads. Others may lie beside them: what jobs handed on, or the release itself.
+const READ: [&str; 7] = [".cargo", "dist", "guests", "manifest", "patches", "toolchains", "xtask"];
+
 /// The files of the checkout, sorted: what git tracks. What it does not track, though a build reads it, would be
 /// missing, which is an error.
 fn tracked(root: &Path) -> Result<Vec<String>> {
@@ -77,7 +80,7 @@ fn tracked(root: &Path) -> Result<Vec<String>> {
             .with_context(|| format!("git cannot list the files of {}", root.display()))?;
         Ok(listed.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     };
-    let unknown = list(&["--others", "--exclude-standard"])?;
+    let unknown = list(&[&["--others", "--exclude-standard", "--"], &READ[..]].concat())?;
     ensure!(
         unknown.is_empty(),
         "the source of a release is what git tracks, and it does not know: {}\n  commit that, or remove it",
