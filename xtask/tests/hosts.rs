@@ -37,6 +37,18 @@ fn emulators_for_other_hosts_run_guests_in_our_own_emulators() {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn the_target_with_the_most_helpers_links_for_arm64() {
+    let _one = exclusive();
+    if lacks_compilers() {
+        return;
+    }
+    LazyLock::force(&FOREIGN);
+    let built = json(&Driver::usual(), &["build", "--json", "--host", "arm64", "--target", "aarch64"]);
+    all_proven(built["tarballs"].as_array().unwrap());
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_host_without_a_compiler_does_not_keep_the_others_from_being_made() {
     let _one = exclusive();
     if lacks_compilers() {
