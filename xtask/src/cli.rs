@@ -231,7 +231,7 @@ pub struct ReleaseArgs {
     /// Also pack with zstd: a little bigger, faster to unpack
     #[arg(long)]
     pub zst: bool,
-    /// Sign SHA256SUMS with this SSH key (a public one will do if an agent has the other half)
+    /// Sign SHA256SUMS with this SSH key: without a passphrase, or one that an agent holds
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Where the release will be served: the address above its folder, for the page and the installer

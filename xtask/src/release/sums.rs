@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The text of the sums of these files: hash by name.
 pub fn text<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
@@ -58,11 +58,18 @@ pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
     let copy = scratch.path().join(FILE);
     fs::copy(sums, &copy).with_context(|| format!("cannot copy {}", sums.display()))?;
     let mut command = Command::new(program);
-    command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(&copy).stdin(Stdio::inherit());
+    command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(&copy);
+    // In a process group of its own it would stop when it asks a terminal; so it is to fail instead.
+    command.env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
     let said = output(&mut command)?;
     if !said.status.success() {
         let why = String::from_utf8_lossy(&said.stderr);
-        bail!("ssh-keygen cannot sign with {}: it {}: {}", key.display(), ended(said.status), why.trim());
+        bail!(
+            "ssh-keygen cannot sign with {}: it {}: {}\n  for a key with a passphrase: ssh-add {0}",
+            key.display(),
+            ended(said.status),
+            why.trim()
+        );
     }
     let made = fs::read(scratch.path().join(SIGNATURE)).context("ssh-keygen wrote no signature")?;
     let path = folder.join(SIGNATURE);
@@ -88,5 +95,17 @@ mod tests {
         fs::write(home.path().join("c.tar.zst"), "").expect("written");
         let error = write(home.path(), &files).expect_err("refused").to_string();
         assert!(error.contains("c.tar.zst is no part of this release"), "{error}");
+    }
+
+    #[test]
+    fn a_key_with_a_passphrase_is_told_and_never_waited_for() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (sums, key) = (home.path().join(FILE), home.path().join("key"));
+        fs::write(&sums, "").expect("written");
+        let mut make = Command::new("ssh-keygen");
+        make.args(["-q", "-t", "ed25519", "-N", "secret", "-f"]).arg(&key);
+        assert!(output(&mut make).expect("ssh-keygen").status.success());
+        let error = sign(&sums, &key).expect_err("it is locked").to_string();
+        assert!(error.contains("ssh-add") && !home.path().join(SIGNATURE).exists(), "{error}");
     }
 }
