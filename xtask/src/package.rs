@@ -23,7 +23,8 @@ pub(crate) const WINDOW: u32 = 2 << 20;
 /// What the format may change in; counted up when the layout or the compression does.
 const LAYOUT: u32 = 2;
 
-/// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one, or [`ready`] finds it again.
+/// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one; [`found`] takes it again by its
+/// record, when its bytes are still those.
 #[derive(Debug, Clone, Serialize)]
 pub struct Tarball {
     target: Target,
