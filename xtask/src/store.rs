@@ -152,7 +152,7 @@ fn scratch_prefix() -> String {
 }
 
 /// Removes what killed processes left in a folder. Nobody is told: it was never anything.
-fn sweep(folder: &Path) {
+pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid =

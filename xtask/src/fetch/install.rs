@@ -39,6 +39,15 @@ pub fn is_writable(prefix: &Path) -> Result<()> {
     })
 }
 
+/// Removes what killed runs left below a prefix in which there is nothing else to do, if no other run is at work there.
+pub fn sweep(prefix: &Path) {
+    if let Ok(folder) = File::open(prefix)
+        && folder.try_lock().is_ok()
+    {
+        store::sweep(prefix);
+    }
+}
+
 /// Unpacks a checked archive and puts what is in it in place. The caller holds a [`PrefixLock`].
 pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()> {
     let target = artifact.target.as_str();

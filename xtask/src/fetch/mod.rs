@@ -145,6 +145,7 @@ pub fn bring(
     is_modest(&format!("{} unpacked", archive.file), artifact.unpacked_size, MOST_UNPACKED)?;
     let installed = |state| describe(manifest, artifact, archive, prefix, state);
     if install::is_current(prefix, artifact)? {
+        install::sweep(prefix);
         return Ok(installed(State::UpToDate));
     }
     install::is_writable(prefix)?;

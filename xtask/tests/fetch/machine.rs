@@ -89,10 +89,13 @@ fn a_run_that_is_killed_at_any_moment_leaves_the_old_emulator_or_the_new_one_and
 fn what_a_killed_run_left_in_the_prefix_is_swept() {
     let stage = Stage::new();
     let left = stage.prefix.join(".partial-999999999-x/new/bin");
-    fs::create_dir_all(&left).unwrap();
-    fs::write(left.join("qemu-aarch64"), "half").unwrap();
-    stage.succeed(&["--from", stage.base()]);
-    stage.holds(&["aarch64"]);
+    for state in ["new", "up to date"] {
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("qemu-aarch64"), "half").unwrap();
+        stage.succeed(&["--from", stage.base()]);
+        assert!(!left.exists(), "{state}");
+        stage.holds(&["aarch64"]);
+    }
 }
 
 #[test]
