@@ -81,8 +81,9 @@ pub struct Plan {
     pub series: Series,
     /// One build tree a host.
     pub trees: Vec<TreePlan>,
-    /// The emulators of this machine that run those for other hosts, so that these can be proven here.
-    pub runners: Option<TreePlan>,
+    /// The emulators of this machine that run those for other hosts, so that these can be proven here: a plan with
+    /// one tree, of this series or of a newer one.
+    pub runners: Option<Box<Self>>,
     /// What was asked for with `all`, and can't be.
     pub impossible: Vec<Impossible>,
 }
@@ -141,7 +142,12 @@ impl Plan {
         {
             bail!(Usage(format!("no qemu-{} for {}: {}", first.target, first.host, first.reason)));
         }
-        Ok(Self {
+        let runners = runners(workspace, request, &series, &trees, &known)?;
+        Ok(Self { runners, impossible, ..Self::of(request, series, trees) })
+    }
+
+    fn of(request: &Request, series: Series, trees: Vec<TreePlan>) -> Self {
+        Self {
             release: match request.profile {
                 Profile::Release => series.release(),
                 // Nothing that is made for work on QEMU may pass for a release.
@@ -149,17 +155,28 @@ impl Plan {
             },
             profile: request.profile,
             tooling: request.tooling.clone(),
-            runners: runners(&trees, &known, &series, &width)?,
-            trees,
-            impossible,
             series,
-        })
+            trees,
+            runners: None,
+            impossible: Vec::new(),
+        }
+    }
+
+    /// The tree whose emulators run those for other hosts, with the plan that it belongs to.
+    pub fn runners(&self) -> Option<(&Self, &TreePlan)> {
+        let plan = self.runners.as_deref()?;
+        plan.trees.first().map(|tree| (plan, tree))
+    }
+
+    /// Whether its own series has what runs its emulators for other hosts.
+    pub fn runs_its_own(&self) -> bool {
+        self.runners().is_none_or(|(plan, _)| plan.series.pins.series == self.series.pins.series)
     }
 
     /// Whether one of this machine's emulators runs programs of another host.
     pub fn runs(&self, host: &Host) -> bool {
-        let runners = self.runners.iter().flat_map(|tree| &tree.targets);
-        host.as_target().is_ok_and(|wanted| runners.into_iter().any(|target| *target == wanted))
+        let Some((_, tree)) = self.runners() else { return false };
+        host.as_target().is_ok_and(|wanted| tree.targets.contains(&wanted))
     }
 
     /// How many emulators it makes.
@@ -176,17 +193,33 @@ impl TreePlan {
 }
 
 /// What runs the emulators of these trees that are for other hosts than this machine; none where this
-/// machine is no host itself, or its series lacks the target.
-fn runners(trees: &[TreePlan], known: &[Host], series: &Series, width: &Width) -> Result<Option<TreePlan>> {
+/// machine is no host itself, or the series that runs them lacks the target.
+fn runners(
+    workspace: &Workspace,
+    request: &Request,
+    series: &Series,
+    trees: &[TreePlan],
+    known: &[Host],
+) -> Result<Option<Box<Plan>>> {
     let Some(native) = known.iter().find(|host| host.is_native()) else { return Ok(None) };
-    let has = series.targets()?;
     let mut wanted = Vec::new();
     for tree in trees.iter().filter(|tree| !tree.host.is_native()) {
         wanted.push(tree.host.as_target()?);
     }
-    let (targets, _) = width.split(&has, native);
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let patches = workspace.root.join("patches");
+    let other = series.pins.build.runners.as_ref().map(|name| Series::read(&patches, name)).transpose()?;
+    let series = other.unwrap_or_else(|| series.clone());
+    let width = Width::of(&series, &patches)?;
+    let (targets, _) = width.split(&series.targets()?, native);
     let targets: Vec<Target> = targets.into_iter().filter(|target| wanted.contains(target)).collect();
-    (!targets.is_empty()).then(|| TreePlan::new(native, targets, series, width)).transpose()
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let tree = TreePlan::new(native, targets, &series, &width)?;
+    Ok(Some(Box::new(Plan::of(request, series, vec![tree]))))
 }
 
 /// Which targets a host of 32 bits can have.
@@ -414,10 +447,23 @@ pub(crate) mod tests {
         let plan = plan(&["arm", "sh4"], &["arm64", "arm/v6", "arm/v7"]).expect("a plan");
         let names = |tree: &TreePlan| tree.targets.iter().map(|target| target.name).collect::<Vec<_>>();
         if std::env::consts::ARCH == "x86_64" {
-            let runners = plan.runners.expect("runners");
-            assert_eq!((runners.host.platform.as_str(), names(&runners)), ("amd64", vec!["aarch64", "arm"]));
+            let (of, tree) = plan.runners().expect("runners");
+            assert_eq!((tree.host.platform.as_str(), names(tree)), ("amd64", vec!["aarch64", "arm"]));
+            assert!(of.series.pins.series == "10.2" && plan.runs_its_own());
         }
         assert_eq!(plan.trees.len(), 3);
         assert!(plan.trees.iter().all(|tree| names(tree) == ["arm", "sh4"]));
+    }
+
+    #[test]
+    fn a_series_may_leave_the_proof_of_other_hosts_to_a_newer_one() {
+        let old = Request { series: "7.2".into(), ..request(&["cris"], &["386"]) };
+        let plan = Plan::make(&workspace(), &old).expect("a plan");
+        if std::env::consts::ARCH == "x86_64" {
+            let (of, tree) = plan.runners().expect("runners");
+            assert_eq!((of.release.as_str(), tree.targets.len()), ("10.2.2-1", 1));
+            assert!(!plan.runs_its_own() && plan.runs(&plan.trees[0].host));
+        }
+        assert_eq!(plan.release, "7.2.0-1");
     }
 }

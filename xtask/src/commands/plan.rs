@@ -195,10 +195,12 @@ fn table(plan: &Plan, pairs: &[Pair]) -> String {
     if !without.is_empty() {
         let _ = writeln!(text, "nothing of this can be made for {}", without.join(", "));
     }
-    if let Some(runners) = &plan.runners {
-        let names: Vec<&str> = runners.targets.iter().map(|target| target.name).collect();
-        let host = &runners.host.platform;
-        let _ = writeln!(text, "run in {host}'s own: {}", names.join(" "));
+    if let Some((of, tree)) = plan.runners() {
+        let names: Vec<&str> = tree.targets.iter().map(|target| target.name).collect();
+        let host = &tree.host.platform;
+        let whose =
+            if plan.runs_its_own() { String::new() } else { format!(" of {}", of.series.pins.series) };
+        let _ = writeln!(text, "run in {host}'s own{whose}: {}", names.join(" "));
     }
     text
 }

@@ -95,7 +95,7 @@ fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) ->
 
 /// The emulator of this machine that runs those of a tree for another host.
 pub fn runner(session: &Session, plan: &Plan, tree: &TreePlan) -> Result<Option<Runner>> {
-    let Some(own) = plan.runners.as_ref().filter(|_| !tree.host.is_native()) else { return Ok(None) };
+    let Some((plan, own)) = plan.runners().filter(|_| !tree.host.is_native()) else { return Ok(None) };
     let wanted = tree.host.as_target()?;
     if !own.targets.contains(&wanted) {
         return Ok(None);

@@ -130,6 +130,8 @@ pub struct Build {
     pub wide_on_narrow: bool,
     /// Whether configure knows `--enable-asan` and `--enable-ubsan`.
     pub sanitizers: bool,
+    /// Whose emulators of this machine run those for other hosts in the proof, where its own can't: another series.
+    pub runners: Option<String>,
     /// Its linux-user targets, by QEMU's names.
     pub targets: Vec<String>,
     /// Options of QEMU's `configure`.

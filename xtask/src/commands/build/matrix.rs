@@ -39,37 +39,27 @@ pub struct Made {
 
 /// Makes the tarballs of a plan that are not up to date.
 pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made> {
-    let mut trees: Vec<&TreePlan> = plan.trees.iter().collect();
-    let own = trees.iter().position(|tree| tree.host.is_native());
-    if own.is_none() {
-        trees.extend(&plan.runners);
-    }
     let mut made = Made::default();
     let mut columns = Vec::new();
     // Why this machine makes none that run the others, if it does not.
     let mut crippled = None;
-    for (tree, prepared) in trees.iter().zip(prepared::all(session, plan, &trees, given)?) {
+    for (place, prepared) in places(session, plan, given)? {
         match prepared {
-            Ok(prepared) => {
-                made.keys.insert(tree.host.platform.clone(), prepared.key.clone());
-                // A tree that is only here for its runners packs nothing.
-                let packs = own.is_some() || !tree.host.is_native();
-                columns.push(Column::new(session, plan, tree, prepared, packs, &mut made));
-            }
+            Ok(prepared) => columns.push(Column::new(session, place, prepared, &mut made)),
             Err(error) if session.keep_going => {
-                if tree.host.is_native() {
+                if place.runs_others {
                     crippled = Some(format!("{error:#}"));
                 }
-                made.failed.push(Failure::new(session, &tree.host, None, error));
+                made.failed.push(Failure::new(session, &place.tree.host, None, error));
             }
             Err(error) => return Err(error),
         }
     }
     // Who is to run here what is missing.
-    let foreign = columns.iter().filter(|column| !column.tree.host.is_native() && !column.missing.is_empty());
-    let wanted: Vec<Target> = foreign.filter_map(|column| column.tree.host.as_target().ok()).collect();
-    let runners = plan.runners.iter().flat_map(|tree| &tree.targets);
-    let runners: Vec<Target> = runners.filter(|target| wanted.contains(target)).copied().collect();
+    let foreign = columns.iter().filter(|column| !column.host().is_native() && !column.missing.is_empty());
+    let wanted: Vec<Target> = foreign.filter_map(|column| column.host().as_target().ok()).collect();
+    let runners = plan.runners().map_or(&[][..], |(_, tree)| &tree.targets);
+    let runners: Vec<Target> = runners.iter().filter(|target| wanted.contains(target)).copied().collect();
     let crew = Crew::new(&runners, (PACKERS * columns.len().max(1)).min(session.jobs))?;
     if let Some(reason) = crippled {
         crew.give_up(&reason);
@@ -95,6 +85,43 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
     }
     made.work = crew.span.lock().unwrap_or_else(PoisonError::into_inner).work();
     first.map_or(Ok(made), Err)
+}
+
+/// A tree, the plan that it is of, and what it is there for.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    plan: &'a Plan,
+    tree: &'a TreePlan,
+    /// Whether its emulators are packed.
+    packs: bool,
+    /// Whether some of them run those of other hosts.
+    runs_others: bool,
+}
+
+/// All trees that take part, with what they are made from: those of the plan, and the one with its runners, if that
+/// is another.
+fn places<'a>(
+    session: &Session,
+    plan: &'a Plan,
+    given: Option<&str>,
+) -> Result<Vec<(Place<'a>, Result<Prepared>)>> {
+    let own = plan.runs_its_own();
+    let place =
+        |tree: &'a TreePlan| Place { plan, tree, packs: true, runs_others: own && tree.host.is_native() };
+    let mut asked: Vec<Place<'a>> = plan.trees.iter().map(place).collect();
+    let mut others = Vec::new();
+    if let Some((plan, tree)) = plan.runners()
+        && !asked.iter().any(|place| place.runs_others)
+    {
+        let place = Place { plan, tree, packs: false, runs_others: true };
+        if own { asked.push(place) } else { others.push(place) }
+    }
+    let trees = |places: &[Place<'a>]| places.iter().map(|place| place.tree).collect::<Vec<_>>();
+    let mut prepared = prepared::all(session, plan, &trees(&asked), given)?;
+    if let Some(other) = others.first() {
+        prepared.extend(prepared::all(session, other.plan, &trees(&others), None)?);
+    }
+    Ok(asked.into_iter().chain(others).zip(prepared).collect())
 }
 
 /// When compilers ran, and what packing took.
@@ -134,8 +161,7 @@ impl Span {
 /// What is to be done for a host.
 struct Column<'a> {
     session: &'a Session,
-    plan: &'a Plan,
-    tree: &'a TreePlan,
+    place: Place<'a>,
     prepared: Prepared,
     missing: Vec<Target>,
 }
@@ -149,22 +175,29 @@ struct Done {
 
 impl<'a> Column<'a> {
     /// What is there already goes to `made`.
-    fn new(
-        session: &'a Session,
-        plan: &'a Plan,
-        tree: &'a TreePlan,
-        prepared: Prepared,
-        packs: bool,
-        made: &mut Made,
-    ) -> Self {
+    fn new(session: &'a Session, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
+        let mut column = Self { session, place, prepared, missing: Vec::new() };
+        if place.packs {
+            made.keys.insert(place.tree.host.platform.clone(), column.prepared.key.clone());
+            column.missing = column.sort(&place.tree.targets, &mut made.rows);
+        }
+        column
+    }
+
+    /// Those of some targets that have no tarball; what is there already goes to `rows`.
+    fn sort(&self, targets: &[Target], rows: &mut Vec<Row>) -> Vec<Target> {
         let mut missing = Vec::new();
-        for target in tree.targets.iter().filter(|_| packs) {
-            match prepared.find(session, plan, tree, *target) {
-                Some(tarball) => made.rows.push(Row { tarball, up_to_date: true, seconds: 0.0 }),
+        for target in targets {
+            match self.prepared.find(self.session, self.place.plan, self.place.tree, *target) {
+                Some(tarball) => rows.push(Row { tarball, up_to_date: true, seconds: 0.0 }),
                 None => missing.push(*target),
             }
         }
-        Self { session, plan, tree, prepared, missing }
+        missing
+    }
+
+    fn host(&self) -> &Host {
+        &self.place.tree.host
     }
 
     /// The first failure ends the others, unless they are to go on.
@@ -173,12 +206,12 @@ impl<'a> Column<'a> {
         let Err(error) = self.make(crew, &mut done) else { return Ok(done) };
         let reason = format!("{error:#}");
         let outcome = if self.session.keep_going {
-            done.failed.push(Failure::new(self.session, &self.tree.host, None, error));
+            done.failed.push(Failure::new(self.session, self.host(), None, error));
             Ok(done)
         } else {
             Err(self.stop(error, crew))
         };
-        if self.tree.host.is_native() {
+        if self.place.runs_others {
             crew.give_up(&reason);
         }
         outcome
@@ -189,25 +222,19 @@ impl<'a> Column<'a> {
         if self.session.keep_going || interrupt::interrupted() {
             return error;
         }
-        crew.halt(error, &self.tree.host)
+        crew.halt(error, self.host())
     }
 
     fn make(&self, crew: &Crew, done: &mut Done) -> Result<()> {
-        let runners = if self.tree.host.is_native() { crew.wanted() } else { Vec::new() };
+        let runners = if self.place.runs_others { crew.wanted() } else { Vec::new() };
         let mut wanted = self.missing.clone();
         wanted.extend(runners.iter().filter(|target| !self.missing.contains(target)));
         if wanted.is_empty() {
             return Ok(());
         }
-        let build = self.prepared.open(self.session, self.plan, self.tree)?;
+        let build = self.prepared.open(self.session, self.place.plan, self.place.tree)?;
         // Another run may have made some of them while this one waited for the tree.
-        let mut missing = Vec::new();
-        for target in &self.missing {
-            match self.prepared.find(self.session, self.plan, self.tree, *target) {
-                Some(tarball) => done.rows.push(Row { tarball, up_to_date: true, seconds: 0.0 }),
-                None => missing.push(*target),
-            }
-        }
+        let missing = self.sort(&self.missing, &mut done.rows);
         wanted.retain(|target| missing.contains(target) || runners.contains(target));
         if wanted.is_empty() {
             return Ok(());
@@ -217,10 +244,10 @@ impl<'a> Column<'a> {
         Span::note(&crew.span);
         let Compiled { emulators, failed } = compiled?;
         for (target, error) in failed {
-            if self.tree.host.is_native() {
+            if self.place.runs_others {
                 crew.publish(target, Err(format!("{error:#}")));
             }
-            done.failed.push(Failure::new(self.session, &self.tree.host, Some(target), error));
+            done.failed.push(Failure::new(self.session, self.host(), Some(target), error));
         }
         // Others wait for the runners.
         let (first, rest): (Vec<Emulator>, Vec<Emulator>) =
@@ -242,9 +269,9 @@ impl<'a> Column<'a> {
         if emulators.is_empty() {
             return Ok(());
         }
-        let runner = crew.runner(&self.tree.host)?;
+        let runner = crew.runner(self.host())?;
         let total = emulators.len();
-        let what = format!("{:<8} verify and pack {}", self.tree.host.platform, count(total, "emulator"));
+        let what = format!("{:<8} verify and pack {}", self.host().platform, count(total, "emulator"));
         let step = self.session.progress.step(what);
         let packed = Mutex::new(0);
         let one = |emulator: Emulator| {
@@ -257,7 +284,7 @@ impl<'a> Column<'a> {
         };
         let failed = done.failed.len();
         let stop = |error| self.stop(error, crew);
-        each(self.session, crew, &self.tree.host, &Mutex::new(&mut *done), emulators, one, stop)?;
+        each(self.session, crew, self.host(), &Mutex::new(&mut *done), emulators, one, stop)?;
         step.done(&match done.failed.len() - failed {
             0 => "done".to_owned(),
             failed => format!("done, {failed} failed"),
@@ -276,11 +303,11 @@ impl<'a> Column<'a> {
         self.goes_on()?;
         let started = Instant::now();
         let target = emulator.target();
-        let verified = verify::verify(self.session, &self.plan.series, emulator, Depth::Quick, runner);
+        let verified = verify::verify(self.session, &self.place.plan.series, emulator, Depth::Quick, runner);
         let outcome = verified.as_ref().map(Verified::clone).map_err(|error| format!("{error:#}"));
         // Who waits for this one finds that all is ended, where it is.
         let verified = verified.map_err(|error| self.stop(error, crew));
-        if self.tree.host.is_native() {
+        if self.place.runs_others {
             crew.publish(target, outcome);
         }
         let verified = verified?;
@@ -288,7 +315,7 @@ impl<'a> Column<'a> {
         if !packs {
             return Ok(None);
         }
-        let epoch = self.plan.series.pins.epoch;
+        let epoch = self.place.plan.series.pins.epoch;
         let source = self.prepared.source.path();
         let before = process::thread_time();
         let tarball = package::pack(self.session, &verified, source, &self.prepared.key, epoch)?;
@@ -301,7 +328,7 @@ impl<'a> Column<'a> {
 
     /// An error once another failure ended all: no child would begin any more, and nothing more is packed.
     fn goes_on(&self) -> Result<()> {
-        ensure!(!interrupt::halted(), was_stopped(&self.tree.host));
+        ensure!(!interrupt::halted(), was_stopped(self.host()));
         Ok(())
     }
 }
