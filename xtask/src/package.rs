@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -272,22 +273,22 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
     let folder = session.workspace.out.join(release);
     let sums = folder.join(anyarch_manifest::SUMS);
     let _lock = Lock::acquire(&session.workspace.trees.join(format!("sums-{release}")), &session.progress)?;
-    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut listed: Vec<(String, &str)> = Vec::new();
     for tarball in tarballs {
         let name = tarball.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        lines.push((name.clone(), format!("{}  {name}\n", tarball.record.sha256)));
+        listed.push((name, &tarball.record.sha256));
     }
-    lines.sort();
+    let text = self::sums(listed.iter().map(|(name, sha256)| (name.as_str(), *sha256)));
     let mut others = Vec::new();
     for path in self::tarballs(&folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !lines.iter().any(|(listed, _)| *listed == name) {
+        if !listed.iter().any(|(known, _)| *known == name) {
             others.push(name);
         }
     }
     let there = fs::read_to_string(&sums).unwrap_or_default();
     let described = folder.join(anyarch_manifest::FILE).exists();
-    if described && lines.iter().all(|(_, line)| there.contains(line)) {
+    if described && text.lines().all(|line| there.lines().any(|known| known == line)) {
         return Ok((sums, others));
     }
     if described {
@@ -296,11 +297,16 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
         }
         session.progress.say("note: what described the release in this folder is gone, since its tarballs changed: `cargo xtask release`");
     }
-    let text: String = lines.into_iter().map(|(_, line)| line).collect();
     if there != text {
         store::write_file(&sums, text.as_bytes())?;
     }
     Ok((sums, others))
+}
+
+/// The text of the sums of these files, hash by name, as the program `sha256sum` writes and reads it.
+pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let sorted: BTreeMap<&str, &str> = files.into_iter().collect();
+    sorted.into_iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
 }
 
 /// What `release` writes that is wrong as soon as a tarball is another one.

@@ -8,16 +8,9 @@ use crate::process::{ended, output};
 use crate::store;
 use anyarch_manifest::{NAMESPACE, SIGNATURE, SUMS as FILE};
 use anyhow::{Context as _, Result, bail, ensure};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The text of the sums of these files: hash by name.
-pub fn text<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let sorted: BTreeMap<&str, &str> = files.into_iter().collect();
-    sorted.into_iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
-}
 
 /// Writes the sums of these files of a release's folder: hash by name. An archive there that is none of them is an
 /// error, since people would take it for a part of the release.
@@ -33,7 +26,7 @@ pub fn write(folder: &Path, files: &[(String, String)]) -> Result<PathBuf> {
         );
     }
     let path = folder.join(FILE);
-    let text = text(files.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
+    let text = package::sums(files.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
     if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
         // Another text's signature must never lie beside this one.
         store::remove(&folder.join(SIGNATURE))?;

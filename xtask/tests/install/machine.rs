@@ -6,8 +6,9 @@ use crate::driver::{Ended, checkout, files, mkdir, scratch};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::thread;
 use tempfile::TempDir;
 
 /// The release that tests install from.
@@ -22,6 +23,24 @@ pub const DOWNLOADERS: [&str; 3] = ["curl", "wget", "busybox-wget"];
 /// Each shell and each downloader once.
 pub const PAIRED: [(&[&str], &str); 3] =
     [(SHELLS[0], DOWNLOADERS[0]), (SHELLS[1], DOWNLOADERS[2]), (SHELLS[2], DOWNLOADERS[1])];
+
+/// The archive that most of them are about.
+pub const ARCHIVE: &str = "qemu-aarch64-1.2.3-1-linux-amd64.tar.xz";
+
+/// Runs the same with each shell and downloader, side by side: much of the time is waiting.
+pub fn by_each(check: impl Fn(Machine) + Sync) {
+    thread::scope(|scope| {
+        for (shell, downloader) in PAIRED {
+            let check = &check;
+            scope.spawn(move || check(Machine::new(shell, downloader)));
+        }
+    });
+}
+
+/// Starts a program with what it says on pipes.
+pub fn start(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
 
 /// What the script calls besides a shell, a downloader and an unpacker.
 const PROGRAMS: &str = "awk cat chmod cp cut find getconf grep head mkdir mktemp mv od printf rm rmdir sed sleep sort tail tar tr \

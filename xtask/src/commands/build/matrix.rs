@@ -1,6 +1,7 @@
 //! All pairs of a plan at once: a thread a host, all of them on the same job slots. The emulators of this
 //! machine come out of its own tree, and the other hosts wait for those that run theirs.
 
+use super::crew::{Crew, was_stopped};
 use super::prepared::{self, Prepared};
 use super::{Failure, Row, Work};
 use crate::compile::{Compiled, Emulator};
@@ -8,15 +9,14 @@ use crate::facts::{Host, Target};
 use crate::interrupt;
 use crate::package;
 use crate::plan::{Plan, TreePlan};
-use crate::process::{self, ProcessorTime};
+use crate::process;
 use crate::progress::count;
 use crate::session::Session;
 use crate::verify::{self, Depth, Runner, Verified};
-use anyhow::{Error, Result, anyhow, bail, ensure};
+use anyhow::{Error, Result, anyhow, ensure};
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -83,7 +83,7 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
             Err(error) => first = first.or(Some(error)),
         }
     }
-    made.work = crew.span.lock().unwrap_or_else(PoisonError::into_inner).work();
+    made.work = crew.span.work();
     first.map_or(Ok(made), Err)
 }
 
@@ -122,40 +122,6 @@ fn places<'a>(
         prepared.extend(prepared::all(session, other.plan, &trees(&others), None)?);
     }
     Ok(asked.into_iter().chain(others).zip(prepared).collect())
-}
-
-/// When compilers ran, and what packing took.
-#[derive(Debug, Default)]
-struct Span {
-    first: Option<(Instant, ProcessorTime)>,
-    last: Option<(Instant, ProcessorTime)>,
-    packing: f64,
-}
-
-impl Span {
-    /// Notes that a tree begins or ends compiling.
-    fn note(span: &Mutex<Self>) {
-        let now = (Instant::now(), process::processor_time().unwrap_or_default());
-        let mut span = span.lock().unwrap_or_else(PoisonError::into_inner);
-        span.first.get_or_insert(now);
-        span.last = Some(now);
-    }
-
-    /// With the processor time of all, which is known at the end.
-    fn work(&self) -> Work {
-        let total = process::processor_time().unwrap_or_default();
-        let span = self.first.zip(self.last);
-        let seconds = span.map(|(first, last)| last.0.duration_since(first.0).as_secs_f64());
-        let all = |time: ProcessorTime| time.children + time.own;
-        let processor = span.map(|(first, last)| all(last.1) - all(first.1));
-        Work {
-            compile_seconds: seconds.unwrap_or_default(),
-            compile_processor_seconds: processor.unwrap_or_default(),
-            processor_seconds: total.children,
-            own_processor_seconds: total.own - self.packing,
-            packing_processor_seconds: self.packing,
-        }
-    }
 }
 
 /// What is to be done for a host.
@@ -239,9 +205,9 @@ impl<'a> Column<'a> {
         if wanted.is_empty() {
             return Ok(());
         }
-        Span::note(&crew.span);
+        crew.span.note();
         let compiled = build.compile(&wanted, &self.prepared.source);
-        Span::note(&crew.span);
+        crew.span.note();
         let Compiled { emulators, failed } = compiled?;
         for (target, error) in failed {
             if self.place.runs_others {
@@ -319,7 +285,7 @@ impl<'a> Column<'a> {
         let source = self.prepared.source.path();
         let before = process::thread_time();
         let tarball = package::pack(self.session, &verified, source, &self.prepared.key, epoch)?;
-        crew.span.lock().unwrap_or_else(PoisonError::into_inner).packing += process::thread_time() - before;
+        crew.span.packed(process::thread_time() - before);
         let seconds = started.elapsed().as_secs_f64();
         let summary = tarball.record().emulator.summary();
         self.session.progress.detail(&format!("  {}: {summary}", target.emulator()));
@@ -363,107 +329,13 @@ fn each<T: Send>(
     crew.packers.install(|| all.into_par_iter().try_for_each(settle))
 }
 
-fn was_stopped(host: &Host) -> String {
-    format!("{} was stopped", host.platform)
-}
-
-/// The emulators of this machine that run those of other hosts, as they become ready.
-struct Crew {
-    members: Mutex<BTreeMap<&'static str, Option<Result<Verified, String>>>>,
-    changed: Condvar,
-    first_error: Mutex<Option<Error>>,
-    span: Mutex<Span>,
-    packers: ThreadPool,
-}
-
-impl Crew {
-    fn new(wanted: &[Target], packers: usize) -> Result<Self> {
-        Ok(Self {
-            members: Mutex::new(wanted.iter().map(|target| (target.name, None)).collect()),
-            changed: Condvar::new(),
-            first_error: Mutex::new(None),
-            span: Mutex::default(),
-            packers: ThreadPoolBuilder::new().num_threads(packers).build()?,
-        })
-    }
-
-    fn members(&self) -> MutexGuard<'_, BTreeMap<&'static str, Option<Result<Verified, String>>>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Those that are to be made.
-    fn wanted(&self) -> Vec<Target> {
-        self.members().keys().filter_map(|name| Target::named(name).ok()).collect()
-    }
-
-    /// Tells those who wait that one is ready, or will never be.
-    fn publish(&self, target: Target, outcome: Result<Verified, String>) {
-        if let Some(member) = self.members().get_mut(target.name) {
-            member.get_or_insert(outcome);
-        }
-        self.changed.notify_all();
-    }
-
-    /// Tells those who wait that no more will be ready.
-    fn give_up(&self, reason: &str) {
-        for member in self.members().values_mut() {
-            member.get_or_insert_with(|| Err(reason.to_owned()));
-        }
-        self.changed.notify_all();
-    }
-
-    /// What runs programs of this host, once it is ready; none for this machine's own host, and none where this
-    /// machine has nothing that would. Where that failed, so did the host: nothing unproven is packed.
-    fn runner(&self, host: &Host) -> Result<Option<Runner>> {
-        if host.is_native() {
-            return Ok(None);
-        }
-        let target = host.as_target()?;
-        let mut members = self.members();
-        loop {
-            match members.get(target.name) {
-                None => return Ok(None),
-                Some(Some(Ok(verified))) => return Ok(Some(Runner::new(verified, host))),
-                Some(Some(Err(reason))) => {
-                    bail!("{}, which would run it, failed: {reason}", target.emulator())
-                }
-                Some(None) => members = self.changed.wait(members).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-
-    /// Ends all that is running for other hosts; only the first error counts, the others follow from it.
-    fn halt(&self, error: Error, host: &Host) -> Error {
-        let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() {
-            *first = Some(error);
-            interrupt::halt();
-        }
-        anyhow!(was_stopped(host))
-    }
-
-    fn first_error(&self) -> Option<Error> {
-        self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::build::crew::tests::foreign;
     use crate::plan::tests::workspace;
     use crate::progress::Progress;
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    fn hosts() -> Vec<Host> {
-        Host::all(&workspace().root.join("toolchains")).expect("hosts")
-    }
-
-    /// A host that is not this machine, and the target that stands for it.
-    fn foreign() -> (Host, Target) {
-        let host = hosts().into_iter().find(|host| !host.is_native()).expect("another host");
-        let target = host.as_target().expect("a target");
-        (host, target)
-    }
 
     fn session(keep_going: bool) -> Session {
         Session {
@@ -474,41 +346,6 @@ mod tests {
             keep_going,
             json: false,
             offline: true,
-        }
-    }
-
-    #[test]
-    fn a_host_fails_with_the_emulator_that_would_run_its_own() {
-        let (host, target) = foreign();
-        let failed = Crew::new(&[target], 1).expect("a crew");
-        failed.publish(target, Err("it hangs".to_owned()));
-        let never_made = Crew::new(&[target], 1).expect("a crew");
-        never_made.give_up("no compiler");
-        for (crew, why) in [(failed, "it hangs"), (never_made, "no compiler")] {
-            let error = crew.runner(&host).expect_err("no runner").to_string();
-            assert_eq!(error, format!("{}, which would run it, failed: {why}", target.emulator()));
-        }
-    }
-
-    #[test]
-    fn who_waits_for_a_runner_hears_that_it_failed() {
-        let (host, target) = foreign();
-        let crew = Crew::new(&[target], 1).expect("a crew");
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| crew.runner(&host));
-            crew.publish(target, Err("it hangs".to_owned()));
-            assert!(waiting.join().expect("no panic").is_err());
-        });
-    }
-
-    #[test]
-    fn a_host_that_nothing_here_runs_needs_no_runner() {
-        let (host, _) = foreign();
-        assert!(Crew::new(&[], 1).expect("a crew").runner(&host).expect("no error").is_none());
-        let native = hosts().into_iter().find(Host::is_native);
-        let own = native.map(|native| (native.as_target().expect("a target"), native));
-        if let Some((target, native)) = own {
-            assert!(Crew::new(&[target], 1).expect("a crew").runner(&native).expect("no error").is_none());
         }
     }
 

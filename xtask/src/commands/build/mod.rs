@@ -1,7 +1,9 @@
 //! `build`: the whole way. `package` is the same; `verify`, which ends before it, begins alike.
 
+mod crew;
 mod matrix;
 mod prepared;
+mod span;
 
 pub use prepared::Prepared;
 
