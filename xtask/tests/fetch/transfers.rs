@@ -1,6 +1,8 @@
 //! Transfers that go wrong: tried again where that helps, elsewhere where it does not, and continued at the byte where
 //! they stood. Most of these call the driver's library, to be less patient than people must be.
 
+use crate::driver::Ended;
+use crate::driver::encrypted::Encrypted;
 use crate::driver::server::{ALWAYS, Server, Wrong};
 use crate::stage::{NAME, Stage};
 use std::fs;
@@ -319,4 +321,31 @@ fn a_dead_network_is_told_within_seconds() {
     );
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     stage.holds_nothing();
+}
+
+#[test]
+fn a_mirror_on_https_is_believed_by_its_certificate_and_not_led_into_the_clear() {
+    let stage = Stage::new();
+    let (encrypted, clear) = (Encrypted::new(), Server::of(&stage.release.base));
+    let folder = stage.release.folder();
+    encrypted.serves(&folder);
+    let fetch = |certificates: Option<String>, further: &[&str]| {
+        let mut command = stage.command(&[&["--from", &encrypted.url()], further].concat());
+        command.envs(certificates.map(|file| ("SSL_CERT_FILE", file)));
+        Ended::of(&mut command)
+    };
+    fetch(None, &[]).failed(1, &[&encrypted.url(), "certificate"]);
+    stage.holds_nothing();
+
+    let archive = stage.release.archive("aarch64", "amd64");
+    for name in ["SHA256SUMS", "release.json", archive.as_str()] {
+        encrypted.leads(NAME, name, &clear);
+        fetch(Some(encrypted.certificate()), &[]).failed(1, &[&encrypted.url()]);
+        stage.holds_nothing();
+        assert!(clear.got().is_empty(), "{name} was asked for in the clear");
+        encrypted.serves(&folder);
+    }
+    let ended = fetch(Some(encrypted.certificate()), &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    stage.holds(&["aarch64"]);
 }
