@@ -98,11 +98,7 @@ impl Step<'_> {
                 bar.set_position(done);
                 bar.set_message(now.to_owned());
             }
-            None => self.plain(|| {
-                let rate = done as f64 / self.started.elapsed().as_secs_f64();
-                let left = Duration::from_secs_f64((total.saturating_sub(done)) as f64 / rate.max(0.001));
-                format!("{}: {done} of {total}, {rate:.1} a second, {} left", self.what, human_time(left))
-            }),
+            None => self.plain(|| format!("{}: {}", self.what, far(done, total, self.started.elapsed()))),
         }
     }
 
@@ -134,6 +130,13 @@ impl Step<'_> {
         }
         self.progress.say(&format!("{}: {outcome} ({seconds:.1} s)", self.what));
     }
+}
+
+/// How far something is after a time, how fast it was, and what is left at that rate.
+fn far(done: u64, total: u64, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / rate.max(0.001));
+    format!("{done} of {total}, {rate:.1} a second, {} left", human_time(left))
 }
 
 impl Drop for Step<'_> {
@@ -170,6 +173,14 @@ pub fn human_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_tells_how_far_it_is_how_fast_and_what_is_left() {
+        let after = |seconds| Duration::from_secs(seconds);
+        assert_eq!(far(50, 450, after(20)), "50 of 450, 2.5 a second, 3 min left");
+        assert_eq!(far(450, 450, after(90)), "450 of 450, 5.0 a second, 0 s left");
+        assert!(far(0, 450, after(0)).starts_with("0 of 450, 0.0 a second"));
+    }
 
     #[test]
     fn sizes_read_as_people_write_them() {

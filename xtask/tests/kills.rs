@@ -92,27 +92,35 @@ fn undisturbed() -> BTreeMap<String, String> {
     .collect()
 }
 
-/// What was finished, tarball and record, with the number that its file has in the file system.
+/// What was finished, a tree's emulator or a tarball with its record, with the number that its file has in the file
+/// system.
 #[derive(Default)]
-struct Finished(BTreeMap<String, u64>);
+struct Finished(BTreeMap<PathBuf, u64>);
 
 impl Finished {
-    fn number(driver: &Driver, name: &str) -> u64 {
-        fs::metadata(driver.out.join("10.2.2-1").join(name)).unwrap().ino()
+    fn number(path: &Path) -> u64 {
+        fs::metadata(path).unwrap().ino()
     }
 
     fn note(&mut self, driver: &Driver) {
-        for name in tarballs(&driver.out).into_keys() {
-            if driver.out.join("10.2.2-1").join(name.replace(".tar.xz", ".json")).is_file() {
-                self.0.entry(name.clone()).or_insert_with(|| Self::number(driver, &name));
-            }
+        let out = driver.out.join("10.2.2-1");
+        let packed = tarballs(&driver.out).into_keys().map(|name| out.join(name));
+        // Stripped is what a tree makes last.
+        let compiled = files(&driver.trees).into_iter().map(|path| driver.trees.join(path));
+        let compiled = compiled.filter(|path| path.ends_with(format!("stripped/qemu-{TARGET}")));
+        let has_record = |path: &PathBuf| {
+            !path.to_string_lossy().ends_with(".tar.xz")
+                || Path::new(&path.to_string_lossy().replace(".tar.xz", ".json")).is_file()
+        };
+        for path in packed.chain(compiled).filter(has_record) {
+            self.0.entry(path.clone()).or_insert_with(|| Self::number(&path));
         }
     }
 
     /// Nothing of it was made again.
-    fn is_kept(&self, driver: &Driver) {
-        for (name, number) in &self.0 {
-            assert_eq!(Self::number(driver, name), *number, "{name} was finished, and made again");
+    fn is_kept(&self) {
+        for (path, number) in &self.0 {
+            assert_eq!(Self::number(path), *number, "{} was finished, and made again", path.display());
         }
     }
 }
@@ -141,7 +149,7 @@ fn survives_kills(driver: &Driver, kills: u32, whole: Duration) {
             assert!(Instant::now() < deadline, "kill {killed} left {:?}", working_in(&driver.trees));
             thread::sleep(Duration::from_millis(50));
         }
-        finished.is_kept(driver);
+        finished.is_kept();
         finished.note(driver);
         match ended {
             None => killed += 1,
@@ -157,10 +165,10 @@ fn survives_kills(driver: &Driver, kills: u32, whole: Duration) {
     }
     assert_eq!(killed, kills, "too few moments at which the build was at work");
     let (most, trees, built) = watch(&driver.trees, || json(driver, &build));
-    println!("{kills} kills; at most {most} jobs in {trees} trees; {kept} tarballs kept");
+    println!("{kills} kills; at most {most} jobs in {trees} trees; {kept} files kept");
     assert!(most <= 2, "{most} jobs at a time, not 2");
     all_proven(built["tarballs"].as_array().unwrap());
-    finished.is_kept(driver);
+    finished.is_kept();
     assert_eq!(tarballs(&driver.out), undisturbed(), "the bytes of an undisturbed build");
 }
 
