@@ -263,6 +263,7 @@ host_named() {
     armel | armv6 | armv6l | arm32v6 | arm/v6) echo arm-v6 ;;
     loongarch64) echo loong64 ;;
     mips64el) echo mips64le ;;
+    mipsel) echo mipsle ;;
     ppc64el | powerpc64le) echo ppc64le ;;
     rv64) echo riscv64 ;;
     *[!a-z0-9/-]*) misused "no host is named \`$1\`" ;;
@@ -283,10 +284,13 @@ this_host() {
     armv6*/*) echo arm-v6 ;;
     loongarch64/*) echo loong64 ;;
     ppc64le/* | riscv64/* | s390x/*) printf '%s\n' "$machine" ;;
-    mips64/*)
+    mips/* | mips64/*)
         # Both byte orders go by one name.
         is_little_endian || misused "there are no emulators for big-endian MIPS hosts"
-        echo mips64le
+        case $machine/$(getconf LONG_BIT 2>/dev/null) in
+        mips/* | */32) echo mipsle ;;
+        *) echo mips64le ;;
+        esac
         ;;
     *) misused "it is not known which emulators run on $machine: say it with --host" ;;
     esac

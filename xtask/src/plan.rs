@@ -123,17 +123,17 @@ impl Plan {
         if request.profile == Profile::Sanitized {
             can_be_sanitized(&series, &hosts)?;
         }
-        let width = Width::of(&series, &patches)?;
+        let limits = Limits::of(&series, &patches)?;
         let mut impossible = Vec::new();
         let mut trees = Vec::new();
         for host in &hosts {
-            let (possible, not) = width.split(&targets, host);
+            let (possible, not) = limits.split(&targets, host);
             impossible.extend(not);
             if request.targets.iter().any(|name| name == "all") {
                 impossible.extend(left_out.iter().map(|(name, reason)| Impossible::new(name, host, reason)));
             }
             if !possible.is_empty() {
-                trees.push(TreePlan::new(host, possible, &series, &width)?);
+                trees.push(TreePlan::new(host, possible, &series, &limits)?);
             }
         }
         let asked_by_name = |names: &[String]| !names.iter().any(|name| name == "all");
@@ -186,8 +186,8 @@ impl Plan {
 }
 
 impl TreePlan {
-    fn new(host: &Host, targets: Vec<Target>, series: &Series, width: &Width) -> Result<Self> {
-        let (configured, _) = width.split(&series.targets()?, host);
+    fn new(host: &Host, targets: Vec<Target>, series: &Series, limits: &Limits) -> Result<Self> {
+        let (configured, _) = limits.split(&series.targets()?, host);
         Ok(Self { host: host.clone(), targets, configured })
     }
 }
@@ -212,36 +212,47 @@ fn runners(
     let patches = workspace.root.join("patches");
     let other = series.pins.build.runners.as_ref().map(|name| Series::read(&patches, name)).transpose()?;
     let series = other.unwrap_or_else(|| series.clone());
-    let width = Width::of(&series, &patches)?;
-    let (targets, _) = width.split(&series.targets()?, native);
+    let limits = Limits::of(&series, &patches)?;
+    let (targets, _) = limits.split(&series.targets()?, native);
     let targets: Vec<Target> = targets.into_iter().filter(|target| wanted.contains(target)).collect();
     if targets.is_empty() {
         return Ok(None);
     }
-    let tree = TreePlan::new(native, targets, &series, &width)?;
+    let tree = TreePlan::new(native, targets, &series, &limits)?;
     Ok(Some(Box::new(Plan::of(request, series, vec![tree]))))
 }
 
-/// Which targets a host of 32 bits can have.
-struct Width {
-    /// Why it has none of 64 bits, if so.
+/// Which targets a series has for a host.
+struct Limits {
+    /// Why a host of 32 bits has none of 64, if so.
     narrow_lacks: Option<String>,
+    /// Why some hosts have none at all.
+    hosts: BTreeMap<String, String>,
 }
 
-impl Width {
+impl Limits {
     fn of(series: &Series, patches: &Path) -> Result<Self> {
-        if series.pins.build.wide_on_narrow {
-            return Ok(Self { narrow_lacks: None });
+        let Pins { series, build, left_out_hosts, .. } = &series.pins;
+        let mut hosts = BTreeMap::new();
+        for (host, reason) in left_out_hosts {
+            let which = which_series(patches, "it", |pins| !pins.left_out_hosts.contains_key(host))?;
+            hosts.insert(host.clone(), format!("{reason}; {which}"));
         }
-        let which = which_series(patches, "them", |pins| pins.build.wide_on_narrow)?;
-        let series = &series.pins.series;
-        Ok(Self {
-            narrow_lacks: Some(format!("QEMU {series} has no 64-bit targets on 32-bit hosts; {which}")),
-        })
+        let narrow_lacks = if build.wide_on_narrow {
+            None
+        } else {
+            let which = which_series(patches, "them", |pins| pins.build.wide_on_narrow)?;
+            Some(format!("QEMU {series} has no 64-bit targets on 32-bit hosts; {which}"))
+        };
+        Ok(Self { narrow_lacks, hosts })
     }
 
     /// The targets that a host can have, and those that it can't.
     fn split(&self, targets: &[Target], host: &Host) -> (Vec<Target>, Vec<Impossible>) {
+        if let Some(reason) = self.hosts.get(&host.platform) {
+            let lacks = targets.iter().map(|target| Impossible::new(target.name, host, reason));
+            return (Vec::new(), lacks.collect());
+        }
         let Some(reason) = self.narrow_lacks.as_ref().filter(|_| host.elf.bits == 32) else {
             return (targets.to_vec(), Vec::new());
         };
@@ -440,6 +451,21 @@ pub(crate) mod tests {
         let plan = Plan::make(&workspace(), &old).expect("a plan");
         let hosts = Host::all(&workspace().root.join("toolchains")).expect("hosts").len();
         assert_eq!(plan.pairs(), 35 * hosts, "with 7.2 every host gets every target");
+    }
+
+    #[test]
+    fn a_host_that_a_series_lacks_is_told_with_the_newest_one_that_has_it() {
+        let error = plan(&["arm"], &["mipsle"]).expect_err("10.2 has no such host");
+        assert_eq!(crate::exit::code(&error), 2);
+        let told =
+            "no qemu-arm for mipsle: QEMU 10.2 has no 32-bit MIPS hosts; 7.2 and 10.0 have it: --qemu 10.0";
+        assert_eq!(error.to_string(), told);
+        let all = plan(&["arm"], &["all"]).expect("the others");
+        assert!(all.trees.iter().all(|tree| tree.host.platform != "mipsle"));
+        assert_eq!(all.impossible.len(), 1, "{:?}", all.impossible);
+        let old = Request { series: "10.0".into(), ..request(&["all"], &["mipsle"]) };
+        let plan = Plan::make(&workspace(), &old).expect("a plan");
+        assert!(plan.pairs() > 0 && plan.trees[0].targets.iter().all(|target| target.bits == 32));
     }
 
     #[test]

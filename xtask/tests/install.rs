@@ -203,8 +203,12 @@ fn the_machine_is_recognized_by_what_its_programs_are() {
             assert_eq!(called(&machine, "host_named native"), [host], "{name} {bits}");
         }
         if cfg!(target_endian = "little") {
-            is("Linux", "mips64", "64");
-            assert_eq!(called(&machine, "this_host"), ["mips64le"]);
+            for (name, bits, host) in
+                [("mips64", "64", "mips64le"), ("mips64", "32", "mipsle"), ("mips", "", "mipsle")]
+            {
+                is("Linux", name, bits);
+                assert_eq!(called(&machine, "this_host"), [host], "{name} {bits}");
+            }
         }
         is("Linux", "ia64", "64");
         machine.run("/nowhere", &["--target", "arm"]).failed(2, &["ia64", "--host"]);

@@ -197,7 +197,8 @@ mod tests {
         let hosts = Host::all(&toolchains()).expect("all files read");
         let platforms: Vec<&str> = hosts.iter().map(|host| host.platform.as_str()).collect();
         let expected = [
-            "386", "amd64", "arm/v6", "arm/v7", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x",
+            "386", "amd64", "arm/v6", "arm/v7", "arm64", "loong64", "mips64le", "mipsle", "ppc64le",
+            "riscv64", "s390x",
         ];
         assert_eq!(platforms, expected);
         for host in &hosts {

@@ -64,6 +64,9 @@ pub struct Pins {
     /// Targets that users may look for and the reason why they are not here.
     #[serde(default)]
     pub left_out: BTreeMap<String, String>,
+    /// Hosts of this checkout that it does not run on, by Docker's names, and the reason.
+    #[serde(default)]
+    pub left_out_hosts: BTreeMap<String, String>,
 }
 
 /// A commit in a repository.
@@ -160,7 +163,7 @@ impl Series {
         Ok(pins)
     }
 
-    /// The names of all series.
+    /// The names of all series, the oldest first.
     pub fn names(patches: &Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(patches).with_context(|| format!("cannot list {}", patches.display()))? {
@@ -169,7 +172,10 @@ impl Series {
                 names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }
-        names.sort();
+        // The oldest first; as words, 10.2 would come before 7.2.
+        names.sort_by_cached_key(|name| {
+            name.split('.').map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>()
+        });
         Ok(names)
     }
 
