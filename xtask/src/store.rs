@@ -3,12 +3,13 @@
 use crate::exit::Usage;
 use crate::interrupt::Temporary;
 use crate::progress::Progress;
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -169,8 +170,50 @@ const TAG: &str = "CACHEDIR.TAG";
 /// What such a file begins with, and who wrote it.
 const TAG_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by anyarch's `cargo xtask`; `cargo xtask clean` empties it.\n";
 
+/// Keeps those who empty a folder of ours away for as long as it is held, or, held alone, everybody.
+#[derive(Debug)]
+pub struct InUse(#[allow(dead_code, reason = "it is held, not looked at")] File);
+
+/// Makes a folder ours, and keeps it from being emptied. Waits where somebody is just emptying it.
+pub fn claim(folder: &Path) -> Result<InUse> {
+    loop {
+        make_ours(folder)?;
+        let tag = folder.join(TAG);
+        let Ok(file) = File::open(&tag) else { continue };
+        file.lock_shared().with_context(|| format!("cannot lock {}", tag.display()))?;
+        if is_still(&file, &tag) {
+            return Ok(InUse(file));
+        }
+    }
+}
+
+/// The same for who empties it: an error if anybody works in it.
+pub fn claim_alone(folder: &Path) -> Result<InUse> {
+    loop {
+        make_ours(folder)?;
+        let tag = folder.join(TAG);
+        let Ok(file) = File::open(&tag) else { continue };
+        match file.try_lock() {
+            Ok(()) if is_still(&file, &tag) => return Ok(InUse(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("another run works in {}; try again when it has ended", folder.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", tag.display()));
+            }
+        }
+    }
+}
+
+/// Whether the file still stands under this name.
+fn is_still(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+}
+
 /// Makes a folder ours: a new or an empty one, or one that is ours already.
-pub fn claim(folder: &Path) -> Result<()> {
+fn make_ours(folder: &Path) -> Result<()> {
     if is_ours(folder) {
         return Ok(());
     }
@@ -285,6 +328,25 @@ mod tests {
         assert!(is_ours(&home.path().join("new")) && !is_ours(home.path()));
         let error = claim(home.path()).expect_err("it holds something");
         assert!(error.is::<Usage>(), "{error:#}");
+    }
+
+    #[test]
+    fn a_folder_in_use_is_not_had_alone_and_one_that_was_emptied_is_claimed_anew() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().join("cache");
+        let (one, other) = (claim(&folder).expect("ours"), claim(&folder).expect("several work in it"));
+        let error = claim_alone(&folder).expect_err("somebody works in it").to_string();
+        assert!(error.contains("another run works in"), "{error}");
+        drop((one, other));
+        let alone = claim_alone(&folder).expect("nobody works in it");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| claim(&folder).map(drop));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            remove(&folder).expect("emptied");
+            drop(alone);
+            waiting.join().expect("no panic").expect("made again");
+        });
+        assert!(is_ours(&folder), "what was locked before has no name any more");
     }
 
     #[test]

@@ -132,6 +132,14 @@ fn clean_removes_what_was_asked_for_and_nothing_of_others() {
     let before = files(home.path());
     let told = driver.succeed(&["clean", "all", "--dry-run"]);
     assert!(told.contains("would remove") && files(home.path()) == before, "{told}");
+    // Who works there is not disturbed.
+    let working = fs::File::open(driver.trees.join("CACHEDIR.TAG")).unwrap();
+    working.lock_shared().unwrap();
+    for kinds in ["trees", "releases", "all"] {
+        driver.run(&["clean", kinds]).failed(1, &["nothing was removed", "another run works in"]);
+    }
+    assert_eq!(files(home.path()), before);
+    drop(working);
     driver.succeed(&["clean", "trees"]);
     assert!(!driver.trees.exists() && cache.join("downloads").exists());
     driver.succeed(&["clean", "all"]);

@@ -30,6 +30,16 @@ pub fn run(session: &Session, arguments: &Clean) -> Result<()> {
             .into());
         }
     }
+    let mut alone = Vec::new();
+    // Who works in a folder meets no gap in it. Releases are made out of the build trees.
+    let cleans = |kinds: &[Kind]| kinds.iter().any(|kind| arguments.kinds.contains(kind));
+    let of_cache = cleans(&[Kind::Toolchains, Kind::Downloads, Kind::All]);
+    let of_trees = cleans(&[Kind::Trees, Kind::Releases, Kind::All]);
+    for (folder, is_meant) in [(&workspace.cache, of_cache), (&workspace.trees, of_trees)] {
+        if is_meant && folder.is_dir() && !arguments.dry_run {
+            alone.push(store::claim_alone(folder).context("nothing was removed")?);
+        }
+    }
     for path in places(session, &arguments.kinds)? {
         if fs::symlink_metadata(&path).is_ok() {
             removed.push(Removed { bytes: size(&path)?, path: path.clone() });

@@ -21,7 +21,8 @@ pub fn run(session: &Session, arguments: &Fetch) -> Result<()> {
     let keys = arguments.key.as_deref().map(fetch::signature::keys).transpose()?.unwrap_or_default();
     let prefix = prefix(arguments)?;
     let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, Patience::default())?;
-    store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
+    let _in_use =
+        store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
     let index = fetch::index::read(&session.progress, &mirrors, &release, &keys)?;
     let chosen = fetch::choose(&index.manifest, &targets, &hosts)?;
     let is_one_host = chosen.iter().all(|one| one.host == chosen[0].host);

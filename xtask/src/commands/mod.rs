@@ -53,10 +53,13 @@ pub fn run(cli: &Cli) -> Result<()> {
         offline: global.offline,
     };
     interrupt::install()?;
+    let mut in_use = Vec::new();
     if makes_something(&cli.command) {
-        store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
-        store::claim(&session.workspace.trees)
-            .context("the folder of build trees can't be used; say --build-dir")?;
+        let refreshes = matches!(&cli.command, Command::Toolchain(arguments) if arguments.refresh);
+        let claim = if refreshes { store::claim_alone } else { store::claim };
+        in_use.push(claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?);
+        let trees = store::claim(&session.workspace.trees);
+        in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
         session.slots = Some(Slots::new(&session.workspace.trees, session.jobs)?);
         tell_of_little_memory(&session);
     }
