@@ -450,6 +450,8 @@ pub(crate) mod tests {
         let old = Request { series: "7.2".into(), ..request(&["all"], &["all"]) };
         let plan = Plan::make(&workspace(), &old).expect("a plan");
         let hosts = Host::all(&workspace().root.join("toolchains")).expect("hosts").len();
+        let hosts = hosts - plan.series.pins.left_out_hosts.len();
+        assert!(hosts >= 10, "{:?}", plan.impossible);
         assert_eq!(plan.pairs(), 35 * hosts, "with 7.2 every host gets every target");
     }
 
@@ -457,8 +459,7 @@ pub(crate) mod tests {
     fn a_host_that_a_series_lacks_is_told_with_the_newest_one_that_has_it() {
         let error = plan(&["arm"], &["mipsle"]).expect_err("10.2 has no such host");
         assert_eq!(crate::exit::code(&error), 2);
-        let told =
-            "no qemu-arm for mipsle: QEMU 10.2 has no 32-bit MIPS hosts; 7.2 and 10.0 have it: --qemu 10.0";
+        let told = "no qemu-arm for mipsle: QEMU 10.2 has no 32-bit MIPS hosts; 10.0 has it: --qemu 10.0";
         assert_eq!(error.to_string(), told);
         let all = plan(&["arm"], &["all"]).expect("the others");
         assert!(all.trees.iter().all(|tree| tree.host.platform != "mipsle"));

@@ -53,12 +53,15 @@ fn one_command_gets_the_compilers_of_all_hosts() {
     assert_eq!(json["all_hosts"], command.as_str());
     assert_eq!(json["hosts"].as_array().unwrap().len(), hosts.len() - 1);
 
-    // A build for all of them says the same, with this machine's own compiler. The oldest series has all hosts.
-    let ended = driver.run(&["build", "--target", "arm", "--host", "all", "--qemu", "7.2"]);
+    // A build for all that its series has says the same, with this machine's own compiler.
+    let ended = driver.run(&["build", "--target", "arm", "--host", "all"]);
     ended.failed(3, &["a C compiler for each of ", "to get it: apt-get install "]);
     let line = ended.stderr.lines().find(|line| line.contains("apt-get install")).unwrap();
     let named: BTreeSet<&str> = line.rsplit_once("install ").unwrap().1.split(' ').collect();
-    assert!(packages.iter().all(|package| named.contains(package)), "{line}");
+    let lacking = Series::pins(&driver.root.join("patches"), "10.2").unwrap().left_out_hosts;
+    let built = hosts.iter().filter(|host| !host.is_native() && !lacking.contains_key(&host.platform));
+    let mut wanted = built.flat_map(|host| &host.compiler.packages).map(String::as_str);
+    assert!(wanted.all(|package| named.contains(package)), "{line}");
     assert!(named.contains("libc6-dev"), "what runs during the build: {line}");
     assert_eq!(ended.stderr.matches("apt-get install").count(), 1, "{}", ended.stderr);
     nothing_done(&driver);
