@@ -200,6 +200,15 @@ fn a_launcher_that_is_missing_or_does_not_fit_is_told_once_for_all_hosts() {
     driver.run(&[&build[..], &["--toolchain", "container"]].concat()).failed(2, &said);
     nothing_done(&driver);
     told_once_over_all_hosts(&driver, &["--launcher", "ccache"], "ccache is missing");
+
+    // One that is there and can't compile says why itself.
+    program(home.path(), "sccache", "echo 'cache type is not enabled' >&2; exit 2");
+    for tool in ["gcc", "ar", "nm", "objcopy", "ranlib", "readelf", "strip"] {
+        program(home.path(), tool, "exit 9");
+    }
+    let ended = driver.run(&["build", "--target", "arm", "--launcher", "sccache"]);
+    ended.failed(1, &["sccache does not compile", "cache type is not enabled"]);
+    nothing_done(&driver);
 }
 
 #[test]

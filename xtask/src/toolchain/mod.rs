@@ -151,8 +151,27 @@ pub fn find(host: &Host, tooling: &Tooling) -> Result<Compilers> {
     can_call(tooling)?;
     match tooling.toolchain {
         Where::Container => Ok(Compilers::named(host)),
-        Where::Machine => Ok(Compilers::find(host)?),
+        Where::Machine => {
+            let compilers = Compilers::find(host)?;
+            tooling.launcher.map(|launcher| launches(launcher, &compilers)).transpose()?;
+            Ok(compilers)
+        }
     }
+}
+
+/// A launcher whose server or store does not answer would end in configure, which says that QEMU does not know the
+/// machine.
+fn launches(launcher: Launcher, compilers: &Compilers) -> Result<()> {
+    let home = tempfile::tempdir().context("cannot make a folder")?;
+    let source = home.path().join("probe.c");
+    fs::write(&source, "int probe;\n").context("cannot write a source file")?;
+    let mut command = Command::new(launcher.program());
+    command.arg(&compilers.cc).args(&compilers.options).arg("-c").arg(&source).arg("-o");
+    command.arg(home.path().join("probe.o")).current_dir(home.path());
+    capture(command).map(drop).with_context(|| {
+        let name = launcher.program();
+        format!("{name} does not compile: see to its own settings, or do without --launcher {name}")
+    })
 }
 
 /// Whether there is what calls compilers, the same for all hosts: an engine, or a launcher if one is wanted.

@@ -73,13 +73,17 @@ pub fn all(
     Ok(trees.iter().zip(toolchains).map(ready).collect())
 }
 
-/// Before any download: the compilers that are missing for any of the hosts, with one command for all.
+/// Before any download: the compilers that are missing for any of the hosts, with one command for all, or what calls
+/// them and can't.
 fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
     if plan.tooling.toolchain == Where::Container {
         return Ok(());
     }
     let lacking = |tree: &&TreePlan| Some((tree.host.platform.clone(), Compilers::find(&tree.host).err()?));
     let mut missing: Vec<(String, Lacks)> = trees.iter().filter_map(lacking).collect();
+    if missing.is_empty() {
+        return trees.iter().try_for_each(|tree| toolchain::find(&tree.host, &plan.tooling).map(drop));
+    }
     if missing.len() < 2 {
         // One host alone says it best itself.
         return missing.pop().map_or(Ok(()), |(_, lacks)| Err(lacks.into()));
