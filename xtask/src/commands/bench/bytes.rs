@@ -17,11 +17,10 @@ use std::process::Command;
 type Without = fn(&mut Facts);
 
 /// The measures that are taken while compiling and linking.
-const MEASURES: [(&str, Without); 4] = [
+const MEASURES: [(&str, Without); 3] = [
     ("kept unused code", |facts| facts.ldflags.retain(|flag| flag != "-Wl,--gc-sections")),
     ("unwind tables", |facts| facts.cflags.retain(|flag| !flag.contains("unwind-tables"))),
     ("relocations as they were", |facts| facts.ldflags.retain(|flag| !flag.contains("relocs"))),
-    ("support for plugins", |facts| facts.configure.push("--enable-plugins".to_owned())),
 ];
 /// A section smaller than this (bytes) is not worth a word.
 const SMALL: u64 = 4096;
