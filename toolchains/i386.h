@@ -10,40 +10,20 @@
 
 extern void __chk_fail(void) __attribute__((noreturn));
 
-#define CHECKED(name, what) \
-    __attribute__((weak, visibility("hidden"))) void *__##name##_chk(void *to, what, __SIZE_TYPE__ length, __SIZE_TYPE__ room)
-
-CHECKED(memset, int value)
-{
-    if (length > room) {
-        __chk_fail();
+#define CHECKED(name, type, what) \
+    __attribute__((weak, visibility("hidden"))) \
+    void *__##name##_chk(void *to, type what, __SIZE_TYPE__ length, __SIZE_TYPE__ room) \
+    { \
+        if (length > room) { \
+            __chk_fail(); \
+        } \
+        return __builtin_##name(to, what, length); \
     }
-    return __builtin_memset(to, value, length);
-}
 
-CHECKED(memcpy, const void *from)
-{
-    if (length > room) {
-        __chk_fail();
-    }
-    return __builtin_memcpy(to, from, length);
-}
-
-CHECKED(memmove, const void *from)
-{
-    if (length > room) {
-        __chk_fail();
-    }
-    return __builtin_memmove(to, from, length);
-}
-
-CHECKED(mempcpy, const void *from)
-{
-    if (length > room) {
-        __chk_fail();
-    }
-    return __builtin_mempcpy(to, from, length);
-}
+CHECKED(memset, int, value)
+CHECKED(memcpy, const void *, from)
+CHECKED(memmove, const void *, from)
+CHECKED(mempcpy, const void *, from)
 
 #undef CHECKED
 #pragma GCC diagnostic pop
