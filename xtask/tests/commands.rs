@@ -138,8 +138,13 @@ fn clean_removes_what_was_asked_for_and_nothing_of_others() {
     for kinds in ["trees", "releases", "all"] {
         driver.run(&["clean", kinds]).failed(1, &["nothing was removed", "another run works in"]);
     }
+    let in_cache = fs::File::open(cache.join("CACHEDIR.TAG")).unwrap();
+    in_cache.lock_shared().unwrap();
+    let refused = driver.run(&["toolchain", "--refresh"]);
+    refused.failed(1, &["nothing was refreshed", "another run works in"]);
+    driver.run(&["clean", "downloads"]).failed(1, &["nothing was removed"]);
     assert_eq!(files(home.path()), before);
-    drop(working);
+    drop((working, in_cache));
     driver.succeed(&["clean", "trees"]);
     assert!(!driver.trees.exists() && cache.join("downloads").exists());
     driver.succeed(&["clean", "all"]);

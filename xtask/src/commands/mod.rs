@@ -56,8 +56,12 @@ pub fn run(cli: &Cli) -> Result<()> {
     let mut in_use = Vec::new();
     if makes_something(&cli.command) {
         let refreshes = matches!(&cli.command, Command::Toolchain(arguments) if arguments.refresh);
-        let claim = if refreshes { store::claim_alone } else { store::claim };
-        in_use.push(claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?);
+        let cache = &session.workspace.cache;
+        in_use.push(if refreshes {
+            store::claim_alone(cache).context("nothing was refreshed")?
+        } else {
+            store::claim(cache).context("the cache can't be used; set ANYARCH_CACHE")?
+        });
         let trees = store::claim(&session.workspace.trees);
         in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
         session.slots = Some(Slots::new(&session.workspace.trees, session.jobs)?);

@@ -250,6 +250,14 @@ mod tests {
             for left_out in series.pins.left_out.keys() {
                 assert!(!series.pins.build.targets.contains(left_out), "{name} has and lacks {left_out}");
             }
+            for host in series.pins.left_out_hosts.keys() {
+                let file = patches().join("../toolchains").join(format!("{}.toml", host.replace('/', "-")));
+                assert!(file.is_file(), "{name} leaves out {host}, which is no host");
+            }
+            if let Some(runners) = &series.pins.build.runners {
+                let theirs = Series::pins(&patches(), runners).expect("a series");
+                assert!(*runners != name && theirs.build.runners.is_none(), "{name} is run by {runners}");
+            }
         }
     }
 

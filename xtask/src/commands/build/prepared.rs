@@ -84,9 +84,9 @@ fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
     if missing.is_empty() {
         return trees.iter().try_for_each(|tree| toolchain::find(&tree.host, &plan.tooling).map(drop));
     }
-    if missing.len() < 2 {
+    if missing.len() == 1 {
         // One host alone says it best itself.
-        return missing.pop().map_or(Ok(()), |(_, lacks)| Err(lacks.into()));
+        return Err(missing.remove(0).1.into());
     }
     let commands = missing.iter().filter_map(|(_, lacks)| lacks.command.as_deref());
     let packages: BTreeSet<&str> =
