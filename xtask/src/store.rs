@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, FileType, TryLockError};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// An exclusive lock on a path, held until it is dropped. The kernel releases it when the process
 /// ends, however it ends. [`crate::process`] can hand it on to a child, so that a compiler that
@@ -97,20 +97,17 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes a file that appears whole, by `fill`. A private name is used on the way, so two writers of
 /// the same file do no harm: the last one stays.
 pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
     create_parent(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let what = || format!("cannot write {}", path.display());
     sweep(folder);
-    let mut file = tempfile::Builder::new()
-        .prefix(&scratch_prefix())
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)
-        .with_context(what)?;
+    let mut file = partial_file(folder, "", 0o644).with_context(what)?;
     let _noted = Temporary::note(file.path());
     fill(file.as_file_mut()).with_context(what)?;
     file.as_file().sync_all().with_context(what)?;
-    file.persist(path).map_err(|e| e.error).with_context(what)?;
+    let file = file.persist(path).map_err(|e| e.error).with_context(what)?;
+    // It is in place; a child of another thread that is about to begin must not go on holding it.
+    let _ = file.unlock();
     Ok(())
 }
 
@@ -120,6 +117,9 @@ pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) 
 pub struct Scratch {
     folder: TempDir,
     _noted: Temporary,
+    // Dropped after the folder: a folder that has lost its lock is nobody's.
+    _lock: NamedTempFile,
+    _lock_noted: Temporary,
 }
 
 impl Scratch {
@@ -127,9 +127,14 @@ impl Scratch {
     pub fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         sweep(folder);
-        let made = tempfile::Builder::new().prefix(&scratch_prefix()).tempdir_in(folder);
-        let folder = made.with_context(|| format!("cannot make a folder in {}", folder.display()))?;
-        Ok(Self { _noted: Temporary::note(folder.path()), folder })
+        let what = || format!("cannot make a folder in {}", folder.display());
+        let lock = partial_file(folder, LOCK, 0o600).with_context(what)?;
+        let lock_noted = Temporary::note(lock.path());
+        let path = lock.path().with_extension("");
+        let name = path.file_name().unwrap_or_default();
+        let folder =
+            tempfile::Builder::new().prefix(name).rand_bytes(0).tempdir_in(folder).with_context(what)?;
+        Ok(Self { _noted: Temporary::note(folder.path()), folder, _lock: lock, _lock_noted: lock_noted })
     }
 
     /// The folder.
@@ -145,23 +150,62 @@ impl Scratch {
     }
 }
 
-/// What names of files and folders on the way begin with, before the number of the process.
+/// What names of files and folders on the way begin with, before the number of the process. That is for
+/// people: in another container the same number is somebody else's, or nobody's.
 const SCRATCH: &str = ".partial-";
+/// What is put to the name of a folder on the way for that of its lock. A file is its own.
+const LOCK: &str = ".lock";
 
-fn scratch_prefix() -> String {
-    format!("{SCRATCH}{}-", std::process::id())
+/// A new file on the way, whose lock is held until it is closed: so long, no sweep takes it.
+fn partial_file(folder: &Path, end: &str, mode: u32) -> io::Result<NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(&format!("{SCRATCH}{}-", std::process::id()))
+            .suffix(end)
+            .permissions(fs::Permissions::from_mode(mode))
+            .tempfile_in(folder)?;
+        // On a disk without locks nobody has one, no sweep either, and so nothing is swept.
+        if file.as_file().lock().is_err() || is_still(file.as_file(), file.path()) {
+            return Ok(file);
+        }
+        // A sweep was faster, and took it for a killed run's.
+    }
 }
 
-/// Removes what killed processes left in a folder. Nobody is told: it was never anything.
+/// Removes what killed processes left in a folder: that whose lock nobody holds. The kernel lets go of a
+/// lock when its process ends, and knows of those in other containers and on other machines.
+///
+/// Nobody is told: it was never anything.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid =
-            name.to_str().and_then(|name| name.strip_prefix(SCRATCH)).and_then(|rest| rest.split('-').next());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            let _ = remove(&entry.path());
+        if entry.file_name().as_encoded_bytes().starts_with(SCRATCH.as_bytes())
+            && let Ok(kind) = entry.file_type()
+        {
+            // What can't be removed is in nobody's way.
+            let _ = sweep_one(&entry.path(), kind);
         }
     }
+}
+
+fn sweep_one(path: &Path, kind: FileType) -> Result<()> {
+    let mut lock = path.as_os_str().to_owned();
+    if kind.is_dir() {
+        lock.push(LOCK);
+    } else if !kind.is_file() {
+        return Ok(());
+    }
+    let lock = Path::new(&lock);
+    // A folder without its lock is left by an older driver, or was gone between two looks. Who makes a folder
+    // makes the lock first, and under a name that is not there yet: so nobody can come in between.
+    let file = File::options().write(true).create(kind.is_dir()).truncate(false).open(lock)?;
+    // Whoever had the lock before may have put the file in its place, or removed it.
+    if file.try_lock().is_err() || !is_still(&file, lock) {
+        return Ok(());
+    }
+    if lock.extension() == Some(OsStr::new(&LOCK[1..])) {
+        remove(&lock.with_extension(""))?;
+    }
+    remove(lock)
 }
 
 /// The file that marks a folder as a cache, <https://bford.info/cachedir/>. Ours can be made anew, so
@@ -309,15 +353,66 @@ mod tests {
         assert_eq!(fs::read_dir(home.path()).expect("a folder").count(), 1);
     }
 
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder").flatten();
+        let mut names: Vec<_> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// In a container that shares the folder, the number of a living process says nothing, and that of a dead
+    /// one may be somebody's.
     #[test]
     fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
         let home = tempfile::tempdir().expect("a folder");
-        let dead = home.path().join(format!("{SCRATCH}999999999-x"));
-        let living = home.path().join(format!("{SCRATCH}1-x"));
-        fs::write(&dead, "").expect("written");
-        fs::write(&living, "").expect("written");
-        let scratch = Scratch::new(home.path()).expect("made");
-        assert!(!dead.exists() && living.exists() && scratch.path().is_dir());
+        let (one, other) = (Scratch::new(home.path()), Scratch::new(home.path()));
+        let (one, other) = (one.expect("made"), other.expect("made"));
+        let dead = ["-file", "-with-lock.lock", "-older", "-with-lock"];
+        let dead = dead.map(|name| home.path().join(format!("{SCRATCH}{}{name}", std::process::id())));
+        fs::write(&dead[0], "").expect("written");
+        fs::write(&dead[1], "").expect("written");
+        for folder in &dead[2..] {
+            fs::create_dir(folder).expect("made");
+            fs::write(folder.join("in it"), "").expect("written");
+        }
+        write_file_with(&home.path().join("file"), |file| {
+            let before = names(home.path());
+            sweep(home.path());
+            file.write_all(b"whole")?;
+            assert_eq!(names(home.path()), before, "each of them is somebody's");
+            Ok(())
+        })
+        .expect("written");
+        assert!(one.path().is_dir() && other.path().is_dir());
+        for path in dead {
+            assert!(!path.exists(), "{}", path.display());
+        }
+        other.keep(&home.path().join("kept")).expect("kept");
+        drop(one);
+        assert_eq!(names(home.path()), ["file", "kept"], "no lock lies about");
+    }
+
+    #[test]
+    fn whoever_sweeps_while_others_begin_takes_nothing_of_theirs() {
+        let home = tempfile::tempdir().expect("a folder");
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !ended.load(std::sync::atomic::Ordering::SeqCst) {
+                        sweep(home.path());
+                    }
+                });
+            }
+            for round in 0..300 {
+                let scratch = Scratch::new(home.path()).expect("made");
+                fs::write(scratch.path().join("in it"), "").expect("its folder is there");
+                write_file(&home.path().join("file"), round.to_string().as_bytes()).expect("written");
+                assert!(scratch.path().join("in it").exists(), "round {round}");
+            }
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        assert_eq!(names(home.path()), ["file"]);
     }
 
     #[test]
@@ -369,7 +464,7 @@ mod tests {
     fn a_hash_is_the_one_that_sha256sum_prints() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(sha256(b""), empty);
-        let file = tempfile::NamedTempFile::new().expect("a file");
+        let file = NamedTempFile::new().expect("a file");
         assert_eq!(sha256_file(file.path()).expect("readable"), empty);
     }
 }

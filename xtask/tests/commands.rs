@@ -4,10 +4,14 @@
 
 mod driver;
 
-use driver::{Driver, Ended, files, run, scratch, small_data};
+use driver::server::{ALWAYS, Server, Wrong};
+use driver::{Driver, Ended, files, run, scratch, small_data, wants};
 use serde_json::Value;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 use xtask::facts::Host;
 
 const COMMANDS: [&str; 15] = [
@@ -148,7 +152,7 @@ fn clean_removes_what_was_asked_for_and_nothing_of_others() {
     driver.succeed(&["clean", "trees"]);
     assert!(!driver.trees.exists() && cache.join("downloads").exists());
     driver.succeed(&["clean", "all"]);
-    assert_eq!(files(&driver.out), [std::path::Path::new("mine/letter")]);
+    assert_eq!(files(&driver.out), [Path::new("mine/letter")]);
     let left = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
     let left: Vec<_> = left.filter(|path| path.is_dir()).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -162,4 +166,56 @@ fn doctor_tells_machines_what_it_tells_people() {
     let needed = json["needed"].as_array().unwrap();
     assert!(needed.iter().any(|one| one["what"] == "git" && one["found"].is_string()));
     assert!(needed.iter().all(|one| !one["get"].as_str().unwrap().is_empty()));
+}
+
+/// Files and folders on the way, anywhere below a folder.
+fn on_the_way(folder: &Path) -> Vec<PathBuf> {
+    let is_one = |path: &PathBuf| {
+        path.components().any(|part| part.as_os_str().to_string_lossy().starts_with(".partial-"))
+    };
+    files(folder).into_iter().filter(is_one).collect()
+}
+
+/// As containers of a CI that share a cache: to each of them, the other's processes are not there.
+#[test]
+fn what_a_run_in_another_container_is_at_is_not_swept_and_what_a_killed_one_left_is() {
+    let home = scratch();
+    let (data, source) = small_data(home.path());
+    let server = Server::of(home.path());
+    server.wrong(".tar.xz", Wrong::Stall(100), ALWAYS);
+    data.pin("http://127.0.0.1:1/qemu", &format!("{}/qemu", server.url()));
+    let mut driver = Driver::fresh(home.path());
+    driver.root = data.root;
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = driver.unshared(&["--pid", "--fork", "--mount-proc"], "", arguments);
+        Ended::of(&mut command)
+    };
+    let probe = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"])
+        .output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return wants::not_run("this machine has no namespaces for `unshare --user --pid`");
+    }
+
+    let mut living = driver.start(&["source"]);
+    server.wait_for(".tar.xz", 1);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let downloads = driver.cache.clone().unwrap().join("downloads");
+    while on_the_way(&downloads).is_empty() {
+        assert!(Instant::now() < deadline, "nothing is on its way in {}", downloads.display());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let before = on_the_way(home.path());
+    assert!(before.iter().any(|path| path.ends_with("jobserver")), "{before:?}");
+    // It looks into the same folders: that of the trees, and that of the very download.
+    let check = ["patch", "check", "--source", source.to_str().unwrap()];
+    let ended = elsewhere(&check);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(on_the_way(home.path()), before, "the other run still needs it");
+
+    living.signal("KILL");
+    assert_eq!(living.end(), None);
+    assert_eq!(on_the_way(home.path()), before);
+    assert_eq!(elsewhere(&check).code, Some(0));
+    assert_eq!(on_the_way(home.path()), Vec::<PathBuf>::new(), "nobody needs it");
 }
