@@ -1,7 +1,7 @@
 //! Child processes: argument vectors, output to a log, an end with ours.
 //!
 //! Every child leads a process group of its own, which an interruption ends as a whole. Should the
-//! driver be killed outright, the kernel sends the child SIGTERM.
+//! driver be killed outright, the kernel sends the child SIGTERM; one that had not even begun does not.
 
 use crate::exit::FULL_DISK_ADVICE;
 use crate::interrupt::{self, Registered};
@@ -176,7 +176,7 @@ pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Regis
         bail!("stopped, since something else failed");
     }
     command.process_group(0);
-    end_with_parent(command, lock);
+    end_with_parent(command, Signal::TERM, lock);
     let child = command.spawn().map_err(|error| {
         let program = command.get_program().to_string_lossy().into_owned();
         anyhow::Error::new(error).context(format!("cannot run {program}"))
@@ -185,18 +185,26 @@ pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Regis
     Ok((child, registered))
 }
 
-/// Has the kernel end the child when the thread that started it ends, and lets it keep `lock`.
+/// Has the kernel send the child this signal when the thread that started it ends, and lets it keep `lock`. It
+/// does not begin if its parent has ended before the kernel knew of that.
 ///
 /// The driver's threads all wait for the children they start, so "the thread" means the driver.
 #[allow(unsafe_code)]
-fn end_with_parent(command: &mut Command, lock: Option<&Lock>) {
+pub fn end_with_parent(command: &mut Command, signal: Signal, lock: Option<&Lock>) {
     let lock = lock.map(|lock| lock.file().as_raw_fd());
+    let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only system calls are made, on values that were copied before
     // the fork: nothing allocates, nothing takes a lock. The descriptor stays open, since `lock` is
     // borrowed for longer than the command lives.
     unsafe {
         command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+            rustix::process::set_parent_process_death_signal(Some(signal))?;
+            // Whose parent is gone already is never sent the signal. It has another one now: the first process of
+            // its namespace or a subreaper. None at all means that the parent is in an outer namespace, from where
+            // nobody is given away: it may be there or not, and such children the driver has none.
+            if rustix::process::getppid().is_some_and(|now| now != parent) {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
             if let Some(lock) = lock {
                 let lock = std::os::fd::BorrowedFd::borrow_raw(lock);
                 rustix::io::fcntl_setfd(lock, rustix::io::FdFlags::empty())?;
@@ -278,6 +286,56 @@ mod tests {
         let mut command = Command::new("printf");
         command.args(["a b", "", "it's", "--x=/y"]);
         assert_eq!(show(&command), r"printf 'a b' '' 'it'\''s' --x=/y");
+    }
+
+    /// Names the folder of the run of the next test that is killed.
+    const KILLED: &str = "ANYARCH_TEST_KILLED";
+
+    #[test]
+    fn a_child_whose_parent_is_killed_before_it_begins_does_not_begin() {
+        let begun = |folder: &Path| folder.join("begun");
+        if let Some(folder) = std::env::var_os(KILLED) {
+            return is_killed_with_a_child(Path::new(&folder), &begun(Path::new(&folder)));
+        }
+        let home = tempfile::tempdir().expect("a folder");
+        let name = thread::current().name().expect("a test's").to_owned();
+        let mut run = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", &name, "--nocapture"])
+            .env(KILLED, home.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started");
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !home.path().join("forked").exists() {
+            assert!(std::time::Instant::now() < deadline, "no child was forked");
+            thread::sleep(Duration::from_millis(5));
+        }
+        run.kill().expect("killed");
+        // The child has it open, too, for as long as it lives.
+        let mut out = run.stdout.take().expect("a pipe");
+        std::io::copy(&mut out, &mut std::io::sink()).expect("read to the end");
+        run.wait().expect("waited");
+        assert!(!begun(home.path()).exists(), "nobody would ever end it");
+    }
+
+    /// Starts a child that tells of itself, and then waits for its parent's end before it goes on to begin.
+    #[allow(unsafe_code)]
+    fn is_killed_with_a_child(folder: &Path, begun: &Path) {
+        let mut touch = Command::new("touch");
+        touch.arg(begun);
+        let (parent, forked) = (rustix::process::getpid(), folder.join("forked"));
+        // SAFETY: this process has one other thread, which only waits for this one.
+        unsafe {
+            touch.pre_exec(move || {
+                File::create(&forked)?;
+                while rustix::process::getppid() == Some(parent) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            });
+        }
+        let _ = spawn(&mut touch, None);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 
 use crate::debian::environment;
 use crate::driver::{Ended, is_root, mkdir};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use xtask::process::end_with_parent;
 use xtask::store::Scratch;
 
 /// Seconds that one command may take.
@@ -40,8 +42,9 @@ impl Engine {
         fs::write(data.path().join("daemon.json"), "{}").unwrap();
         let log = File::create(data.path().join("dockerd.log")).unwrap();
         let data_at = |option: &str, name: &str| format!("{option}={}", data.path().join(name).display());
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]);
+        let mut command = Command::new("unshare");
+        end_with_parent(&mut command, Signal::KILL, None);
+        command.args(["--mount", "--pid", "--fork", "--kill-child"]);
         command.args(["--mount-proc", DAEMON]);
         command.args([data_at("--config-file", "daemon.json"), data_at("--data-root", "images")]);
         command.arg(format!("--exec-root={}", sockets.path().join("exec").display()));
