@@ -32,6 +32,7 @@ pub mod session;
 pub mod slots;
 pub mod store;
 pub mod unpack;
+pub mod xz;
 
 pub use cli::Cli;
 pub use commands::run;

@@ -1,8 +1,8 @@
 //! Archives unpacked as if hostile: nothing is written outside the folder that was meant, and nothing
 //! but files, folders and links is made.
 
+use crate::xz;
 use anyhow::{Context as _, Result, bail, ensure};
-use liblzma::read::XzDecoder;
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
@@ -20,7 +20,9 @@ pub struct Rules<'a> {
 /// Unpacks a `.tar.xz` file into the existing, empty folder `into`.
 pub fn tar_xz(archive: &Path, into: &Path, rules: Rules<'_>) -> Result<()> {
     let file = File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?;
-    tar(XzDecoder::new_multi_decoder(BufReader::new(file)), into, rules)
+    xz::Decoder::new(BufReader::new(file), xz::SOURCE)
+        .map_err(Into::into)
+        .and_then(|stream| tar(stream, into, rules))
         .with_context(|| format!("{} can't be unpacked", archive.display()))
 }
 

@@ -158,11 +158,12 @@ fn a_given_source_that_is_not_the_pinned_one_is_refused() {
 /// Archives whose hash is the pinned one, and which must be refused for what is in them.
 #[test]
 fn a_pinned_archive_is_unpacked_as_if_hostile() {
-    let hostile: [(&str, &str, &str); 4] = [
+    let hostile: [(&str, &str, &str); 5] = [
         ("s,qemu-10.2.2/VERSION,qemu-10.2.2/../../evil,", "cf", "holds `..`"),
         ("s,qemu-10.2.2/VERSION,/evil,", "cf", "is absolute"),
         ("", "link", "leads out of the archive"),
         ("", "noise", "no tar archive"),
+        ("", "big", "needs too much memory: to unpack it takes more than 128 MiB"),
     ];
     for (transform, kind, reason) in hostile {
         let home = scratch();
@@ -189,7 +190,8 @@ fn a_pinned_archive_is_unpacked_as_if_hostile() {
                 ],
             );
         }
-        run("xz", &["--force", archive.to_str().unwrap()]);
+        let dictionary = if kind == "big" { "--lzma2=preset=0,dict=192MiB" } else { "-6" };
+        run("xz", &["--force", dictionary, archive.to_str().unwrap()]);
         let packed = archive.with_extension("tar.xz");
         let old = xtask::store::sha256_file(&source).unwrap();
         data.pin(&old, &xtask::store::sha256_file(&packed).unwrap());

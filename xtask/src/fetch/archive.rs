@@ -1,8 +1,8 @@
 //! What a released archive may hold: one emulator and its texts, in folders. Everything else is refused, whoever
 //! vouches for it, and nothing is written outside the folder that was meant.
 
+use crate::xz;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use liblzma::read::XzDecoder;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufReader, Read};
@@ -25,7 +25,7 @@ pub fn docs(target: &str) -> String {
 
 /// Unpacks a released `.tar.xz` of a target into an empty, private folder. Its files may have `limit` bytes.
 pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
-    unpack(XzDecoder::new_multi_decoder(BufReader::new(archive)), into, target, limit)
+    unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, target, limit)
 }
 
 /// The same for the tar stream in it.

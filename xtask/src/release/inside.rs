@@ -3,8 +3,8 @@
 use crate::compile::Facts;
 use crate::fetch::archive;
 use crate::store;
+use crate::xz;
 use anyhow::{Context as _, Result, anyhow, ensure};
-use liblzma::read::XzDecoder;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -28,7 +28,7 @@ pub struct Inside {
 /// Reads the tarball of a target whole.
 pub fn read(path: &Path, target: &str) -> Result<Inside> {
     let file = File::open(path).context("it cannot be read")?;
-    let mut tar = Archive::new(XzDecoder::new(BufReader::new(file)));
+    let mut tar = Archive::new(xz::Decoder::new(BufReader::new(file), xz::RELEASED)?);
     let name = format!("qemu-{target}");
     let emulator = PathBuf::from(format!("bin/{name}"));
     let described = PathBuf::from(format!("share/doc/anyarch/{name}/build.json"));

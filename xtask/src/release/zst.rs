@@ -4,9 +4,9 @@ use crate::package::{self, Tarball};
 use crate::progress::count;
 use crate::session::Session;
 use crate::store;
+use crate::xz;
 use anyarch_manifest::{Archive, ArchiveFormat};
 use anyhow::{Context as _, Result};
-use liblzma::read::XzDecoder;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::fs::{self, File};
 use std::io;
@@ -31,7 +31,7 @@ fn write(session: &Session, tarball: &Path) -> Result<Archive> {
     let name = format!("{}{EXTENSION}", name.strip_suffix(package::EXTENSION).unwrap_or(&name));
     let path = tarball.with_file_name(&name);
     store::write_file_with(&path, |file| {
-        let mut tar = XzDecoder::new(File::open(tarball)?);
+        let mut tar = xz::Decoder::new(File::open(tarball)?, xz::RELEASED)?;
         let mut packed = zstd::Encoder::new(file, LEVEL)?;
         packed.include_checksum(true)?;
         io::copy(&mut tar, &mut packed)?;

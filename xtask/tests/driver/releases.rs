@@ -13,6 +13,7 @@ use anyarch_manifest::{
     Archive, ArchiveFormat, Artifact, Build, Check, Emulator, FILE, FileName, Manifest, Outcome, Pinned,
     Sha256, Source,
 };
+use liblzma::stream::{Check as Sum, Filters, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -133,7 +134,7 @@ impl FakeRelease {
             host: host.to_owned(),
             emulator: Emulator { size: emulator.len() as u64, sha256: hash(&emulator) },
             unpacked_size: (emulator.len() + docs) as u64,
-            archives: vec![self.put(target, host, &tar(&self.members(target, host)))],
+            archives: vec![self.put(target, host, &packed(&tar(&self.members(target, host))))],
             verified: vec![Check {
                 name: "version".to_owned(),
                 outcome: Outcome::Passed,
@@ -142,23 +143,27 @@ impl FakeRelease {
         }
     }
 
-    /// Writes an archive with this tar stream in it.
-    fn put(&self, target: &str, host: &str, tar: &[u8]) -> Archive {
+    /// Writes an archive.
+    fn put(&self, target: &str, host: &str, packed: &[u8]) -> Archive {
         let name = self.archive(target, host);
-        let packed = packed(tar);
-        fs::write(self.folder().join(&name), &packed).unwrap();
+        fs::write(self.folder().join(&name), packed).unwrap();
         Archive {
             file: file_name(&name),
             format: ArchiveFormat::TarXz,
             size: packed.len() as u64,
-            sha256: hash(&packed),
+            sha256: hash(packed),
         }
     }
 
     /// Gives a pair's archive another content; manifest and sums vouch for it, the sizes of what is unpacked and
     /// the emulator's hash stay as they were.
     pub fn repack(&mut self, target: &str, host: &str, tar: &[u8]) {
-        let archive = self.put(target, host, tar);
+        self.replace(target, host, &packed(tar));
+    }
+
+    /// The same with an archive that is packed already.
+    pub fn replace(&mut self, target: &str, host: &str, packed: &[u8]) {
+        let archive = self.put(target, host, packed);
         let artifacts = &mut self.manifest.artifacts;
         let one = artifacts.iter_mut().find(|one| one.target == target && one.host == host).unwrap();
         one.archives = vec![archive];
@@ -192,6 +197,18 @@ impl FakeRelease {
         };
         fs::write(self.folder().join("SHA256SUMS"), names.iter().map(line).collect::<String>()).unwrap();
     }
+}
+
+/// A tar stream packed by xz with a dictionary of so many MiB, which is what unpacking it takes.
+pub fn packed_with(dictionary: u32, tar: &[u8]) -> Vec<u8> {
+    let mut options = LzmaOptions::new_preset(0).unwrap();
+    options.dict_size(dictionary << 20);
+    let mut filters = Filters::new();
+    filters.lzma2(&options);
+    let mut encoder =
+        XzEncoder::new_stream(Vec::new(), Stream::new_stream_encoder(&filters, Sum::Crc64).unwrap());
+    encoder.write_all(tar).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// Packs a tar stream. Tests make the same releases again and again, so what was packed once is kept.

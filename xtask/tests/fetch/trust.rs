@@ -1,7 +1,7 @@
 //! Nothing of a release is used that nobody vouches for, and of what is vouched for nothing that an archive of ours
 //! would not hold.
 
-use crate::driver::releases::{Key, Member, tar};
+use crate::driver::releases::{Key, Member, packed_with, tar};
 use crate::driver::run;
 use crate::driver::server::{ALWAYS, Server, Wrong};
 use crate::stage::{NAME, Stage};
@@ -308,6 +308,20 @@ fn an_archive_that_lacks_something_or_has_another_emulator_is_refused() {
     for (archive, said) in cases {
         refused(&mut Stage::new(), &archive, said);
     }
+}
+
+#[test]
+fn an_archive_that_takes_too_much_memory_to_unpack_is_refused_as_such() {
+    let mut stage = Stage::new();
+    let right = tar(&stage.release.members("aarch64", "amd64"));
+    stage.release.replace("aarch64", "amd64", &packed_with(192, &right));
+    let ended = stage.fetch(&["--from", stage.base()], &[]);
+    ended.failed(1, &["was not installed", "needs too much memory", "more than 64 MiB"]);
+    assert!(!ended.stderr.contains("cut short"), "{}", ended.stderr);
+    stage.holds_nothing();
+    stage.release.replace("aarch64", "amd64", &packed_with(48, &right));
+    stage.succeed(&["--from", stage.base()]);
+    stage.holds(&["aarch64"]);
 }
 
 /// An archive with this tar stream is refused, and leaves nothing.

@@ -1,0 +1,131 @@
+//! xz streams, with a limit to the memory that unpacking them takes: whoever packs one chooses that, up to 4 GiB, and
+//! a few bytes are enough to ask for it.
+
+use liblzma::read::XzDecoder;
+use liblzma::stream::{CONCATENATED, Error, Stream};
+use std::io::{self, Read};
+
+/// How much memory may be taken for a stream, and what to do about one that wants more.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    bytes: u64,
+    advice: &'static str,
+}
+
+/// Archives of releases: ours are packed with a window of 2 MiB ([`crate::package`]) and take 3 MiB.
+/// `dist/install.sh` has this limit, too.
+pub const RELEASED: Limit = Limit {
+    bytes: 64 << 20,
+    advice: "archives of this project take 3 MiB, so somebody else packed it: get it from its makers, or pack it anew, as `xz -6` does",
+};
+
+/// Sources: Debian's tarballs of QEMU were measured to take 9 MiB (`xz -lvv`: a dictionary of 8 MiB), and whatever
+/// `xz -9e` packs takes 65, the most of all that xz does by itself. So nobody's archive is refused for its size.
+pub const SOURCE: Limit = Limit {
+    bytes: 128 << 20,
+    advice: "even `xz -9e` packs so that 65 MiB are enough: unpack it yourself and name the folder (--source DIR)",
+};
+
+/// What an xz stream holds, or several of them one after the other. The older format `.lzma` is not read: nobody
+/// here writes it, and it has no checksum.
+pub struct Decoder<R: Read> {
+    inner: XzDecoder<R>,
+    limit: Limit,
+    first: Option<u8>,
+}
+
+impl<R: Read> Decoder<R> {
+    /// Begins to unpack, so that what is wrong with the stream is said before anybody looks at what is in it.
+    ///
+    /// # Errors
+    /// When it is no `.xz` stream, is cut short at once, or wants more memory than there is for it.
+    pub fn new(stream: R, limit: Limit) -> io::Result<Self> {
+        let inner = XzDecoder::new_stream(stream, Stream::new_stream_decoder(limit.bytes, CONCATENATED)?);
+        let mut decoder = Self { inner, limit, first: None };
+        let mut first = [0];
+        if decoder.go_on(&mut first)? > 0 {
+            decoder.first = Some(first[0]);
+        }
+        Ok(decoder)
+    }
+
+    fn go_on(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| match error.get_ref().and_then(|e| e.downcast_ref()) {
+            Some(Error::MemLimit) => io::Error::other(format!(
+                "it needs too much memory: to unpack it takes more than {} MiB, and no more is given\n  {}",
+                self.limit.bytes >> 20,
+                self.limit.advice
+            )),
+            Some(Error::Format) => io::Error::new(io::ErrorKind::InvalidData, "it is no .xz file"),
+            _ => error,
+        })
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(place) = buffer.first_mut() else { return Ok(0) };
+        match self.first.take() {
+            Some(first) => {
+                *place = first;
+                Ok(1)
+            }
+            None => self.go_on(buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use liblzma::stream::{Check, Filters, LzmaOptions};
+    use liblzma::write::XzEncoder;
+    use std::io::Write as _;
+
+    fn options(dictionary: u32) -> LzmaOptions {
+        let mut options = LzmaOptions::new_preset(0).expect("a preset");
+        options.dict_size(dictionary << 20);
+        options
+    }
+
+    fn packed(stream: Stream) -> Vec<u8> {
+        let mut packed = XzEncoder::new_stream(Vec::new(), stream);
+        packed.write_all(b"content").expect("packed");
+        packed.finish().expect("packed")
+    }
+
+    /// An xz stream with a dictionary of so many MiB.
+    fn xz(dictionary: u32) -> Vec<u8> {
+        let mut filters = Filters::new();
+        filters.lzma2(&options(dictionary));
+        packed(Stream::new_stream_encoder(&filters, Check::Crc64).expect("a stream"))
+    }
+
+    fn unpacked(bytes: &[u8], limit: Limit) -> io::Result<String> {
+        let mut text = String::new();
+        Decoder::new(bytes, limit)?.read_to_string(&mut text).map(|_| text)
+    }
+
+    #[test]
+    fn what_wants_more_memory_than_there_is_for_it_is_refused_with_the_limit_and_what_to_do() {
+        for (limit, fits, words) in
+            [(RELEASED, 48, ["64 MiB", "xz -6"]), (SOURCE, 64, ["128 MiB", "--source DIR"])]
+        {
+            assert_eq!(unpacked(&xz(fits), limit).expect("unpacked"), "content");
+            let error = unpacked(&xz(192), limit).expect_err("too much").to_string();
+            assert!(error.contains("needs too much memory"), "{error}");
+            assert!(words.iter().all(|one| error.contains(one)), "{error}");
+        }
+    }
+
+    #[test]
+    fn several_streams_are_one_and_the_older_format_is_none() {
+        assert_eq!(unpacked(&[xz(1), xz(2)].concat(), RELEASED).expect("unpacked"), "contentcontent");
+        let older = packed(Stream::new_lzma_encoder(&options(1)).expect("a stream"));
+        for other in [&older[..], b"this is no archive"] {
+            let error = unpacked(other, RELEASED).expect_err("no xz").to_string();
+            assert_eq!(error, "it is no .xz file");
+        }
+        assert!(unpacked(&xz(1)[..20], RELEASED).is_err(), "cut short");
+    }
+}
