@@ -71,6 +71,11 @@ fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
     let manifest = Manifest::read(bytes)?;
     // An old release under a new name would be taken for up to date for ever.
     ensure!(manifest.release == *release, "it is that of release {}, not of {release}", manifest.release);
+    // Whoever asks for all that there is would hear that all went well.
+    ensure!(
+        !manifest.artifacts.is_empty(),
+        "it names no emulator at all, for no target and no host: the release is empty there"
+    );
     Ok(manifest)
 }
 

@@ -42,6 +42,24 @@ fn a_manifest_that_is_cut_newer_or_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn a_release_without_an_emulator_is_refused_whatever_is_asked_for() {
+    for (target, host) in [("aarch64", "amd64"), ("all", "amd64"), ("all", "all")] {
+        let stage = Stage::new();
+        stage.release.edit(|manifest| manifest["artifacts"] = json!([]));
+        let arguments = ["--target", target, "--host", host, "--from", stage.base()];
+        let ended = stage.fetch(&arguments, &[]);
+        let said =
+            ["release.json of ", "is not taken: it names no emulator at all", "another mirror with --from"];
+        ended.failed(1, &said);
+        stage.holds_nothing();
+        // Another mirror may have more of it.
+        let better = Stage::new();
+        let ended = stage.fetch(&[&arguments[..], &["--from", better.base()]].concat(), &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_manifest_with_fields_of_a_later_version_is_read() {
     let stage = Stage::new();
     stage.release.edit(|manifest| {
