@@ -9,14 +9,17 @@ RELEASE='@RELEASE@'
 BASE='@BASE@'
 
 # The most bytes that are taken, whatever a server sends: of the sums of a release (they take some 100 kB), of a
-# signature, of an archive (2 MB), of an archive unpacked (8 MB).
+# signature, of an archive (2 MB), of an archive unpacked (8 MB). And the memory that unpacking may take (3 MiB).
 MOST_SUMS=1048576
 MOST_SIGNATURE=65536
 MOST_ARCHIVE=33554432
 MOST_UNPACKED=268435456
+MOST_MEMORY=64MiB
 # How often a mirror is asked for a file before the next one is. What brings this many new bytes does not count.
 TRIES=5
 PROGRESS=65536
+# Further than so many addresses, none is followed to the next.
+MOST_HOPS=10
 # Slower than so many bytes a second, a transfer is given up.
 SLOWEST=1000
 
@@ -362,13 +365,19 @@ make_folder() {
 }
 
 # What runs that were killed outright left in the folder $1 goes when it is a day old: younger, it may be another
-# machine's or container's that shares the folder.
+# machine's or container's that shares the folder. A shell has no locks, so who works keeps its folder young.
 sweep() {
     set +f
     for old in "$1"/.anyarch-install-*; do
         [ -z "$(find "$old" -prune -type d -mtime +0 2>/dev/null)" ] || rm -rf "$old" 2>/dev/null
     done
     set -f
+}
+
+# Says that this run lives. Nothing that it does without doing this takes nearly a day.
+stay_young() {
+    : >"$work/young"
+    rm -f "$work/young"
 }
 
 clean_up() {
@@ -380,7 +389,9 @@ clean_up() {
         kill -s KILL "$one" 2>/dev/null
     done
     # One that is ended must not write any more.
-    [ -z "$child" ] || wait "$child" 2>/dev/null
+    for one in $child $watcher; do
+        wait "$one" 2>/dev/null
+    done
     [ "$is_swapping" = no ] || take_back
     [ -z "$staged" ] || rm -rf "$staged" "$stage"
     [ -z "$work" ] || rm -rf "$work"
@@ -401,7 +412,7 @@ request() {
     case $1/$fetcher in
     /*) exec cat "$1" >"$2" ;;
     */curl) request_by_curl "$@" ;;
-    */wget) exec wget -nv -S --tries=1 -c -O "$2" "$1" ;;
+    */wget) exec wget -nv -S --tries=1 --max-redirect=0 -c -O "$2" "$1" ;;
     *) exec wget -q -S -c -O "$2" "$1" ;;
     esac
 }
@@ -427,6 +438,7 @@ watch() {
     while sleep 1; do
         passed=$((passed + 1))
         [ "$passed" -ge "$patience" ] || continue
+        stay_young
         now=$(size "$2")
         # Smaller than before: it began again.
         [ "$now" -ge "$seen" ] || seen=0
@@ -447,9 +459,28 @@ attend() {
     child=
 }
 
-# One transfer, as `request` has it. Sets `result` to the program's exit code and `http` to the last answer's
-# status, or nothing.
+# One transfer, as `request` has it, from the address $1 or where that leads. Sets `result` to the program's exit code,
+# `http` to the last answer's status, or nothing, `hops`, and `astray` to how the address leads where it must not.
 transfer() {
+    place=$1
+    hops=0
+    astray=
+    while :; do
+        transfer_from "$place" "$2" "$3"
+        case $fetcher/$place in
+        # No wget can be told which addresses it may be led to; but this one can be told to stay.
+        wget/http*) follow || return ;;
+        small-wget/https:*)
+            look_back
+            return
+            ;;
+        *) return ;;
+        esac
+    done
+}
+
+transfer_from() {
+    stay_young
     rm -f "$work/stalled"
     request "$@" >"$work/log" 2>&1 &
     child=$!
@@ -462,6 +493,56 @@ transfer() {
     http=$(sed -n 's|.*HTTP/[0-9.]* \([1-5][0-9][0-9]\).*|\1|p' "$work/log" | tail -n 1)
 }
 
+# Sets `place` to where the last answer leads, if it leads anywhere that may be asked.
+follow() {
+    case $http in
+    30[12378]) ;;
+    *) return 1 ;;
+    esac
+    # Of the last answer: a proxy may have given one of its own before.
+    to=$(awk '
+        / HTTP\// { to = "" }
+        tolower($0) ~ /^[ \t]*location:/ { to = $0; sub(/^[^:]*:[ \t]*/, "", to); sub(/[ \t\r]*$/, "", to) }
+        END { print to }
+    ' "$work/log")
+    [ "$to" ] && [ "$hops" -lt "$MOST_HOPS" ] || return 1
+    hops=$((hops + 1))
+    host_of_place=${place#*://}
+    without_query=${place%%[?#]*}
+    case $to in
+    //*) to=${place%%:*}:$to ;;
+    /*) to=${place%%://*}://${host_of_place%%/*}$to ;;
+    [?#]*) to=$without_query$to ;;
+    *)
+        case ${to%%[/?#]*} in
+        *:*) ;;
+        *) to=${without_query%/*}/$to ;;
+        esac
+        ;;
+    esac
+    may_lead "$to" || return 1
+    place=$to
+}
+
+# Whether `place` may lead to the address $1: encrypted, only to what is, too.
+may_lead() {
+    scheme=$(lower "${1%%:*}" | tr -cd 'a-z0-9+.-')
+    case ${place%%:*}/$scheme in
+    */https | http/http) return 0 ;;
+    esac
+    astray="leads from ${place%%:*} to $scheme"
+    return 1
+}
+
+# Looks where a wget was led that can't be told to stay: with it, one can only refuse what it brought. What is no
+# address and no path it takes for the name of a host, to be asked in the clear.
+look_back() {
+    if grep -i '^[[:space:]]*location:' "$work/log" |
+        grep -qiv '^[[:space:]]*location:[[:space:]]*\(https://\|/\)'; then
+        astray='leads from https to something else'
+    fi
+}
+
 # What went wrong with the last transfer, in words.
 reason() {
     last=$(grep -v -e '^ *HTTP/' -e '^Giving up' "$work/log" | tail -n 1)
@@ -469,6 +550,8 @@ reason() {
         echo "less than $SLOWEST bytes a second for $patience s"
     elif [ "${http:-0}" -ge 400 ]; then
         echo "the server says $http"
+    elif [ "$hops" -ge "$MOST_HOPS" ]; then
+        echo "it leads from address to address"
     else
         printf '%s\n' "${last:-it ended with $result}" | sed 's/[.;]*$//'
     fi
@@ -485,23 +568,15 @@ get() {
         [ "$5" != is_whole ] || rm -f "$3"
         had=$(size "$3")
         transfer "$address" "$3" "$4"
-        if is_led_astray; then
+        if [ "$astray" ]; then
             rm -f "$3"
-            say "$(shown "$address") leads to an address without encryption, so what is there is not taken"
+            say "$(shown "$address") $astray, so what is there is not taken"
             return 1
         fi
         "$5" "$3" && return 0
         is_worth_a_try "$3" "$4" || return 1
         pause "$(reason)" || return 1
     done
-}
-
-# Whether a transfer that began encrypted went on in the clear. curl does not; no wget can be told not to.
-is_led_astray() {
-    case $address in
-    https:*) grep -qi '^ *location: *http:' "$work/log" ;;
-    *) return 1 ;;
-    esac
 }
 
 # Whether the transfer went to its end, for files whose hash is not known beforehand.
@@ -751,9 +826,9 @@ hash_of_texts() {
 # it comes last.
 choose_format() {
     if is_xz_utils && choose xz; then
-        unpacker='xz -dc'
+        unpacker="xz -dc --format=xz --memlimit-decompress=$MOST_MEMORY"
     elif has zstd && choose zst; then
-        unpacker='zstd -dcq'
+        unpacker="zstd -dcq --memory=$MOST_MEMORY"
     elif has xz && choose xz; then
         unpacker='xz -dc'
     else
@@ -788,7 +863,7 @@ unpack() {
     (
         trap '' XFSZ
         ulimit -f $((MOST_UNPACKED / 512)) 2>/dev/null
-        # Two words: a program and its options.
+        # Several words: a program and its options.
         # shellcheck disable=SC2086
         exec $unpacker <"$work/archive" >"$work/tar" 2>"$work/log"
     ) || not_unpacked
@@ -816,6 +891,8 @@ not_unpacked() {
         fail "$archive unpacks to more than $MOST_UNPACKED bytes"
     fi
     ! is_disk_full || fail "cannot write $work/tar: the disk is full"
+    ! grep -qi -e 'memory usage limit' -e 'window size larger' "$work/log" ||
+        fail "$archive takes more than $MOST_MEMORY of memory to unpack, so it is not ours"
     [ "$unpacker" != 'xz -dc' ] || is_xz_utils ||
         lacks 'this xz can not unpack the archive: it is a small one, without filters' xz-utils xz
     fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"
@@ -956,6 +1033,7 @@ main() {
     patience=${ANYARCH_TIMEOUT:-30}
     child=
     watcher=
+    hops=0
     work=
     made=
     staged=

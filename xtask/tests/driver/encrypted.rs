@@ -73,8 +73,18 @@ impl Encrypted {
 
     /// A file of a release is said to be on another server.
     pub fn leads(&self, release: &str, name: &str, to: &Server) {
-        let there = format!("{}/{release}/{name}", to.url());
+        self.leads_to(release, name, &format!("{}/{release}/{name}", to.url()));
+    }
+
+    /// A file of a release is said to be at another address.
+    pub fn leads_to(&self, release: &str, name: &str, there: &str) {
         self.answers(release, name, &format!("302 Found\r\nLocation: {there}\r\nContent-Length: 0"), b"");
+    }
+
+    /// A file of a release is moved to the folder `moved` in that release's.
+    pub fn moves(&self, release: &str, name: &str) {
+        let folder = self.home.path().join("files").join(release);
+        fs::rename(folder.join(name), mkdir(&folder.join("moved")).join(name)).unwrap();
     }
 }
 

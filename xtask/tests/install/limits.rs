@@ -1,6 +1,6 @@
 //! Machines without room, rights or programs, runs that are ended, and several at once.
 
-use crate::driver::releases::tar;
+use crate::driver::releases::{packed_with, tar};
 use crate::driver::server::Wrong;
 use crate::driver::{Ended, Somebody, mkdir, run};
 use crate::machine::{
@@ -138,6 +138,28 @@ fn one_that_is_killed_outright_leaves_no_emulator_and_the_next_one_installs_it()
 }
 
 #[test]
+fn a_run_that_takes_days_is_no_litter_to_another() {
+    by_each(|mut machine| {
+        machine.environment.push(("ANYARCH_TIMEOUT".into(), "1".into()));
+        let (release, server) = mirror();
+        // Fast enough not to be given up.
+        server.wrong(ARCHIVE, Wrong::Dribble(2_000, Duration::from_millis(50)), 1);
+        let pair = ["--target", "aarch64", "--host", "amd64"];
+        let slow = start(&mut machine.command(&server.url(), &pair));
+        server.wait_for(ARCHIVE, 1);
+        let work = left(&machine.prefix()).into_iter().find(|path| path.is_dir()).unwrap();
+        run("touch", &["-d", "2 days ago", work.to_str().unwrap()]);
+        thread::sleep(Duration::from_millis(2_500));
+        let other = machine.install(&server.url());
+        assert_eq!(other.code, Some(0), "{}", other.stderr);
+        assert!(work.is_dir(), "somebody works there");
+        let ended = slow.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        machine.has_installed(&machine.install(&server.url()), release);
+    });
+}
+
+#[test]
 fn what_the_machine_lacks_is_named_with_the_command_that_gets_it() {
     let (release, server) = mirror();
     let cases: [(&[&str], &[&str]); 4] = [
@@ -186,6 +208,37 @@ fn zstd_unpacks_where_xz_is_missing_and_the_release_has_its_archives() {
     machine.link("xz", "xz");
     let ended = machine.install(&server.url());
     assert!(ended.stderr.contains("is up to date"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_archive_that_takes_too_much_memory_to_unpack_is_refused_as_such() {
+    let (_home, release, server) = own_mirror();
+    let right = tar(&release.members("aarch64", "amd64"));
+    let folder = release.folder();
+    let machine = Machine::usual();
+    let said = ["takes more than 64MiB of memory to unpack", "so it is not ours"];
+    fs::write(folder.join(ARCHIVE), packed_with(192, &right)).unwrap();
+    release.sum();
+    machine.has_nothing(&machine.install(&server.url()), 1, &said);
+    let older = Stream::new_lzma_encoder(&LzmaOptions::new_preset(1).unwrap()).unwrap();
+    let mut packed = XzEncoder::new_stream(Vec::new(), older);
+    packed.write_all(&right).unwrap();
+    fs::write(folder.join(ARCHIVE), packed.finish().unwrap()).unwrap();
+    release.sum();
+    machine.has_nothing(&machine.install(&server.url()), 1, &["can't be unpacked", "format not recognized"]);
+    fs::write(folder.join(ARCHIVE), packed_with(48, &right)).unwrap();
+    release.sum();
+    machine.has_installed(&machine.install(&server.url()), &release);
+
+    let mut packed = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    packed.window_log(27).unwrap();
+    packed.write_all(&right).unwrap();
+    fs::write(folder.join(ARCHIVE.replace(".xz", ".zst")), packed.finish().unwrap()).unwrap();
+    fs::remove_file(folder.join(ARCHIVE)).unwrap();
+    release.sum();
+    let machine = Machine::usual();
+    machine.lacks("xz").link("zstd", "zstd");
+    machine.has_nothing(&machine.install(&server.url()), 1, &said);
 }
 
 #[test]

@@ -37,6 +37,20 @@ fn a_transfer_that_broke_goes_on_from_where_it_did() {
 }
 
 #[test]
+fn a_mirror_may_lead_elsewhere_and_there_a_broken_transfer_goes_on() {
+    by_each(|machine| {
+        let (release, server) = mirror();
+        let (_same, other) = mirror();
+        server.wrong("SHA256SUMS", Wrong::Redirect(format!("{}/{RELEASE}/SHA256SUMS", other.url())), ALWAYS);
+        server.wrong(ARCHIVE, Wrong::Redirect(format!("{}/{RELEASE}/{ARCHIVE}?a=b", other.url())), ALWAYS);
+        other.wrong(ARCHIVE, Wrong::Cut(90_000), 1);
+        machine.has_installed(&machine.install(&server.url()), release);
+        let ranges: Vec<Option<String>> = other.asked(ARCHIVE).into_iter().map(|one| one.range).collect();
+        assert_eq!(ranges, [None, Some("bytes=90000-".to_owned())]);
+    });
+}
+
+#[test]
 fn a_download_ends_well_when_the_server_comes_to_its_senses() {
     let spells: [&[(Wrong, usize)]; 8] = [
         &[(Wrong::Status(500, None), 2), (Wrong::Status(429, Some(1)), 2)],
@@ -81,6 +95,7 @@ fn hopeless() -> Vec<(Wrong, (usize, usize), &'static str)> {
         (Wrong::Endless, (1, 1), "is longer than 33554432 bytes"),
         (Wrong::Redirect("/nowhere".to_owned()), (1, 1), "the server says 404"),
         (Wrong::Redirect(format!("/{RELEASE}/{ARCHIVE}")), (5, 200), "tried 5 times"),
+        (Wrong::Redirect("ftp://127.0.0.1:1/x".to_owned()), (1, 5), ""),
     ]
 }
 
