@@ -4,7 +4,6 @@
 use crate::exit::Usage;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_RANGE, HeaderMap, RANGE, RETRY_AFTER};
-use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 use std::fmt;
 use std::fs::File;
@@ -13,9 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-/// More redirections than this lead nowhere.
-const MOST_REDIRECTIONS: usize = 10;
 
 /// A mirror, and how it behaved in this run.
 #[derive(Debug)]
@@ -212,26 +208,6 @@ fn below(base: &Url, release: &str, name: &str) -> Url {
     url
 }
 
-/// The client for mirrors: a transfer that stands still for `stall` is broken, and what was asked over HTTPS is
-/// not taken from anywhere else.
-pub fn client(stall: Duration) -> anyhow::Result<Client> {
-    let redirects = Policy::custom(|attempt| {
-        if is_downgrade(attempt.previous(), attempt.url()) {
-            attempt.error("it leads from https to http")
-        } else if attempt.previous().len() > MOST_REDIRECTIONS {
-            attempt.error("it leads from address to address")
-        } else {
-            attempt.follow()
-        }
-    });
-    crate::download::client(stall, redirects)
-}
-
-/// Whether somebody on the way could put in what they like.
-fn is_downgrade(previous: &[Url], next: &Url) -> bool {
-    next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https")
-}
-
 /// The answer to a question for a part; another part than that is of no use.
 fn part(response: Response, from: u64) -> Result<Body, Trouble> {
     let range =
@@ -327,15 +303,6 @@ mod tests {
             let error = Mirror::named(bad).expect_err(bad).to_string();
             assert!(error.starts_with(&format!("{shown} is no mirror")), "{error}");
         }
-    }
-
-    #[test]
-    fn what_was_asked_over_https_is_not_taken_over_http() {
-        let url = |text: &str| Url::parse(text).expect("an address");
-        let (tls, plain) = ([url("https://example.org")], [url("http://example.org")]);
-        assert!(is_downgrade(&tls, &plain[0]) && !is_downgrade(&tls, &tls[0]));
-        assert!(!is_downgrade(&plain, &tls[0]) && !is_downgrade(&plain, &plain[0]));
-        assert!(is_downgrade(&[plain[0].clone(), tls[0].clone()], &plain[0]), "on the way back, too");
     }
 
     #[test]

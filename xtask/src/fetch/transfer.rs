@@ -2,7 +2,7 @@
 //! a transfer broke off, in this run or an earlier one. What comes out was checked.
 
 use super::mirror::{self, Body, Left, Mirror, Trouble};
-use crate::download::STALL;
+use crate::download::{self, STALL};
 use crate::progress::{Progress, Step, human_bytes};
 use crate::session::Session;
 use crate::store::{self, Lock};
@@ -107,7 +107,7 @@ impl Downloaded {
 impl Mirrors {
     /// Sets up the mirrors.
     pub fn new(all: Vec<Mirror>, patience: Patience) -> Result<Self> {
-        Ok(Self { all, client: mirror::client(patience.stall)?, patience })
+        Ok(Self { all, client: download::client(patience.stall)?, patience })
     }
 
     /// A small file of a release, of at most `limit` bytes, by one mirror.

@@ -343,6 +343,12 @@ fn a_mirror_on_https_is_believed_by_its_certificate_and_not_led_into_the_clear()
         fetch(Some(encrypted.certificate()), &[]).failed(1, &[&encrypted.url()]);
         stage.holds_nothing();
         assert!(clear.got().is_empty(), "{name} was asked for in the clear");
+        for scheme in ["http", "ftp"] {
+            encrypted.leads_to(NAME, name, &format!("{scheme}://127.0.0.1:1/x"));
+            let said = format!("it leads from https to {scheme}");
+            fetch(Some(encrypted.certificate()), &[]).failed(1, &[&encrypted.url(), &said]);
+            stage.holds_nothing();
+        }
         encrypted.serves(&folder);
     }
     let ended = fetch(Some(encrypted.certificate()), &[]);
