@@ -3,7 +3,7 @@
 use crate::compile::{Facts, Library};
 use crate::facts::hosts::XzFilter;
 use crate::facts::{Host, Target};
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::session::Session;
 use crate::store::{self, Lock};
 use crate::verify::{Report, Verified};
@@ -94,6 +94,17 @@ pub fn record_place(tarball: &Path) -> PathBuf {
 
 /// What the names of tarballs end with.
 pub const EXTENSION: &str = ".tar.xz";
+
+/// Says before anything is compiled or copied that a release can't be written to the output folder.
+pub fn is_writable(session: &Session, release: &str) -> Result<()> {
+    store::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
+}
+
+/// Whether tarballs of all pairs of a plan lie there, from whatever they were made.
+pub fn are_there(session: &Session, plan: &Plan) -> bool {
+    let is_there = |target: &Target, host| place(session, &plan.release, *target, host).is_file();
+    plan.trees.iter().all(|tree| tree.targets.iter().all(|target| is_there(target, &tree.host)))
+}
 
 fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathBuf {
     session.workspace.out.join(release).join(plan::tarball(&target, release, host))

@@ -56,6 +56,20 @@ pub fn create_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))
 }
 
+/// Says before the work what would else be said after it: that nothing can be put into a folder, or below the one
+/// that it will be made in. Tries it, since rights are not all that can be missing; `advice` is what to do then.
+pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
+    // A link that leads nowhere is there, too.
+    let there = folder.ancestors().find(|one| fs::symlink_metadata(one).is_ok()).unwrap_or(folder);
+    if !there.is_dir() {
+        bail!(Usage(format!("{} is no folder; {advice}", there.display())));
+    }
+    let tried = partial_file(there, "", 0o600)
+        .with_context(|| format!("cannot write below {}; {advice}", there.display()))?;
+    let _noted = Temporary::note(tried.path());
+    tried.close().with_context(|| format!("cannot remove anything below {}", there.display()))
+}
+
 /// Removes a file or a folder with all in it; nothing there is fine too.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {

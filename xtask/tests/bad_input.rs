@@ -416,3 +416,48 @@ fn patches_are_not_refreshed_in_the_middle_of_a_rebase() {
     assert!(second.exists(), "a patch was lost");
     assert_eq!(git(&["am", "--abort"]).code, Some(0));
 }
+
+/// Where nothing can be written: a file in the way, a link to nowhere, a disk that may only be read.
+#[test]
+fn a_folder_that_can_not_be_written_is_told_before_anything_is_got_or_made() {
+    let home = scratch();
+    let (data, _) = small_data(home.path());
+    let mut driver = cut_off(home.path(), &data);
+    let (file, link, disk) = ("file", "link", "disk");
+    let at = |name: &str| home.path().join(name);
+    fs::write(at(file), "").unwrap();
+    symlink("/no/such/folder", at(link)).unwrap();
+    let mount = format!("mount -t tmpfs -o ro tmpfs '{}'", mkdir(&at(disk)).display());
+    let cases = [(file, 2, "is no folder"), (link, 2, "is no folder"), (disk, 1, "cannot write below")];
+    for (name, code, said) in cases {
+        for deeper in [at(name), at(name).join("new/folder")] {
+            let folder = deeper.to_str().unwrap();
+            driver.out = deeper.clone();
+            let commands: [(&[&str], &str); 6] = [
+                (&["build", "--target", "aarch64"], "say --out DIR"),
+                (&["build", "--target", "all", "--host", "all", "--keep-going"], "say --out DIR"),
+                (&["package", "--target", "aarch64"], "say --out DIR"),
+                (&["release"], "say --out DIR"),
+                (&["rootfs", "--target", "aarch64", folder], "name a new folder"),
+                (&["patch", "open", folder], "name a new folder"),
+            ];
+            for (arguments, advice) in commands {
+                // Where it is to be put beside is a folder of ours.
+                if arguments[0] == "rootfs" && deeper == at(name) {
+                    continue;
+                }
+                let ended = Ended::of(&mut driver.unshared(&["--mount"], &mount, arguments));
+                ended.failed(code, &[said, at(name).to_str().unwrap(), advice]);
+                assert_eq!(ended.stderr.matches("error: ").count(), 1, "{arguments:?}: {}", ended.stderr);
+                assert_eq!(
+                    files(driver.cache.as_deref().unwrap()),
+                    [Path::new("CACHEDIR.TAG")],
+                    "{arguments:?}"
+                );
+            }
+        }
+    }
+    let kept = files(&driver.trees).into_iter().filter(|path| !path.ends_with("CACHEDIR.TAG"));
+    assert_eq!(kept.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(fs::read_dir(at(disk)).unwrap().count(), 0);
+}

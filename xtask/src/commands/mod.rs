@@ -64,7 +64,8 @@ pub fn run(cli: &Cli) -> Result<()> {
         });
         let trees = store::claim(&session.workspace.trees);
         in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
-        session.slots = Some(Slots::new(&session.workspace.trees, session.jobs)?);
+        let slots = Slots::new(&session.workspace.trees, session.jobs);
+        session.slots = Some(slots.context("the folder of build trees can't be used; say --build-dir")?);
         tell_of_little_memory(&session);
     }
     match &cli.command {

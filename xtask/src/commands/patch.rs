@@ -4,7 +4,7 @@ use super::show;
 use crate::cli::{Patch, SourceArgs};
 use crate::facts::Series;
 use crate::session::Session;
-use crate::{patch, source};
+use crate::{patch, source, store};
 use anyhow::Result;
 
 /// Keeps the patches of a series in shape.
@@ -13,6 +13,7 @@ pub fn run(session: &Session, command: &Patch) -> Result<()> {
         Patch::Check(arguments) => check(session, arguments),
         Patch::Open { folder, source } => {
             let series = read(session, &source.series)?;
+            store::is_writable(folder, "name a new folder in one of yours")?;
             let pinned = source::obtain(session, &series, source.source.as_deref())?;
             patch::open(&series, &pinned, folder)?;
             session.progress.say(&format!(

@@ -3,7 +3,7 @@
 use super::show;
 use crate::cli::ReleaseArgs;
 use crate::facts::Series;
-use crate::package::Tarball;
+use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};
 use crate::release::{self, Published, Wishes, sums};
@@ -16,6 +16,7 @@ use serde_json::json;
 pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
     let series = Series::read(&session.workspace.root.join("patches"), &arguments.series)?;
     arguments.sign.as_deref().map(sums::can_sign).transpose()?;
+    package::is_writable(session, &series.release())?;
     let own = session.workspace.out.join(series.release());
     let folders = if arguments.folders.is_empty() { vec![own] } else { arguments.folders.clone() };
     let release = release::gather(&folders, &series)?;

@@ -54,7 +54,9 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
         return Err(Usage(format!("{} is not empty: name a new folder", folder.display())).into());
     }
     // Made beside its place, and before any download: whether that can be is known now.
-    let scratch = Scratch::new(folder.parent().unwrap_or(folder))?;
+    let parent = folder.parent().unwrap_or(folder);
+    store::is_writable(parent, "name a new folder in one of yours")?;
+    let scratch = Scratch::new(parent)?;
     let packages: Vec<String> =
         PACKAGES.iter().map(|name| (*name).to_owned()).chain(arguments.packages.iter().cloned()).collect();
     let apt = Apt::open(session, debian.suite, debian.arch)?;

@@ -1,12 +1,10 @@
 //! An emulator and its texts below a prefix: there whole, or not at all.
 
 use super::archive;
-use crate::exit::Usage;
 use crate::progress::Progress;
 use crate::store::{self, Scratch};
 use anyarch_manifest::Artifact;
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use rustix::fs::{Access, access};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,17 +24,6 @@ pub fn is_current(prefix: &Path, artifact: &Artifact) -> Result<bool> {
         && meta.len() == artifact.emulator.size
         && prefix.join(archive::docs(&artifact.target)).is_dir()
         && store::sha256_file(&place)? == artifact.emulator.sha256.as_str())
-}
-
-/// Says before anything is downloaded that nothing can be installed.
-pub fn is_writable(prefix: &Path) -> Result<()> {
-    let there = prefix.ancestors().find(|folder| folder.exists()).unwrap_or(prefix);
-    if !there.is_dir() {
-        bail!(Usage(format!("{} is no folder; say another --prefix", there.display())));
-    }
-    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from).with_context(|| {
-        format!("cannot write below {}; say --prefix DIR with a folder of yours", there.display())
-    })
 }
 
 /// Removes what killed runs left below a prefix in which there is nothing else to do, if no other run is at work there.

@@ -55,6 +55,9 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
             Err(error) => return Err(error),
         }
     }
+    if columns.iter().any(|column| !column.missing.is_empty()) {
+        package::is_writable(session, &plan.release)?;
+    }
     // Who is to run here what is missing.
     let foreign = columns.iter().filter(|column| !column.host().is_native() && !column.missing.is_empty());
     let wanted: Vec<Target> = foreign.filter_map(|column| column.host().as_target().ok()).collect();

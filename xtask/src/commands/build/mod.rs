@@ -113,6 +113,10 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
         bail!(Usage(format!("{name} emulators are never packed: cargo xtask verify --profile {name}")));
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
+    // Where all is up to date, nothing is written.
+    if !package::are_there(session, &plan) {
+        package::is_writable(session, &plan.release)?;
+    }
     for line in gaps(&plan.impossible) {
         session.progress.say(&line);
     }
