@@ -67,7 +67,7 @@ fn plan_and_dry_run_say_the_same_and_touch_nothing() {
     let jobs: Value = serde_json::from_str(&github).unwrap();
     let lacking = json["plan"]["series"]["left_out_hosts"].as_object().unwrap().len();
     assert_eq!(jobs["include"].as_array().unwrap().len(), hosts.len() - lacking, "{jobs}");
-    assert_eq!(files(home.path()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(files(home.path()), Vec::<PathBuf>::new());
 }
 
 #[test]
