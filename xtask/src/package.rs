@@ -98,6 +98,7 @@ pub const EXTENSION: &str = ".tar.xz";
 /// Says before anything is compiled or copied that a release can't be written to the output folder.
 pub fn is_writable(session: &Session, release: &str) -> Result<()> {
     store::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
+        .context("the tarball can't be written")
 }
 
 /// Whether tarballs of all pairs of a plan lie there, from whatever they were made.

@@ -325,14 +325,19 @@ fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
     let mut driver = Driver::usual();
     driver.out = home.path().join("out");
     fs::create_dir(&driver.out).unwrap();
-    for (options, reason) in [("size=300k", "No space left on device"), ("ro", "Read-only file system")] {
+    // That there is no room is seen when it is taken; the rest, before anything is done.
+    let cases: [(&str, &[&str]); 2] = [
+        ("size=300k", &["No space left on device", "free some room"]),
+        ("ro", &["Read-only file system", "say --out DIR"]),
+    ];
+    for (options, said) in cases {
         let setup = format!("mount -t tmpfs -o {options} tmpfs '{}'", driver.out.display());
         let look = format!(
             "{setup}\n\"$@\" || {{ code=$?; find '{}' -type f; exit $code; }}; exit",
             driver.out.display()
         );
         let ended = Ended::of(&mut driver.unshared(&["--mount"], &look, &["build", "--target", "aarch64"]));
-        ended.failed(1, &["the tarball can't be written", reason]);
+        ended.failed(1, &[&["the tarball can't be written"], said].concat());
         assert_eq!(ended.stdout, "", "left in the output folder");
     }
 }
