@@ -178,11 +178,14 @@ fn partial_file(folder: &Path, end: &str, mode: u32) -> io::Result<NamedTempFile
             .suffix(end)
             .permissions(fs::Permissions::from_mode(mode))
             .tempfile_in(folder)?;
-        // On a disk without locks nobody has one, no sweep either, and so nothing is swept.
-        if file.as_file().lock().is_err() || is_still(file.as_file(), file.path()) {
-            return Ok(file);
+        match file.as_file().lock() {
+            Ok(()) if is_still(file.as_file(), file.path()) => return Ok(file),
+            // A sweep was faster, and took it for a killed run's.
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // On a disk without locks nobody has one, no sweep either, and so nothing is swept.
+            Err(_) => return Ok(file),
         }
-        // A sweep was faster, and took it for a killed run's.
     }
 }
 
