@@ -1,7 +1,7 @@
 //! The command line. `--help` of each command is its manual.
 
 use crate::exit::Usage;
-use crate::facts::series;
+use crate::facts::{Topic, series};
 use crate::plan::{Profile, Request};
 use crate::release::page;
 use crate::toolchain::Tooling;
@@ -358,11 +358,14 @@ pub enum Patch {
         /// A new folder
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+        /// Only the patches of these topics: execve, fixes, fast; all, if none is said
+        #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
+        topics: Vec<Topic>,
         /// Which source.
         #[command(flatten)]
         source: SourceArgs,
     },
-    /// Write the commits of such a repository back into `patches/<series>/`
+    /// Write the commits of such a repository back into `patches/`, by the `Topic:` lines of their messages
     Refresh {
         /// The folder that `patch open` made
         #[arg(value_name = "DIR")]
