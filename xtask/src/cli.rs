@@ -352,7 +352,15 @@ pub struct ToolchainArgs {
 #[derive(Debug, Subcommand)]
 pub enum Patch {
     /// Apply every patch to a fresh copy of the source; fuzz is an error, moved hunks are told
-    Check(SourceArgs),
+    ///
+    /// Each topic is also applied with no others but those that it is built on. With --each, patches are
+    /// applied one by one in a tree of their own, and after each an emulator for this machine is compiled
+    /// and run: a commit that only a later one mends fails.
+    #[command(after_help = "\
+Examples:
+  cargo xtask patch check --qemu 10.0
+  cargo xtask patch check --each --launcher ccache")]
+    Check(CheckArgs),
     /// Make DIR a git repository: the source as first commit, each patch as one more
     Open {
         /// A new folder
@@ -374,6 +382,23 @@ pub enum Patch {
         #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
         series: String,
     },
+}
+
+/// `patch check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Also compile and run an emulator after each patch
+    #[arg(long)]
+    pub each: bool,
+    /// --each: the target
+    #[arg(short, long, value_name = "TARGET", default_value = "aarch64", requires = "each")]
+    pub target: String,
+    /// How compilers are called.
+    #[command(flatten)]
+    pub tooling: Tooling,
 }
 
 /// `rootfs`.

@@ -1,14 +1,17 @@
-//! Stage 2: the series' patches on pinned source, and their upkeep.
+//! Stage 2: the series' patches on pinned source, and their upkeep. A tree with a part of the patches is of
+//! another type than one with all of them, so that nothing built from it is packed.
 
 mod apply;
 mod check;
 mod message;
 mod open;
+mod part;
 mod parts;
 mod refresh;
 
 pub use check::{Alone, Checked, Report, check};
 pub use open::open;
+pub use part::{PartTree, Tried, each};
 pub use refresh::refresh;
 
 use apply::apply_one;

@@ -1,11 +1,14 @@
 //! `patch check`, `patch open`, `patch refresh`.
 
-use super::show;
-use crate::cli::{Patch, SourceArgs};
+mod each;
+
+use super::{print, show};
+use crate::cli::{CheckArgs, Patch};
 use crate::facts::{Series, Topic};
 use crate::session::Session;
 use crate::{patch, source};
 use anyhow::Result;
+use serde::Serialize;
 
 /// Keeps the patches of a series in shape.
 pub fn run(session: &Session, command: &Patch) -> Result<()> {
@@ -34,14 +37,32 @@ fn read(session: &Session, series: &str) -> Result<Series> {
     Series::read(&session.workspace.root.join("patches"), series)
 }
 
-fn check(session: &Session, arguments: &SourceArgs) -> Result<()> {
-    let series = read(session, &arguments.series)?;
-    let pinned = source::obtain(session, &series, arguments.source.as_deref())?;
+/// What `patch check` found.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    report: patch::Report,
+    /// What came of every patch as a commit, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    each: Option<Vec<patch::Tried>>,
+}
+
+fn check(session: &Session, arguments: &CheckArgs) -> Result<()> {
+    let plan = arguments.each.then(|| each::Each::plan(session, arguments)).transpose()?;
+    let series = read(session, &arguments.source.series)?;
+    let pinned = source::obtain(session, &series, arguments.source.source.as_deref())?;
     let report = patch::check(session, &series, &pinned)?;
-    show(session, &report, || {
-        let patches = report.patches.iter().map(|one| format!("{}: {}\n", one.patch, applies(&one.moved)));
-        patches.chain(report.topics.iter().map(topic)).collect()
-    })
+    if !session.json {
+        print(text(&report).as_bytes())?;
+    }
+    let each = plan.map(|plan| plan.run(session, &pinned)).transpose()?;
+    // People have read it by now.
+    show(session, &Found { report, each }, String::new)
+}
+
+fn text(report: &patch::Report) -> String {
+    let patches = report.patches.iter().map(|one| format!("{}: {}\n", one.patch, applies(&one.moved)));
+    patches.chain(report.topics.iter().map(topic)).collect()
 }
 
 fn applies(moved: &[String]) -> String {
@@ -51,7 +72,7 @@ fn applies(moved: &[String]) -> String {
     }
 }
 
-/// What a topic needs; hunks move when others are missing, and are no news.
+/// What a topic applies with. That hunks move when others are missing is no news.
 fn topic(alone: &patch::Alone) -> String {
     let patches = count_of_patches(alone.patches.len());
     match &alone.after[..] {
