@@ -1,7 +1,7 @@
 //! One patch on a tree, without fuzz.
 
 use crate::facts::series::Patch;
-use crate::process::output;
+use crate::process::{capture, output};
 use crate::source::git;
 use anyhow::{Context as _, Result, bail};
 use std::fs;
@@ -23,6 +23,16 @@ pub fn moved_hunks(patch: &Patch, tree: &Path) -> Result<Vec<String>> {
     dry.args(["apply", "--check", "--verbose"]).arg(&patch.path);
     let said = String::from_utf8_lossy(&output(&mut dry)?.stderr).into_owned();
     Ok(said.lines().filter(|line| line.contains("succeeded at")).map(str::to_owned).collect())
+}
+
+/// The files that a patch changes, adds or removes.
+pub fn touched(patch: &Patch, tree: &Path) -> Result<Vec<String>> {
+    let mut ask = git_outside_repositories(tree)?;
+    ask.args(["apply", "--numstat", "-z"]).arg(&patch.path);
+    let said = capture(ask).with_context(|| format!("{} is no patch", patch.path.display()))?;
+    // Two numbers and a name each; renames, which would look another way, are written as two changes.
+    let named = |record: &str| record.splitn(3, '\t').nth(2).map(str::to_owned);
+    Ok(said.split_terminator('\0').filter_map(named).collect())
 }
 
 /// Changes a tree by a patch. If it does not apply, nothing is changed.
