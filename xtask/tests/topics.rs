@@ -4,7 +4,7 @@
 
 mod driver;
 
-use driver::{Driver, checkout, exclusive, json, run, scratch, small_data};
+use driver::{Data, Driver, checkout, exclusive, json, run, scratch, small_data};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -210,4 +210,30 @@ fn long_every_commit_of_every_series_compiles_and_starts_guests() {
         let last = &tried[patches.len()];
         assert_eq!(last["seen"], "runs a guest and its children", "{series}: {last}");
     }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_a_commit_that_does_not_compile_is_named_though_the_next_one_mends_it() {
+    let _one = exclusive();
+    let home = scratch();
+    let data = Data::copy(&home.path().join("root"));
+    let first = data.series.patches.iter().position(|patch| patch.name.starts_with("10.2/")).unwrap();
+    let files = "--- a/linux-user/main.c\n+++ b/linux-user/main.c\n";
+    let head = " /*\n  *  qemu user main\n  *\n";
+    let broken = "#error broken here\n";
+    for (name, hunk) in [
+        ("0000-break.patch", format!("@@ -1,3 +1,4 @@\n+{broken}{head}")),
+        ("0000-mend.patch", format!("@@ -1,4 +1,3 @@\n-{broken}{head}")),
+    ] {
+        fs::write(data.root.join("patches/10.2/execve").join(name), format!("{files}{hunk}")).unwrap();
+    }
+    let mut driver = Driver::usual();
+    driver.root = data.root;
+    let named = format!("10.2/execve/0000-break.patch is the first patch that fails, number {}", first + 1);
+    let said = [named.as_str(), "#error broken here", "the whole log: "];
+    let ended = driver.run(&["patch", "check", "--each"]);
+    ended.failed(1, &said);
+    let tried = ended.stdout.lines().filter(|line| line.contains(": compiles, runs a guest (")).count();
+    assert_eq!(tried, first + 1, "the source and the common patches: {}", ended.stdout);
 }

@@ -54,7 +54,8 @@ impl<'a> PartBuild<'a> {
         toolchain: &Toolchain,
     ) -> Result<Self> {
         let facts = Facts::gather(plan, tree, toolchain);
-        let path = source.path().with_file_name("build");
+        // Its logs have this name, too, and outlive it.
+        let path = source.path().with_file_name(format!("each-{}", plan.series.pins.series));
         BuildTree::at(path, facts, session, plan, tree, source, toolchain).map(Self)
     }
 

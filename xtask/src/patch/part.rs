@@ -15,7 +15,7 @@ use std::time::Instant;
 
 /// Pinned source with the first of its series' patches, none to all. It vanishes with this value. Only this
 /// module makes one, and nothing that is built from it can be packed: a [`super::PatchedTree`] does not come of
-/// it, not even with the last patch.
+/// it, not even with the last patch, and no note in the folder makes it pass for one.
 #[derive(Debug)]
 pub struct PartTree {
     tree: SourceTree,
