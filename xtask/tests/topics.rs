@@ -206,9 +206,9 @@ fn long_every_commit_of_every_series_compiles_and_starts_guests() {
         for (one, patch) in tried[1..].iter().zip(&patches) {
             assert_eq!(one["patch"], patch.name.as_str());
         }
-        assert!(tried[1]["seen"] == "runs a guest", "{series}: {}", tried[1]);
-        let last = &tried[patches.len()];
-        assert_eq!(last["seen"], "runs a guest and its children", "{series}: {last}");
+        assert_eq!(tried[0]["seen"], "runs a guest", "{series}");
+        let with_children = tried.iter().filter(|one| one["seen"] == "runs a guest and its children");
+        assert!(with_children.count() >= 2, "{series}: {tried:?}");
     }
 }
 
@@ -234,6 +234,8 @@ fn long_a_commit_that_does_not_compile_is_named_though_the_next_one_mends_it() {
     let said = [named.as_str(), "#error broken here", "the whole log: "];
     let ended = driver.run(&["patch", "check", "--each"]);
     ended.failed(1, &said);
-    let tried = ended.stdout.lines().filter(|line| line.contains(": compiles, runs a guest (")).count();
-    assert_eq!(tried, first + 1, "the source and the common patches: {}", ended.stdout);
+    // The common patches add files which the series' own have compiled.
+    let tried = |seen: &str| ended.stdout.lines().filter(|line| line.contains(seen)).count();
+    let seen = (tried(": compiles, runs a guest ("), tried(": compiles, the emulator is as before ("));
+    assert_eq!(seen, (1, first), "{}", ended.stdout);
 }
