@@ -65,14 +65,28 @@ pub struct Source {
     /// The time of the source, and of every packed file: seconds since 1970.
     pub epoch: u64,
     /// Our patches, in the order in which they are applied.
-    pub patches: Vec<Pinned>,
+    pub patches: Vec<Patch>,
+}
+
+/// A patch of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Patch {
+    /// Its name below `patches/` in the corresponding source: `common/execve/0001-x.patch`.
+    pub name: String,
+    /// Of its bytes.
+    pub sha256: Sha256,
+    /// What it is about: `execve` (a guest's children), `fixes` (upstream's faults), `fast` (speed), or one of a
+    /// later version of this crate. The first releases did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
 }
 
 /// A file that is known by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pinned {
-    /// Its name, with folders where it has some: `common/0001-x.patch`.
+    /// Its name: `qemu-10.2.2.tar.xz`.
     pub name: String,
     /// Of its bytes.
     pub sha256: Sha256,

@@ -25,6 +25,17 @@ fn a_file_of_the_first_format_is_read_and_written_again_the_same() {
 }
 
 #[test]
+fn a_patch_says_its_topic_since_it_has_one() {
+    let before = Manifest::read(FIRST.as_bytes()).unwrap();
+    assert!(before.source.patches.iter().all(|patch| patch.topic.is_none()));
+    for topic in ["execve", "one of a later version"] {
+        let manifest = with(|value| value["source"]["patches"][0]["topic"] = json!(topic)).unwrap();
+        assert_eq!(manifest.source.patches[0].topic.as_deref(), Some(topic));
+        assert!(manifest.text().contains(&format!("\"topic\": \"{topic}\"")), "written as it was read");
+    }
+}
+
+#[test]
 fn what_later_versions_add_is_passed_over() {
     let manifest = with(|value| {
         value["speed"] = json!("fast");

@@ -1,7 +1,7 @@
 //! The command line. `--help` of each command is its manual.
 
 use crate::exit::Usage;
-use crate::facts::series;
+use crate::facts::{Topic, series};
 use crate::plan::{Profile, Request};
 use crate::release::page;
 use crate::toolchain::Tooling;
@@ -352,17 +352,28 @@ pub struct ToolchainArgs {
 #[derive(Debug, Subcommand)]
 pub enum Patch {
     /// Apply every patch to a fresh copy of the source; fuzz is an error, moved hunks are told
-    Check(SourceArgs),
+    ///
+    /// Each topic is also applied with no others but those that it is built on. With --each, patches are
+    /// applied one by one in a tree of their own, and after each an emulator for this machine is compiled
+    /// and run: a commit that only a later one mends fails.
+    #[command(after_help = "\
+Examples:
+  cargo xtask patch check --qemu 10.0
+  cargo xtask patch check --each --launcher ccache")]
+    Check(CheckArgs),
     /// Make DIR a git repository: the source as first commit, each patch as one more
     Open {
         /// A new folder
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+        /// Only the patches of these topics: execve, fixes, fast; all, if none is said
+        #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
+        topics: Vec<Topic>,
         /// Which source.
         #[command(flatten)]
         source: SourceArgs,
     },
-    /// Write the commits of such a repository back into `patches/<series>/`
+    /// Write the commits of such a repository back into `patches/`, by the `Topic:` lines of their messages
     Refresh {
         /// The folder that `patch open` made
         #[arg(value_name = "DIR")]
@@ -371,6 +382,23 @@ pub enum Patch {
         #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
         series: String,
     },
+}
+
+/// `patch check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Also compile and run an emulator after each patch
+    #[arg(long)]
+    pub each: bool,
+    /// --each: the target
+    #[arg(short, long, value_name = "TARGET", default_value = "aarch64", requires = "each")]
+    pub target: String,
+    /// How compilers are called.
+    #[command(flatten)]
+    pub tooling: Tooling,
 }
 
 /// `rootfs`.

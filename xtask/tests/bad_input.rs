@@ -107,7 +107,7 @@ fn a_tag_at_another_commit_is_not_kept() {
 fn a_patch_that_does_not_apply_is_named_with_file_and_hunk() {
     let home = scratch();
     let (data, source) = small_data(home.path());
-    let patch = data.root.join("patches/10.2/0002-bad.patch");
+    let patch = data.root.join("patches/10.2/fixes/0002-bad.patch");
     fs::write(&patch, "--- a/linux-user/main.c\n+++ b/linux-user/main.c\n@@ -2,2 +2,2 @@\n-int two;\n+int 22;\n int three;\n").unwrap();
     let driver = cut_off(home.path(), &data);
     let source = source.to_str().unwrap();
@@ -124,7 +124,7 @@ fn a_patch_that_does_not_apply_is_named_with_file_and_hunk() {
 fn a_hunk_that_moved_is_told_and_fuzz_is_refused() {
     let home = scratch();
     let (data, source) = small_data(home.path());
-    let patch = data.root.join("patches/10.2/0001-two.patch");
+    let patch = data.root.join("patches/10.2/fixes/0001-two.patch");
     let text = fs::read_to_string(&patch).unwrap();
     let driver = cut_off(home.path(), &data);
     let source = source.to_str().unwrap();
@@ -293,7 +293,7 @@ fn a_patch_folder_that_is_not_ours_or_not_committed_is_refused() {
     let folder = work.to_str().unwrap();
     driver.run(&["patch", "refresh", home.path().to_str().unwrap()]).failed(2, &["was not made by"]);
     // A plain diff is no mail, so the series of this test is opened without it.
-    fs::remove_file(data.root.join("patches/10.2/0001-two.patch")).unwrap();
+    fs::remove_file(data.root.join("patches/10.2/fixes/0001-two.patch")).unwrap();
     driver.succeed(&["patch", "open", folder, "--source", source.to_str().unwrap()]);
     fs::write(work.join("linux-user/main.c"), "int changed;\n").unwrap();
     driver.run(&["patch", "refresh", folder]).failed(2, &["not committed", "linux-user/main.c"]);
@@ -309,9 +309,11 @@ fn a_patch_folder_that_is_not_ours_or_not_committed_is_refused() {
             "commit",
             "-qam",
             "change it all",
+            "-m",
+            "Topic: execve",
         ],
     );
-    assert_eq!(driver.succeed(&["patch", "refresh", folder]), "10.2/0001-change-it-all.patch\n");
+    assert_eq!(driver.succeed(&["patch", "refresh", folder]), "10.2/execve/0001-change-it-all.patch\n");
     let tree = driver.succeed(&["source", "--source", source.to_str().unwrap()]);
     let text = fs::read_to_string(Path::new(tree.trim()).join("linux-user/main.c")).unwrap();
     assert_eq!(text, "int changed;\n");
@@ -393,7 +395,7 @@ fn an_edited_source_tree_is_not_compiled() {
 fn patches_are_not_refreshed_in_the_middle_of_a_rebase() {
     let home = scratch();
     let (data, source) = small_data(home.path());
-    fs::remove_file(data.root.join("patches/10.2/0001-two.patch")).unwrap();
+    fs::remove_file(data.root.join("patches/10.2/fixes/0001-two.patch")).unwrap();
     let driver = cut_off(home.path(), &data);
     let work = home.path().join("work");
     let folder = work.to_str().unwrap();
@@ -405,12 +407,12 @@ fn patches_are_not_refreshed_in_the_middle_of_a_rebase() {
     };
     for text in ["int first;\n", "int second;\n"] {
         fs::write(work.join("linux-user/main.c"), text).unwrap();
-        assert_eq!(git(&["commit", "-qam", text.trim()]).code, Some(0));
+        assert_eq!(git(&["commit", "-qam", text.trim(), "-m", "Topic: fixes"]).code, Some(0));
     }
     driver.succeed(&["patch", "refresh", folder]);
     // The second patch alone meets a conflict, and git stops with a clean tree.
     assert_eq!(git(&["checkout", "-q", "anyarch-base-v10.2.2"]).code, Some(0));
-    let second = data.root.join("patches/10.2/0002-int-second.patch");
+    let second = data.root.join("patches/10.2/fixes/0002-int-second.patch");
     assert_ne!(git(&["am", "-q", second.to_str().unwrap()]).code, Some(0));
     driver.run(&["patch", "refresh", folder]).failed(2, &["in the middle of"]);
     assert!(second.exists(), "a patch was lost");

@@ -74,7 +74,7 @@ fn a_host_without_a_compiler_does_not_keep_the_others_from_being_made() {
 fn broken(home: &Path) -> Data {
     let data = Data::copy(&home.join("root"));
     let patch = "--- a/target/sh4/op_helper.c\n+++ b/target/sh4/op_helper.c\n@@ -1,2 +1,3 @@\n+#error broken on purpose\n /*\n  *  SH4 emulation\n";
-    fs::write(data.root.join("patches/10.2/9999-broken.patch"), patch).unwrap();
+    fs::write(data.root.join("patches/10.2/fast/9999-broken.patch"), patch).unwrap();
     data
 }
 

@@ -196,7 +196,7 @@ fn the_provenance_names_every_file(published: &Published) {
     let text = statement["predicate"].to_string();
     let commit = run("git", &["-C", driver::checkout().to_str().unwrap(), "rev-parse", "HEAD"]);
     let qemu = published.manifest.source.commit.clone().unwrap();
-    for word in [commit.trim(), &qemu, "pkg:deb/debian/libc6-dev@", "common/0001-"] {
+    for word in [commit.trim(), &qemu, "pkg:deb/debian/libc6-dev@", "common/execve/0001-"] {
         assert!(text.contains(word), "{word} is not in {text}");
     }
 }

@@ -86,7 +86,7 @@ impl Spoiled {
         ];
         let patch: String =
             edits.iter().map(|(file, old, new)| edit(source, home.path(), file, old, new)).collect();
-        fs::write(data.root.join("patches/10.2/9999-spoil.patch"), patch).unwrap();
+        fs::write(data.root.join("patches/10.2/fast/9999-spoil.patch"), patch).unwrap();
         let trees = driver.trees.join("10.2");
         driver.root = data.root;
         Self { driver, _home: home, before: names(&trees), trees }

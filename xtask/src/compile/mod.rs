@@ -4,10 +4,12 @@
 mod commands;
 mod facts;
 mod linked;
+mod part;
 
 pub use commands::{Jobs, configure_command, ninja_command};
 pub use facts::{Facts, key, pkgversion};
 pub use linked::Library;
+pub use part::{PartBuild, PartEmulator};
 
 use crate::facts::{Host, Target};
 use crate::interrupt::interrupted;

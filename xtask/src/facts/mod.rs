@@ -5,11 +5,13 @@ pub mod hosts;
 pub mod machine;
 pub mod series;
 pub mod targets;
+pub mod topics;
 
 pub use hosts::Host;
 pub use machine::native;
 pub use series::Series;
 pub use targets::Target;
+pub use topics::Topic;
 
 use crate::exit::Usage;
 use anyhow::{Context as _, Result};

@@ -1,9 +1,10 @@
-//! What is built: one folder `patches/<series>/` each, with its pins and its patches, and
-//! `patches/common/` with the patches that all series begin with.
+//! What is built: one folder `patches/<series>/` each, with its pins and its patches by topic, and
+//! `patches/common/` with the patches that each topic begins with in all series.
 
-use super::{Target, read_toml, unknown};
+use super::topics::TOPICS;
+use super::{Target, Topic, read_toml, unknown};
 use crate::store;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The series that is built when nobody says another.
 pub const DEFAULT: &str = "10.2";
 
-/// The folder of the patches that come first in every series: they only add files of our own.
+/// The folder of the patches that come first in a topic of every series: they only add files of our own.
 pub const COMMON: &str = "common";
 
 /// A QEMU series as its file pins it, with the patches beside that file.
@@ -21,15 +22,17 @@ pub struct Series {
     /// What `series.toml` says.
     #[serde(flatten)]
     pub pins: Pins,
-    /// Our patches, in the order in which they are applied: the common ones, then its own.
+    /// Our patches, in the order in which they are applied: by topic, the common ones before its own.
     pub patches: Vec<Patch>,
 }
 
 /// One patch file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Patch {
-    /// Its name below `patches/`: `common/0001-x.patch`.
+    /// Its name below `patches/`: `common/execve/0001-x.patch`.
     pub name: String,
+    /// What it is about.
+    pub topic: Topic,
     /// The hash of its bytes.
     pub sha256: String,
     /// Where it is.
@@ -150,9 +153,20 @@ impl Series {
             return Err(unknown("series", name, known.iter().map(String::as_str)).into());
         }
         let pins = Self::pins(patches, name)?;
-        let mut all = read_patches(&patches.join(COMMON))?;
-        all.extend(read_patches(&folder)?);
+        let homes = [patches.join(COMMON), folder];
+        homes.iter().try_for_each(|home| only_topics(home))?;
+        let mut all = Vec::new();
+        for topic in TOPICS {
+            for home in &homes {
+                all.extend(read_patches(home, topic)?);
+            }
+        }
         Ok(Self { pins, patches: all })
+    }
+
+    /// Its patches of these topics, in the order in which they are applied.
+    pub fn patches_of(&self, topics: &[Topic]) -> Vec<&Patch> {
+        self.patches.iter().filter(|patch| topics.contains(&patch.topic)).collect()
     }
 
     /// Reads `patches/<name>/series.toml` alone.
@@ -210,18 +224,43 @@ fn check(pins: &Pins, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn read_patches(folder: &Path) -> Result<Vec<Patch>> {
+/// An error if there is a folder that is no topic, or a patch outside of them: nobody would apply it.
+fn only_topics(home: &Path) -> Result<()> {
+    if !home.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(home).with_context(|| format!("cannot list {}", home.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", home.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            name.parse::<Topic>()
+                .with_context(|| format!("patches are ordered by topic in {}", home.display()))?;
+        } else if is_patch(&path) {
+            bail!("{} is in no topic: move it to one of {}", path.display(), Topic::names(&TOPICS));
+        }
+    }
+    Ok(())
+}
+
+fn is_patch(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "patch")
+}
+
+/// The patches of a topic in the folder of a series or in the common one.
+fn read_patches(home: &Path, topic: Topic) -> Result<Vec<Patch>> {
     let mut patches = Vec::new();
+    let folder = home.join(topic.name());
     if !folder.exists() {
         return Ok(patches);
     }
-    let home = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+    let whose = home.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
         let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "patch") {
+        if is_patch(&path) {
             patches.push(Patch {
-                name: format!("{home}/{}", entry.file_name().to_string_lossy()),
+                name: format!("{whose}/{topic}/{}", entry.file_name().to_string_lossy()),
+                topic,
                 sha256: store::sha256_file(&path)?,
                 path,
             });
@@ -299,5 +338,53 @@ mod tests {
     fn an_unknown_series_is_answered_with_those_that_are_there() {
         let error = Series::read(&patches(), "10.3").expect_err("unknown").to_string();
         assert!(error.contains("there is no series `10.3`") && error.contains("10.2"), "{error}");
+    }
+
+    #[test]
+    fn patches_come_by_topic_and_in_each_the_common_ones_first() {
+        let home = tempfile::tempdir().expect("a folder");
+        let text = fs::read_to_string(patches().join(DEFAULT).join("series.toml")).expect("readable");
+        let names = [
+            "common/execve/0001-a.patch",
+            "10.2/execve/0001-b.patch",
+            "10.2/execve/0002-c.patch",
+            "10.2/fixes/0001-d.patch",
+            "common/fast/0001-e.patch",
+        ];
+        for name in names.iter().rev() {
+            store::write_file(&home.path().join(name), b"").expect("written");
+        }
+        store::write_file(&home.path().join("10.2/series.toml"), text.as_bytes()).expect("written");
+        let series = Series::read(home.path(), DEFAULT).expect("read");
+        assert_eq!(series.patches.iter().map(|patch| patch.name.as_str()).collect::<Vec<_>>(), names);
+        let of = series.patches_of(&Topic::Fast.with_needs());
+        assert_eq!(
+            of.iter().map(|patch| patch.name.as_str()).collect::<Vec<_>>(),
+            [0, 1, 2, 4].map(|n| names[n])
+        );
+        store::write_file(&home.path().join("common/speed/0001-f.patch"), b"").expect("written");
+        let error = format!("{:#}", Series::read(home.path(), DEFAULT).expect_err("refused"));
+        assert!(error.contains("no topic `speed`") && error.contains("execve fast fixes"), "{error}");
+        store::remove(&home.path().join("common/speed")).expect("removed");
+        store::write_file(&home.path().join("10.2/0001-f.patch"), b"").expect("written");
+        let error = Series::read(home.path(), DEFAULT).expect_err("refused").to_string();
+        assert!(
+            error.contains("0001-f.patch is in no topic: move it to one of execve fixes fast"),
+            "{error}"
+        );
+    }
+
+    /// Signed-off-by is a person's statement, who takes a patch to upstream; none of us is one.
+    #[test]
+    fn no_patch_is_signed_off_in_nobodys_name() {
+        for name in Series::names(&patches()).expect("listed") {
+            for patch in Series::read(&patches(), &name).expect("a series").patches {
+                let text = fs::read_to_string(&patch.path).expect("readable");
+                let signed =
+                    text.lines().find(|line| line.starts_with("Signed-off-by:") && line.contains("anyarch"));
+                assert_eq!(signed, None, "{}", patch.name);
+                assert!(text.contains("\nFrom: "), "{} has no author, which git am wants", patch.name);
+            }
+        }
     }
 }

@@ -1,14 +1,25 @@
-//! Stage 2: the series' patches on pinned source, and their upkeep.
+//! Stage 2: the series' patches on pinned source, and their upkeep. A tree with a part of the patches is of
+//! another type than one with all of them, so that nothing built from it is packed.
 
-mod upkeep;
+mod apply;
+mod check;
+mod message;
+mod open;
+mod part;
+mod parts;
+mod refresh;
 
-pub use upkeep::{Checked, check, open, refresh};
+pub use check::{Alone, Checked, Report, check};
+pub use open::open;
+pub use part::{PartTree, Tried, each};
+pub use refresh::refresh;
+
+use apply::apply_one;
 
 use crate::facts::Series;
 use crate::facts::series::Patch;
-use crate::process::output;
 use crate::session::Session;
-use crate::source::{PinnedSource, git};
+use crate::source::PinnedSource;
 use crate::store::{self, Lock};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,8 +28,6 @@ use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use xshell::Shell;
 
 /// Counted up when a tree is made in another way from the same ingredients.
 const RECIPE: u32 = 1;
@@ -244,80 +253,4 @@ fn complete(series: &Series, tree: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// `git` for a folder that is no repository, wherever it lies.
-fn git_outside_repositories(tree: &Path) -> Result<Command> {
-    let shell = Shell::new().context("no current folder")?;
-    let mut command = Command::from(git::git(&shell));
-    command.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
-    Ok(command)
-}
-
-fn apply_one(patch: &Patch, tree: &Path) -> Result<()> {
-    let mut command = git_outside_repositories(tree)?;
-    command.args(["apply", "--whitespace=nowarn", "--verbose"]).arg(&patch.path);
-    let result = output(&mut command)?;
-    if result.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&result.stderr);
-    let text = fs::read_to_string(&patch.path).unwrap_or_default();
-    let places: Vec<String> = said.lines().filter_map(|line| failed_hunk(line, &text)).collect();
-    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error:")).collect();
-    bail!(
-        "{} does not apply{}\n  | {}\n\
-         to mend it: cargo xtask patch open FOLDER, rebase there, cargo xtask patch refresh FOLDER",
-        patch.name,
-        places.iter().map(|place| format!("\n  at {place}")).collect::<String>(),
-        errors.join("\n  | ")
-    )
-}
-
-/// Turns git's `error: patch failed: FILE:LINE` into the file and the number of the hunk.
-fn failed_hunk(error: &str, patch: &str) -> Option<String> {
-    let (file, line) = error.strip_prefix("error: patch failed: ")?.rsplit_once(':')?;
-    let mut in_file = false;
-    let mut hunk = 0;
-    for text in patch.lines() {
-        if let Some(name) = text.strip_prefix("--- a/") {
-            in_file = name == file;
-            hunk = 0;
-        } else if in_file && text.starts_with("@@ -") {
-            hunk += 1;
-            let start = text.trim_start_matches("@@ -").split([',', ' ']).next()?;
-            if start == line {
-                return Some(format!("{file}, hunk {hunk} (line {line})"));
-            }
-        }
-    }
-    Some(format!("{file}, line {line}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_hunk_is_named_by_file_and_number() {
-        let patch = "--- a/linux-user/main.c\n+++ b/linux-user/main.c\n@@ -10,3 +10,4 @@ x\n a\n@@ -99,7 +100,8 @@ y\n b\n";
-        let named = failed_hunk("error: patch failed: linux-user/main.c:99", patch);
-        assert_eq!(named.as_deref(), Some("linux-user/main.c, hunk 2 (line 99)"));
-        assert_eq!(failed_hunk("error: something else", patch), None);
-    }
-
-    #[test]
-    fn a_patch_that_does_not_fit_names_file_and_hunk_and_changes_nothing() {
-        let home = tempfile::tempdir().expect("a folder");
-        let tree = home.path().join("tree");
-        fs::create_dir(&tree).expect("created");
-        fs::write(tree.join("a.c"), "one\ntwo\nthree\n").expect("written");
-        let path = home.path().join("0001-x.patch");
-        fs::write(&path, "--- a/a.c\n+++ b/a.c\n@@ -1,3 +1,3 @@\n one\n-TWO\n+2\n three\n").expect("written");
-        let patch = Patch { name: "0001-x.patch".into(), sha256: String::new(), path };
-        let error = apply_one(&patch, &tree).expect_err("refused").to_string();
-        assert!(error.contains("0001-x.patch does not apply"), "{error}");
-        assert!(error.contains("a.c, hunk 1 (line 1)"), "{error}");
-        assert_eq!(fs::read_to_string(tree.join("a.c")).expect("read"), "one\ntwo\nthree\n");
-    }
 }

@@ -2,14 +2,14 @@
 
 use super::Release;
 use crate::compile::Facts;
-use crate::facts::Series;
+use crate::facts::{Series, series};
 use crate::package::{Record, Tarball};
 use crate::store;
 use crate::verify::{Check, Outcome};
 use anyarch_manifest as format;
 use anyhow::{Context as _, Result};
 use format::{
-    Archive, ArchiveFormat, Artifact, Build, Document, DocumentKind, Manifest, Pinned, Sha256, Source,
+    Archive, ArchiveFormat, Artifact, Build, Document, DocumentKind, Manifest, Patch, Pinned, Sha256, Source,
 };
 use std::fs;
 use std::path::Path;
@@ -59,8 +59,13 @@ fn source(series: &Series) -> Result<Source> {
         commit: pins.git.commit.clone(),
         tarballs: pinned(official.into_iter().chain([(&pins.debian.file, &pins.debian.sha256)]))?,
         epoch: pins.epoch,
-        patches: pinned(series.patches.iter().map(|patch| (&patch.name, &patch.sha256)))?,
+        patches: series.patches.iter().map(patch).collect::<Result<_>>()?,
     })
+}
+
+fn patch(patch: &series::Patch) -> Result<Patch> {
+    let topic = Some(patch.topic.name().to_owned());
+    Ok(Patch { name: patch.name.clone(), sha256: hash(&patch.sha256)?, topic })
 }
 
 fn build(facts: &Facts) -> Result<Build> {

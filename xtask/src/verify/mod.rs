@@ -5,6 +5,7 @@ mod contract;
 mod elf;
 mod guest;
 mod leaks;
+mod part;
 pub mod reproduce;
 mod sanitized;
 pub mod tcg;
@@ -12,9 +13,10 @@ mod tiny;
 
 pub use contract::compiler;
 pub use guest::script;
+pub use part::part;
 
 use crate::compile::{Emulator, UpstreamEmulator, pkgversion, report_place};
-use crate::facts::{Host, Series};
+use crate::facts::{Host, Series, Target};
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
 use crate::session::Session;
@@ -247,19 +249,22 @@ impl Report {
 
 /// `--version` says the version and the release that were asked for.
 fn version(series: &Series, start: Start<'_>) -> Result<Outcome> {
-    let emulator = start.emulator;
-    let expected =
-        format!("{} version {} ({})", emulator.target().emulator(), series.pins.version, pkgversion(series));
-    let mut command = start.command();
+    says_version(series, start.emulator.target(), start.command()).map(Outcome::Passed)
+}
+
+/// What an emulator that is run by `command` says with `--version`, if that is right.
+fn says_version(series: &Series, target: Target, mut command: Command) -> Result<String> {
+    let expected = format!("{} version {} ({})", target.emulator(), series.pins.version, pkgversion(series));
+    let program = command.get_program().to_string_lossy().into_owned();
     command.arg("--version");
     let result = output_within(PATIENCE, &mut command)?;
     if !result.status.success() {
         let said = String::from_utf8_lossy(&result.stderr);
-        bail!("`{} --version` {}: {}", emulator.path().display(), ended(result.status), said.trim());
+        bail!("`{program} --version` {}: {}", ended(result.status), said.trim());
     }
     let said = String::from_utf8_lossy(&result.stdout).lines().next().unwrap_or_default().to_owned();
     ensure!(said == expected, "it says `{said}`, not `{expected}`");
-    Ok(Outcome::Passed(said))
+    Ok(said)
 }
 
 /// An emulator that hangs must not hang a build: no check takes a tenth of this.

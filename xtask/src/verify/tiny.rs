@@ -3,6 +3,7 @@
 
 use super::guest::RELEASE;
 use super::{Outcome, PATIENCE, Start};
+use crate::facts::Target;
 use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store::{self, Scratch};
@@ -10,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// How often an emulator is started: one that its host's kernel or C library starts by luck alone would
 /// show it.
@@ -19,35 +21,60 @@ const LEAF: i32 = 41;
 /// How long the program's file is made, in bytes: the largest page of any host or target.
 const LENGTH: u64 = 64 << 10;
 
+/// What has an emulator run its guest's children.
+const EXECVE: &[&str] = &["--execve", "self"];
+
 /// The emulator starts its guest every time.
 pub fn check_start(session: &Session, start: Start<'_>) -> Result<Outcome> {
-    let home = home(session, start)?;
-    for number in 1..=STARTS {
-        run(start, home.path(), &["./tiny", "hello"], 1, LEAF)
-            .with_context(|| format!("start {number} of {STARTS}"))?;
-    }
+    starts(session, start.emulator.target(), &|| start.command(), EXECVE)?;
     let how = if start.runner.is_some() { "in this machine's emulator of it" } else { "natively" };
     Ok(Outcome::Passed(format!("{STARTS} starts of {STARTS} {how}")))
 }
 
+/// An emulator that `command` runs starts its guest every time, given these options or none.
+pub fn starts(
+    session: &Session,
+    target: Target,
+    command: &dyn Fn() -> Command,
+    options: &[&str],
+) -> Result<()> {
+    let home = home(session, target)?;
+    for number in 1..=STARTS {
+        run(command(), options, home.path(), &["./tiny", "hello"], 1, LEAF)
+            .with_context(|| format!("start {number} of {STARTS}"))?;
+    }
+    Ok(())
+}
+
 /// A script whose interpreter starts a child, and a child that starts a child.
 pub fn check_children(session: &Session, start: Start<'_>) -> Result<String> {
-    let home = home(session, start)?;
+    children(session, start.emulator.target(), &|| start.command())
+}
+
+/// The same for an emulator that `command` runs.
+pub fn children(session: &Session, target: Target, command: &dyn Fn() -> Command) -> Result<String> {
+    let home = home(session, target)?;
     let script = home.path().join("script");
     fs::write(&script, "#!./tiny ./tiny\n").context("cannot write a script")?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).context("cannot write a script")?;
-    run(start, home.path(), &["./script"], 2, LEAF + 1).context("a script with a child")?;
-    run(start, home.path(), &["./tiny", "./tiny", "./tiny", "last"], 3, LEAF + 2)
-        .context("a child of a child")?;
+    let run = |words: &[&str], lines, code| run(command(), EXECVE, home.path(), words, lines, code);
+    run(&["./script"], 2, LEAF + 1).context("a script with a child")?;
+    run(&["./tiny", "./tiny", "./tiny", "last"], 3, LEAF + 2).context("a child of a child")?;
     // A file that is not there: errno 2, and one more from the program above.
-    run(start, home.path(), &["./tiny", "./missing", "last"], 1, 3).context("a missing program")?;
+    run(&["./tiny", "./missing", "last"], 1, 3).context("a missing program")?;
     Ok("a program without a C library started children".to_owned())
 }
 
 /// Runs the program with these words, and compares how many lines it prints and how it ends.
-fn run(start: Start<'_>, home: &Path, words: &[&str], lines: usize, code: i32) -> Result<()> {
-    let mut command = start.command();
-    command.args(["-r", RELEASE, "--execve", "self"]).args(words).current_dir(home);
+fn run(
+    mut command: Command,
+    options: &[&str],
+    home: &Path,
+    words: &[&str],
+    lines: usize,
+    code: i32,
+) -> Result<()> {
+    command.args(["-r", RELEASE]).args(options).args(words).current_dir(home);
     let result = output_within(PATIENCE, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout);
     let complaints = String::from_utf8_lossy(&result.stderr);
@@ -65,8 +92,8 @@ fn run(start: Start<'_>, home: &Path, words: &[&str], lines: usize, code: i32) -
 }
 
 /// A folder with the program.
-fn home(session: &Session, start: Start<'_>) -> Result<Scratch> {
-    let file = folder(session).join(format!("{}.hex", start.emulator.target().name));
+fn home(session: &Session, target: Target) -> Result<Scratch> {
+    let file = folder(session).join(format!("{}.hex", target.name));
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let home = Scratch::new(&session.workspace.trees)?;
     let program = home.path().join("tiny");
@@ -109,9 +136,9 @@ pub fn key(session: &Session) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Host;
     use crate::facts::hosts::Endian;
     use crate::facts::targets::TARGETS;
-    use crate::facts::{Host, Target};
     use crate::verify::elf;
 
     #[test]

@@ -10,7 +10,7 @@
 
 use super::run;
 use anyarch_manifest::{
-    Archive, ArchiveFormat, Artifact, Build, Check, Emulator, FILE, FileName, Manifest, Outcome, Pinned,
+    Archive, ArchiveFormat, Artifact, Build, Check, Emulator, FILE, FileName, Manifest, Outcome, Patch,
     Sha256, Source,
 };
 use liblzma::stream::{Check as Sum, Filters, LzmaOptions, Stream};
@@ -56,7 +56,11 @@ impl FakeRelease {
             commit: None,
             tarballs: Vec::new(),
             epoch: 1_700_000_000,
-            patches: vec![Pinned { name: "common/0001-x.patch".to_owned(), sha256: hash(b"x") }],
+            patches: vec![Patch {
+                name: "common/execve/0001-x.patch".to_owned(),
+                sha256: hash(b"x"),
+                topic: Some("execve".to_owned()),
+            }],
         };
         let builds = ["amd64", "arm64", "arm/v7"].map(|host| (host.to_owned(), build(host)));
         let mut release = Self {

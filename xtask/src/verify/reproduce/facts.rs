@@ -136,7 +136,10 @@ mod tests {
             release: "10.2.2-1".into(),
             tag: "v10.2.2".into(),
             commit: None,
-            patches: vec![("common/0001-a.patch".into(), "aa".into()), ("0002-b.patch".into(), "bb".into())],
+            patches: vec![
+                ("common/execve/0001-a.patch".into(), "aa".into()),
+                ("0002-b.patch".into(), "bb".into()),
+            ],
             profile: crate::plan::Profile::Release,
             triple: "x86_64-linux-gnu".into(),
             compiler: "(Debian 12.2.0-14) 12.2.0".into(),
@@ -159,7 +162,11 @@ mod tests {
             (|facts| facts.tag = "v10.2.1".into(), "tag: v10.2.2 | v10.2.1", "git checkout 10.2.2-1"),
             (|facts| facts.patches[1].1 = "b2".into(), "patch 0002-b.patch: bb | b2", "git checkout"),
             (|facts| drop(facts.patches.pop()), "patch 0002-b.patch: 0002-b.patch | missing", "git checkout"),
-            (|facts| facts.patches.reverse(), "order of each patch: common/0001-a.patch", "git checkout"),
+            (
+                |facts| facts.patches.reverse(),
+                "order of each patch: common/execve/0001-a.patch",
+                "git checkout",
+            ),
             (
                 |facts| facts.compiler = "(Debian 14.2.0-19) 14.2.0".into(),
                 "compiler: (Debian 12.2.0-14) 12.2.0 | (Debian 14.2.0-19) 14.2.0",

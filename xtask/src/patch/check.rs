@@ -1,0 +1,112 @@
+//! Do the patches apply, and does each topic without those that it is not built on?
+
+use super::apply::{apply_one, moved_hunks, touched};
+use super::complete;
+use crate::facts::series::Patch;
+use crate::facts::topics::TOPICS;
+use crate::facts::{Series, Topic};
+use crate::session::Session;
+use crate::source::PinnedSource;
+use crate::store::{self, Scratch};
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use std::fs;
+use std::path::Path;
+
+/// What [`check`] found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Every patch, one after the other.
+    pub patches: Vec<Checked>,
+    /// Every topic that has patches, with no others but those that it is built on.
+    pub topics: Vec<Alone>,
+}
+
+/// One patch that applies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// The patch's name below `patches/`.
+    pub patch: String,
+    /// Hunks that apply, but not at the lines they say.
+    pub moved: Vec<String>,
+}
+
+/// A topic that applies without the others.
+#[derive(Debug, Serialize)]
+pub struct Alone {
+    /// The topic.
+    pub topic: Topic,
+    /// The topics that it is built on, and whose patches were there.
+    pub after: Vec<Topic>,
+    /// Its patches.
+    pub patches: Vec<Checked>,
+}
+
+/// Applies every patch to a fresh copy of the source, and each topic to one with no others but those that it
+/// is built on. Fuzz is an error, a hunk that moved is told.
+pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Result<Report> {
+    let home = Scratch::new(&session.workspace.trees.join(&series.pins.series))?;
+    source.unpack(series, home.path())?;
+    complete(series, home.path())?;
+    let all: Vec<&Patch> = series.patches.iter().collect();
+    let mut chains = Vec::new();
+    for topic in TOPICS {
+        let chain = series.patches_of(&topic.with_needs());
+        if chain.iter().any(|patch| patch.topic == topic) {
+            // What the series itself begins with will have been seen to apply.
+            let is_start = chain.iter().zip(&all).all(|(one, other)| one.name == other.name);
+            let copy = (!is_start).then(|| copy(session, home.path(), &chain)).transpose()?;
+            chains.push((topic, chain, copy));
+        }
+    }
+    let patches = apply_all(&all, home.path())?;
+    let alone = |(topic, chain, copy): (Topic, Vec<&Patch>, Option<Scratch>)| -> Result<Alone> {
+        let seen = match copy {
+            Some(copy) => apply_all(&chain, copy.path()).with_context(|| stands_on_others(topic))?,
+            None => patches[..chain.len()].to_vec(),
+        };
+        let of_topic = chain.iter().zip(seen).filter(|(patch, _)| patch.topic == topic);
+        let patches = of_topic.map(|(_, checked)| checked).collect();
+        Ok(Alone { topic, after: topic.needs().to_vec(), patches })
+    };
+    let topics = chains.into_iter().map(alone).collect::<Result<_>>()?;
+    Ok(Report { patches, topics })
+}
+
+/// The files of a tree that these patches are about: all that decides whether they apply.
+fn copy(session: &Session, tree: &Path, patches: &[&Patch]) -> Result<Scratch> {
+    let copy = Scratch::new(&session.workspace.trees)?;
+    for patch in patches {
+        for file in touched(patch, tree)? {
+            let (from, to) = (tree.join(&file), copy.path().join(&file));
+            if from.exists() && !to.exists() {
+                store::create_parent(&to)?;
+                fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+            }
+        }
+    }
+    Ok(copy)
+}
+
+fn stands_on_others(topic: Topic) -> String {
+    let with = match topic.needs() {
+        [] => "by itself".to_owned(),
+        needs => format!("with {} alone", Topic::names(needs)),
+    };
+    format!(
+        "the topic {topic} does not apply {with}: it must not touch what patches of other topics made\n\
+         to see it: cargo xtask patch open FOLDER --topic {}",
+        Topic::names(&topic.with_needs()).replace(' ', ",")
+    )
+}
+
+/// Applies patches one after the other.
+fn apply_all(patches: &[&Patch], tree: &Path) -> Result<Vec<Checked>> {
+    let mut checked = Vec::new();
+    for patch in patches {
+        let moved = moved_hunks(patch, tree)?;
+        apply_one(patch, tree)?;
+        checked.push(Checked { patch: patch.name.clone(), moved });
+    }
+    Ok(checked)
+}
