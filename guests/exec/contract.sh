@@ -1,13 +1,17 @@
 #!/bin/sh
 # What the execve contract promises and two equal transcripts cannot show.
 #
-# usage: contract.sh EMULATOR GUEST NATIVE [UPSTREAM]
+# usage: CONTRACT_CLOSED=CLOSED CONTRACT_CLOSED_NATIVE=NATIVE-CLOSED
+#        contract.sh EMULATOR GUEST NATIVE [UPSTREAM]
 #
 #   EMULATOR  the emulator under test, an absolute path
 #   GUEST     exec.c, built for the emulator's target
 #   NATIVE    exec.c, built for this machine
 #   UPSTREAM  the same emulator without the patches, for the check that the
 #             option changes nothing when it is off
+#   CLOSED, NATIVE-CLOSED
+#             closed.c, built for the target and for this machine; without
+#             them, whether the emulator's descriptors look closed is skipped
 #
 # Output is TAP; exit 0 if nothing failed. What this machine or this user
 # cannot do is skipped and says so.
@@ -36,6 +40,10 @@ cd "$dir" || exit 1
 dir=$(pwd -P)
 cp "$emulator" emulator && cp "$guest" guest && cp "$native" native || exit 1
 chmod 755 emulator guest native
+if [ "${CONTRACT_CLOSED:-}" ]; then
+    cp "$CONTRACT_CLOSED" closed && cp "$CONTRACT_CLOSED_NATIVE" closed-native || exit 1
+    chmod 755 closed closed-native
+fi
 emu=$dir/emulator
 
 ok()   { n=$((n + 1)); echo "ok $n $1"; }
@@ -170,6 +178,7 @@ else
     like "and again by the child" "*fds=0-63[, ]*" limited -Sn "$emu" --execve self ./guest --do replace exec ./guest --do replace exec ./guest x
     like "every number below a hard limit is taken" "$child" limited -n "$emu" --execve self ./guest --do replace exec ./guest x
 fi
+# shellcheck disable=SC3045
 if (ulimit -n 64 && ulimit -n 70) 2> /dev/null; then
     like "the limit was lowered, and no number is left" "*nofile=64/64*" "$emu" --execve self ./guest --do files 64 fill exec ./guest x
 else
@@ -247,6 +256,14 @@ if [ "$(id -u)" = 0 ]; then
     like "set-user-ID is not honoured" '*ids=0,0,0,0 *' "$emu" --execve self ./guest --do exec ./set-user x
 else
     skip "dropped privileges" "needs root"
+fi
+
+# ---- the emulator's descriptors
+
+if [ -x closed ]; then
+    . "$here/closed.sh"
+else
+    skip "the emulator's descriptors look closed" "needs closed.c, in CONTRACT_CLOSED and CONTRACT_CLOSED_NATIVE"
 fi
 
 # ---- endurance
