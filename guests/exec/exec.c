@@ -12,7 +12,7 @@
  *         chroot DIR, chdir DIR, user ID, unlink FILE, rename FROM TO,
  *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
  *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
- *         unshare user|mount, pivot DIR, exec PATH ARG...
+ *         unshare user|mount, pivot DIR, named ARGV0, exec PATH ARG...
  *     exec --facts           what the emulator's settings look like from inside
  *     exec --continue SOCKET be a debugger that lets a program run
  *     exec ANYTHING ELSE     be the child: report how one was started
@@ -1362,6 +1362,7 @@ static int again(const char *how)
 static int steps(char **arg, char **envp)
 {
     static char *none[] = { NULL };
+    char *name = (char *)"step";
 
 #define STEP(name, count) \
     (!strcmp(arg[0], name) && arg[count] && (arg += 1 + (count)))
@@ -1415,11 +1416,13 @@ static int steps(char **arg, char **envp)
             }
             more[0] = arg[-1];
             envp = more;
+        } else if (STEP("named", 1)) {
+            name = arg[-1];
         } else if (STEP("noenv", 0)) {
             envp = none;
         } else if (STEP("exec", 1)) {
             char *path = arg[-1];
-            arg[-1] = (char *)"step";
+            arg[-1] = name;
             result(sys_execve(path, arg - 1, envp));
         } else {
             say("no such step: %s\n", *arg);
