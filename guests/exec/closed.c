@@ -15,7 +15,12 @@
  *     closed keeps HOST COMMAND ARGUMENT...
  *                                    does one of the above, as a child, and says
  *                                    whether all descriptors are as before
- *     closed list PID                what is open in a process (for HOST)
+ *     closed memory HOST             whether the copy in memory that an emulator
+ *                                    runs from can be changed from within
+ *     closed list PID, closed seals PID...
+ *                                    what is open in processes; whether such a
+ *                                    copy can be changed from outside (for HOST)
+ *     closed older COMMAND...        runs it on a kernel that looks older
  *
  * HOST is this program, built for this machine, by an absolute path: run by a
  * guest, it is no guest, and sees what other processes have open. Files are
@@ -33,10 +38,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +53,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1227,6 +1237,217 @@ static int keeps(char *host, char **command)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* ---- an emulator in memory -------------------------------------------- */
+
+#define GET_SEALS 1034
+#define SEALED 0x000f           /* SEAL, SHRINK, GROW, WRITE */
+
+static int ways;                /* to change the copy that were found */
+
+static void found(const char *how, const char *path)
+{
+    printf("%s changes %s\n", how, path);
+    ways++;
+}
+static void change(int fd, const char *path)
+{
+    struct stat st, now;
+    void *p;
+
+    if (fstat(fd, &st) < 0) {
+        return;
+    }
+    if (pwrite(fd, "", 1, st.st_size - 1) == 1) {
+        found("a write", path);
+    }
+    if (ftruncate(fd, st.st_size + 1) == 0 && ftruncate(fd, st.st_size) == 0) {
+        found("ftruncate", path);
+    }
+    if (fallocate(fd, 0, 0, st.st_size + 4096) == 0) {
+        found("fallocate", path);
+    }
+    p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p != MAP_FAILED) {
+        found("a mapping", path);
+    }
+    /* A child that nobody can execute is as good as none. */
+    if (fchmod(fd, 0600) == 0 && fstat(fd, &now) == 0 && !(now.st_mode & 0111)) {
+        fchmod(fd, st.st_mode & 07777);
+        found("fchmod", path);
+    }
+}
+/* By its name in /proc. */
+static void change_path(const char *path)
+{
+    static const int flags[] = {
+        O_RDONLY, O_RDWR, O_WRONLY, O_WRONLY | O_APPEND, O_RDWR | O_NONBLOCK,
+    };
+    struct stat st, now;
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+        int fd = open(path, flags[i] | O_CLOEXEC);
+        if (fd >= 0) {
+            change(fd, path);
+            close(fd);
+        }
+    }
+    if (stat(path, &st) == 0) {
+        if (chmod(path, 0600) == 0 && stat(path, &now) == 0 &&
+            !(now.st_mode & 0111)) {
+            chmod(path, st.st_mode & 07777);
+            found("chmod", path);
+        }
+        if (truncate(path, st.st_size + 1) == 0) {
+            found("truncate", path);
+        }
+        /* Last, since it would be the end of it. */
+        if (st.st_size && (close(open(path, O_RDONLY | O_TRUNC)),
+                           close(open(path, O_RDWR | O_TRUNC)),
+                           stat(path, &now) == 0 && now.st_size != st.st_size)) {
+            found("O_TRUNC", path);
+        }
+    }
+}
+
+/* What a program of the host can do to what these processes run from. */
+static int seals(char **pids)
+{
+    int copies = 0;
+
+    for (; *pids; pids++) {
+        char path[320], target[256];
+        struct dirent *d;
+        ssize_t len;
+        DIR *dir;
+
+        snprintf(path, sizeof(path), "/proc/%s/fd", *pids);
+        dir = opendir(path);
+        if (!dir) {
+            printf("cannot look at %s: %s\n", path, strerror(errno));
+            return 1;
+        }
+        while ((d = readdir(dir))) {
+            int fd, is;
+
+            snprintf(path, sizeof(path), "/proc/%s/fd/%s", *pids, d->d_name);
+            len = readlink(path, target, sizeof(target) - 1);
+            if (len < 8 || strncmp(target, "/memfd:", 7)) {
+                continue;
+            }
+            copies++;
+            fd = open(path, O_RDONLY | O_CLOEXEC);
+            is = fcntl(fd, GET_SEALS);
+            close(fd);
+            if ((is & SEALED) != SEALED) {
+                printf("%s has seals %x\n", path, is);
+                ways++;
+            }
+            change_path(path);
+        }
+        closedir(dir);
+        snprintf(path, sizeof(path), "/proc/%s/exe", *pids);
+        len = readlink(path, target, sizeof(target) - 1);
+        if (len >= 8 && !strncmp(target, "/memfd:", 7)) {
+            copies++;
+            change_path(path);
+        }
+    }
+    printf("%d copies seen by a program of the host, %d ways to change them\n",
+           copies, ways);
+    return copies == 0 || ways;
+}
+
+/*
+ * Run by an emulator that is a copy in memory: tries to change the copy, has
+ * @host try it, and starts a child of its own.
+ */
+static int in_memory(char *host)
+{
+    char self[16], other[16], path[64];
+    char *args[] = { host, "seals", self, other, NULL };
+    char *wait_args[] = { own, "wait", NULL }, *child_args[] = { own, "none", NULL };
+    char *text = seen_from_outside(host);
+    int status, bad = 0, ends[2];
+    pid_t waiter, pid;
+    char c;
+
+    for (char *p = text; *p; p = strchr(p, '\n') + 1) {
+        int n = atoi(p);
+        change(n, "its number");
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", n);
+        change_path(path);
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), n);
+        change_path(path);
+        snprintf(path, sizeof(path), "/dev/fd/%d", n);
+        change_path(path);
+        if (fcntl(n, 1033, 0) == 0) {
+            found("F_ADD_SEALS", "its number");
+        }
+    }
+    printf("%d ways for the guest to change it\n", ways);
+    fflush(stdout);
+    bad |= ways != 0;
+
+    if (pipe(ends) < 0) {
+        die("pipe");
+    }
+    waiter = fork();
+    if (waiter == 0) {
+        dup2(ends[1], 9);
+        execv(own, wait_args);
+        _exit(1);
+    }
+    close(ends[1]);
+    bad |= read(ends[0], &c, 1) != 1;
+    snprintf(self, sizeof(self), "%d", (int)getpid());
+    snprintf(other, sizeof(other), "%d", (int)waiter);
+    pid = fork();
+    if (pid == 0) {
+        execv(host, args);
+        _exit(3);
+    }
+    waitpid(pid, &status, 0);
+    bad |= status != 0;
+    kill(waiter, SIGKILL);
+    waitpid(waiter, NULL, 0);
+
+    pid = fork();
+    if (pid == 0) {
+        execv(own, child_args);
+        _exit(4);
+    }
+    waitpid(pid, &status, 0);
+    printf("a child %s\n", status ? "does not start" : "starts");
+    return bad || status;
+}
+
+/*
+ * Runs a program on a kernel that looks older: before Linux 6.14 execveat knows
+ * no AT_EXECVE_CHECK, and says EINVAL.
+ */
+static int older(char **command)
+{
+    const bool big = htonl(1) == 1;
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, args[4]) + (big ? 4 : 0)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x10000, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { sizeof(code) / sizeof(*code), code };
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0) {
+        die("seccomp");
+    }
+    execvp(command[0], command);
+    die(command[0]);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -1238,6 +1459,16 @@ int main(int argc, char **argv)
     own[len] = 0;
     if (!strcmp(what, "none")) {
         return 0;
+    }
+    if (!strcmp(what, "wait")) {
+        alarm(30);
+        return write(9, "x", 1) == 1 && pause();
+    }
+    if (!strcmp(what, "older") && argc > 2) {
+        return older(argv + 2);
+    }
+    if (!strcmp(what, "seals") && argc > 2) {
+        return seals(argv + 2);
     }
     if (!strcmp(what, "list") && argc == 3) {
         return list(argv[2]);
@@ -1258,11 +1489,14 @@ int main(int argc, char **argv)
     if (!strcmp(what, "calls") && argc == 3) {
         return by_name(atoi(argv[2]));
     }
+    if (!strcmp(what, "memory") && argc == 3) {
+        return in_memory(argv[2]);
+    }
     if (!strcmp(what, "keeps") && argc > 4) {
         return keeps(argv[2], argv + 3);
     }
     fprintf(stderr, "usage: closed which HOST, sweep FILE NUMBER..., "
             "compare OFF OFF ON ON, calls NUMBER, keeps HOST COMMAND..., "
-            "list PID\n");
+            "memory HOST, list PID, seals PID...\n");
     return 2;
 }

@@ -9,7 +9,7 @@
  *     exec --endure DIR WHAT COUNT
  *         thousands of execs; WHAT: leak, queued, around, failing
  *     exec --do STEP...      take steps, in order, that end in an exec:
- *         chroot DIR, chdir DIR, user ID, unlink FILE, rename FROM TO,
+ *         chroot DIR, chdir DIR, user ID, unlink FILE, rmdir DIR, rename FROM TO,
  *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
  *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
  *         unshare user|mount, pivot DIR, named ARGV0, exec PATH ARG...
@@ -1386,6 +1386,8 @@ static int steps(char **arg, char **envp)
             TRY(setuid(atoi(arg[-1])));
         } else if (STEP("unlink", 1)) {
             TRY(unlink(arg[-1]));
+        } else if (STEP("rmdir", 1)) {
+            TRY(rmdir(arg[-1]));
         } else if (STEP("rename", 2)) {
             TRY(rename(arg[-2], arg[-1]));
         } else if (STEP("mode", 2)) {
