@@ -159,7 +159,7 @@ echo text > refused/text; chmod 755 refused/text
 { head -c 18 guest; printf '\377\377'; tail -c +21 guest; } > refused/machine; chmod 755 refused/machine
 refused 127 "a first program that does not exist" "No such file or directory" nosuch
 refused 127 "and not there either" "No such file or directory" ./refused/nosuch
-refused 127 "nor below a file" "Not a directory" ./guest/nosuch
+refused 126 "nor below a file" "Not a directory" ./guest/nosuch
 if [ "$(id -u)" = 0 ]; then
     # The kernel asks for the permission, and root has it for what has an x.
     refused 126 "a first program that is not executable" "Permission denied" ./refused/mode

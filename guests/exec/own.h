@@ -135,7 +135,12 @@ static void look(const char *dir, int flags, const char *form, bool link)
     say(" statx %s", whose_statx(dirfd, path));
     say(" openat %s", whose_fd(openat(dirfd, path, O_RDONLY)));
     say(" O_PATH %s", whose_fd(openat(dirfd, path, O_PATH)));
-    say(" openat2 %s", newer(syscall(437, dirfd, path, how, sizeof(how))));
+#ifdef SYS_openat2
+    say(" openat2 %s", newer(syscall(SYS_openat2, dirfd, path, how, sizeof(how))));
+#else
+    (void)how;
+    say(" openat2 own");
+#endif
     say(" faccessat %s", faccessat(dirfd, path, X_OK, 0) < 0 ? error_name(errno) : "yes");
     say(" readlinkat %s", target_form(dirfd, path));
     fd = openat(dirfd, path, O_PATH | O_NOFOLLOW);
@@ -154,6 +159,10 @@ static void look(const char *dir, int flags, const char *form, bool link)
         pid_t pid = fork();
         if (pid == 0) {
             char *path = expand(form);
+            /* Its own: where it is now, is its parent's. */
+            if (!dir && !strcmp(form, "exe") && chdir(expand("PROC/self")) < 0) {
+                say(" no /proc");
+            }
             int dirfd = dir ? open(expand(dir), flags | O_CLOEXEC) : AT_FDCWD;
             long ret = i ? sys_execveat(dirfd, path, args, ENV, 0) :
                        sys_execve(path, args, ENV);
