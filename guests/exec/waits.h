@@ -248,7 +248,14 @@ static void robbed(int from, int to, enum how how)
             sys_execve(i & 1 ? "script-quiet" : "child", list("child", "--quiet", NULL), ENV);
             _exit(errno & 127);
         }
-        if (waitpid(pid, &status, 0) == pid && status == 0) {
+        if (waitpid(pid, &status, 0) != pid) {
+            die("waitpid");
+        }
+        if (WIFSIGNALED(status)) {
+            say(" SIG%s", signal_name(WTERMSIG(status)));
+        } else if (WEXITSTATUS(status)) {
+            say(" %s", error_name(WEXITSTATUS(status)));
+        } else {
             started++;
         }
     }
