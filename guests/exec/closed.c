@@ -1424,20 +1424,33 @@ static int in_memory(char *host)
 }
 
 /*
- * Runs a program on a kernel that looks older: before Linux 6.14 execveat knows
- * no AT_EXECVE_CHECK, and says EINVAL.
+ * Runs a program on a kernel that looks older. Before Linux 6.14, execveat knows
+ * no AT_EXECVE_CHECK, and says EINVAL. From 5.9 to 6.7 it reads the arguments
+ * before it looks at the file: EFAULT says nothing about that. Which kernel it
+ * is, uname still tells as it is: so it is not to be believed.
  */
 static int older(char **command)
 {
     const bool big = htonl(1) == 1;
+#define LOW(field) (offsetof(struct seccomp_data, field) + (big ? 4 : 0))
+#define HIGH(field) (offsetof(struct seccomp_data, field) + (big ? 0 : 4))
+#define LOAD(from) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, from)
     struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, args[4]) + (big ? 4 : 0)),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x10000, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        LOAD(offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 10),
+        LOAD(LOW(args[4])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x10000, 9, 0),
+        /* Arguments at the end of memory, or at its first page */
+        LOAD(HIGH(args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x80000000, 5, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 5),
+        LOAD(LOW(args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0xfffff000, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 65536, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EFAULT),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
     };
     struct sock_fprog filter = { sizeof(code) / sizeof(*code), code };
 
