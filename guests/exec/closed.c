@@ -1435,22 +1435,26 @@ static int older(char **command)
 #define LOW(field) (offsetof(struct seccomp_data, field) + (big ? 4 : 0))
 #define HIGH(field) (offsetof(struct seccomp_data, field) + (big ? 0 : 4))
 #define LOAD(from) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, from)
+/* At the end of memory, or at its beginning, which is seven instructions long */
+#define BAD_ARGUMENTS(field)                                            \
+        LOAD(HIGH(field)),                                              \
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x80000000, 4, 0),          \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4),                   \
+        LOAD(LOW(field)),                                               \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),                   \
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 65536, 1, 0),               \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EFAULT)
     struct sock_filter code[] = {
         LOAD(offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 0, 8),
+        BAD_ARGUMENTS(args[1]),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 10),
         LOAD(LOW(args[4])),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x10000, 9, 0),
-        /* Arguments at the end of memory, or at its first page */
-        LOAD(HIGH(args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x80000000, 5, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 5),
-        LOAD(LOW(args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0xfffff000, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 65536, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EFAULT),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x10000, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BAD_ARGUMENTS(args[2]),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog filter = { sizeof(code) / sizeof(*code), code };
 
