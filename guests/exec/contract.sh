@@ -1,13 +1,17 @@
 #!/bin/sh
 # What the execve contract promises and two equal transcripts cannot show.
 #
-# usage: contract.sh EMULATOR GUEST NATIVE [UPSTREAM]
+# usage: CONTRACT_CLOSED=CLOSED CONTRACT_CLOSED_NATIVE=NATIVE-CLOSED
+#        contract.sh EMULATOR GUEST NATIVE [UPSTREAM]
 #
 #   EMULATOR  the emulator under test, an absolute path
 #   GUEST     exec.c, built for the emulator's target
 #   NATIVE    exec.c, built for this machine
 #   UPSTREAM  the same emulator without the patches, for the check that the
 #             option changes nothing when it is off
+#   CLOSED, NATIVE-CLOSED
+#             closed.c, built for the target and for this machine; without
+#             them, whether the emulator's descriptors look closed is skipped
 #
 # Output is TAP; exit 0 if nothing failed. What this machine or this user
 # cannot do is skipped and says so.
@@ -36,6 +40,10 @@ cd "$dir" || exit 1
 dir=$(pwd -P)
 cp "$emulator" emulator && cp "$guest" guest && cp "$native" native || exit 1
 chmod 755 emulator guest native
+if [ "${CONTRACT_CLOSED:-}" ]; then
+    cp "$CONTRACT_CLOSED" closed && cp "$CONTRACT_CLOSED_NATIVE" closed-native || exit 1
+    chmod 755 closed closed-native
+fi
 emu=$dir/emulator
 
 ok()   { n=$((n + 1)); echo "ok $n $1"; }
@@ -123,6 +131,44 @@ like "but the working directory comes first" "*exe=\\[$dir/guest\\]*" env PATH="
 unlike "without the option there is no search" '*argv=*' env PATH="$dir/bin" "$emu" only-in-path x
 unlike "a missing program is an error" '*argv=*' "$emu" --execve self ./missing
 
+# refused STATUS NAME REASON FILE: how a program that can't be run is refused, off
+# and on: one line on standard error, that names the file and says why.
+refused() {
+    want=$1 name=$2 reason=$3 file=$4
+    for on in "" "--execve self"; do
+        # shellcheck disable=SC2086
+        "$emu" $on "$file" x > out 2> err < /dev/null; status=$?
+        # shellcheck disable=SC2086,SC2069
+        piped=$( ("$emu" $on "$file" x 2>&1 >/dev/null < /dev/null; echo "status $?") | cat)
+        # shellcheck disable=SC2086
+        "$emu" $on "$file" x > /dev/null 2> err.closed <&- >&-; closed=$?
+        if [ $status = "$want" ] && [ ! -s out ] && [ "$(wc -l < err)" = 1 ] && grep -q "$file.*: $reason\$" err &&
+            [ "$piped" = "$(cat err; echo "status $want")" ] && [ $closed = "$want" ] && cmp -s err err.closed; then
+            ok "$name: exit $want${on:+ with $on}"
+        else
+            bad "$name: exit $want${on:+ with $on}" "exit $status, and $closed with all closed; standard output: $(cat out)
+standard error: $(cat err)
+piped: $piped"
+        fi
+    done
+}
+mkdir refused
+cp guest refused/mode; chmod 644 refused/mode
+: > refused/empty; chmod 755 refused/empty
+echo text > refused/text; chmod 755 refused/text
+{ head -c 18 guest; printf '\377\377'; tail -c +21 guest; } > refused/machine; chmod 755 refused/machine
+refused 127 "a first program that does not exist" "No such file or directory" nosuch
+refused 127 "and not there either" "No such file or directory" ./refused/nosuch
+refused 126 "nor below a file" "Not a directory" ./guest/nosuch
+if [ "$(id -u)" = 0 ]; then
+    # The kernel asks for the permission, and root has it for what has an x.
+    refused 126 "a first program that is not executable" "Permission denied" ./refused/mode
+fi
+refused 126 "a folder for a program" "\\(Permission denied\\|Is a directory\\)" ./refused
+refused 126 "a first program for another machine" "\\(Exec format error\\|Invalid ELF image for this architecture\\)" ./refused/machine
+refused 126 "an empty file for a program" "\\(Exec format error\\|Invalid ELF image for this architecture\\)" ./refused/empty
+refused 126 "a text for a program" "\\(Exec format error\\|Invalid ELF image for this architecture\\)" ./refused/text
+
 # ---- what follows to children
 
 mkdir work
@@ -170,6 +216,7 @@ else
     like "and again by the child" "*fds=0-63[, ]*" limited -Sn "$emu" --execve self ./guest --do replace exec ./guest --do replace exec ./guest x
     like "every number below a hard limit is taken" "$child" limited -n "$emu" --execve self ./guest --do replace exec ./guest x
 fi
+# shellcheck disable=SC3045
 if (ulimit -n 64 && ulimit -n 70) 2> /dev/null; then
     like "the limit was lowered, and no number is left" "*nofile=64/64*" "$emu" --execve self ./guest --do files 64 fill exec ./guest x
 else
@@ -248,6 +295,138 @@ if [ "$(id -u)" = 0 ]; then
 else
     skip "dropped privileges" "needs root"
 fi
+
+# ---- the emulator in memory, and nobody's to write
+
+if [ ! -x closed ]; then
+    skip "a copy in memory is sealed" "needs closed.c, in CONTRACT_CLOSED and CONTRACT_CLOSED_NATIVE"
+elif [ "$(id -u)" != 0 ]; then
+    skip "a copy in memory is sealed" "needs root, to drop privileges"
+else
+    cp emulator copy; chmod 0700 copy
+    like "a copy in memory is sealed, and nobody can change it" \
+        '0 ways for the guest*[1-9] copies seen by a program of the host, 0 ways*a child starts' \
+        ./copy --execve self ./guest --do user 65534 exec ./closed memory "$dir/closed-native"
+    like "nor is it for a child's child" \
+        '0 ways for the guest*[1-9] copies seen by a program of the host, 0 ways*a child starts' \
+        ./copy --execve self ./guest --do user 65534 exec ./guest --do exec ./closed memory "$dir/closed-native"
+fi
+
+# ---- logs that cannot be opened again
+
+# logs NAME LINES STEP...: a child after these steps runs, and is in the log.
+logs() {
+    name=$1 lines=$2; shift 2
+    for option in -strace "-d strace"; do
+        rm -rf logs.d moved.d; mkdir logs.d; chmod 755 logs.d
+        # shellcheck disable=SC2086
+        out=$(timeout 20 "$emu" --execve self -D logs.d/log $option ./guest --do "$@" --exit 37 2>&1 < /dev/null); status=$?
+        found=$(cat logs.d/* moved.d/* 2> /dev/null | grep -c 'exit_group(37)')
+        if [ $status = 37 ] && [ -z "$out" ] && [ "$found" -ge "$lines" ]; then
+            ok "with $option and -D, $name"
+        else
+            bad "with $option and -D, $name" "exit $status, $found lines of the child in the log: $out"
+        fi
+    done
+}
+logs "a child runs" 1 exec ./guest
+logs "a child runs after the log was removed" 0 unlink logs.d/log exec ./guest
+logs "a child runs after the log's folder was renamed" 1 rename logs.d moved.d exec ./guest
+logs "a child runs after the log's folder was removed" 0 unlink logs.d/log rmdir logs.d exec ./guest
+logs "a child's child runs after the log's folder was removed" 0 unlink logs.d/log rmdir logs.d exec ./guest --do exec ./guest
+if [ "$(id -u)" = 0 ]; then
+    logs "a child runs after setuid" 1 user 65534 exec ./guest
+    logs "a child's child runs after setuid" 1 user 65534 exec ./guest --do exec ./guest
+    logs "a child runs after setuid, with a log that it may not write" 1 mode 0 logs.d/log user 65534 exec ./guest
+    logs "a child runs after setuid, with a folder that it may not enter" 1 mode 0 logs.d user 65534 exec ./guest
+    logs "a child runs after chroot" 1 chroot jail exec /guest
+    logs "a child's child runs after chroot" 1 chroot jail exec /guest --do exec /guest
+    logs "a child runs after chroot and setuid" 1 chroot jail user 65534 exec /guest
+    # What the guest can reach must not be what the emulator writes to.
+    logs "a child runs when all descriptors were closed" 1 close exec ./guest
+else
+    logs "a child runs after the log became unwritable" 1 mode 0400 logs.d/log exec ./guest
+fi
+
+# ---- the same as natively, in other circumstances
+
+# same NAME LIMIT CASES OPTION...: as natively, under what ulimit is told
+same() {
+    name=$1 limit=$2 cases=$3; shift 3
+    # shellcheck disable=SC2086
+    (eval "$limit" && ./native --run "$dir/same.d" $cases > same.native 2>&1
+        "$emu" "$@" ./guest --run "$dir/same.d" $cases > same.emulated 2>&1)
+    if [ "$(wc -l < same.native)" -gt 1 ] && cmp -s same.native same.emulated; then
+        ok "$name"
+    else
+        bad "$name" "$(diff same.native same.emulated)"
+    fi
+}
+same "no descriptor is lost with a hard limit of 64" "ulimit -n 64" "limit_64 limit_child limit_lowered" --execve self
+same "no descriptor is lost with a hard limit of 1024" "ulimit -n 1024" "limit_" --execve self
+same "no descriptor is lost with a soft limit of 64" "ulimit -Sn 64" "limit_64 limit_soft limit_raised limit_child limit_lowered" --execve self
+same "no descriptor is lost with a soft limit of 1024" "ulimit -Sn 1024" "limit_" --execve self
+# Which cases: those whose errno once depended on the kernel's version.
+version="error_ at_plain at_file script_to script_simple interp_ keep_descriptors exe_self exe_deleted"
+for release in 5.10.0 2.6.32; do
+    "$emu" -r $release ./guest --exit 0 > same.native 2>&1 || {
+        skip "nothing depends on the name of the system for the guest, $release" "the C library wants a later one: $(head -1 same.native)"
+        continue
+    }
+    same "nothing depends on the name of the system for the guest, $release" : "$version" --execve self -r $release
+done
+# What uname says may be untrue for the emulator, too: strace changes it. Where a
+# kernel answers what is asked (AT_EXECVE_CHECK), it has to look older to matter.
+# The field for the release is the third one, and each is 65 bytes long.
+lie=$( (printf Linux; head -c 60 /dev/zero; printf host; head -c 61 /dev/zero; printf '5.10.0\0') | od -An -v -tx1 | tr -d ' \n')
+lied() { strace -f -qq -o /dev/null -e trace=uname --seccomp-bpf -e "inject=uname:poke_exit=@arg1=$lie" "$@" 2> /dev/null; }
+# believes NAME COMMAND...: cases by that command, as natively on the same kernel
+believes() {
+    name=$1; shift
+    # Those kernels do not tell who has a file open (limits.toml): no error_busy.
+    errors="error_text error_not_exec at_plain script_not_exec interp_not_exec"
+    # shellcheck disable=SC2086
+    ./closed-native older ./native --run "$dir/same.d" $errors > same.native 2>&1
+    # shellcheck disable=SC2086
+    "$@" "$emu" --execve self ./guest --run "$dir/same.d" $errors > same.emulated 2>&1
+    if [ "$(wc -l < same.native)" -gt 6 ] && cmp -s same.native same.emulated; then
+        ok "nothing depends on what uname says, $name"
+    else
+        bad "nothing depends on what uname says, $name" "$(diff same.native same.emulated)"
+    fi
+}
+if [ -x closed ]; then
+    believes "of a kernel that is older" ./closed-native older
+    if [ "$(lied uname -r)" = 5.10.0 ]; then
+        believes "of one that is later" lied env
+        believes "of one that is much older" lied ./closed-native older
+    else
+        skip "nothing depends on what uname says, of one that is later" "needs a strace that can change what a call brings (6.1)"
+    fi
+else
+    skip "nothing depends on what uname says" "needs closed.c, in CONTRACT_CLOSED and CONTRACT_CLOSED_NATIVE"
+fi
+cp guest scratch
+./native --own "$dir" open "$dir/native" > same.native 2>&1
+"$emu" --execve self ./scratch --own "$dir" open "$dir/scratch" > same.emulated 2>&1
+if cmp -s same.native same.emulated && cmp -s guest scratch; then
+    ok "the first program's file can't be opened for writing by /proc/self/exe"
+else
+    bad "the first program's file can't be opened for writing by /proc/self/exe" "$(diff same.native same.emulated)
+$(cmp guest scratch)"
+fi
+
+# ---- the emulator's descriptors
+
+if [ -x closed ]; then
+    . "$here/closed.sh"
+else
+    skip "the emulator's descriptors look closed" "needs closed.c, in CONTRACT_CLOSED and CONTRACT_CLOSED_NATIVE"
+fi
+
+# ---- whoever starts a set-user-ID program
+
+. "$here/suid.sh"
 
 # ---- endurance
 

@@ -9,10 +9,10 @@
  *     exec --endure DIR WHAT COUNT
  *         thousands of execs; WHAT: leak, queued, around, failing
  *     exec --do STEP...      take steps, in order, that end in an exec:
- *         chroot DIR, chdir DIR, user ID, unlink FILE, rename FROM TO,
+ *         chroot DIR, chdir DIR, user ID, unlink FILE, rmdir DIR, rename FROM TO,
  *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
  *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
- *         unshare user|mount, pivot DIR, exec PATH ARG...
+ *         unshare user|mount, pivot DIR, named ARGV0, exec PATH ARG...
  *     exec --facts           what the emulator's settings look like from inside
  *     exec --continue SOCKET be a debugger that lets a program run
  *     exec ANYTHING ELSE     be the child: report how one was started
@@ -55,6 +55,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -85,7 +86,7 @@ static const char *error_name(int e)
     NAME(EFAULT); NAME(EINTR); NAME(EINVAL); NAME(EIO); NAME(EISDIR);
     NAME(ELIBBAD); NAME(ELOOP); NAME(EMFILE); NAME(ENAMETOOLONG); NAME(ENOENT);
     NAME(ENOEXEC); NAME(ENOMEM); NAME(ENOSYS); NAME(ENOTDIR); NAME(EPERM);
-    NAME(ETXTBSY);
+    NAME(ETXTBSY); NAME(EEXIST); NAME(ENODEV); NAME(ENXIO); NAME(ENOTTY);
     }
     snprintf(buf, sizeof(buf), "errno %d", e);
     return buf;
@@ -1321,6 +1322,12 @@ CASE(status_signal)
     _exit(0);
 }
 
+static const char *own_path;    /* of the program whose names are looked at */
+#include "own.h"
+#include "limit.h"
+#include "waits.h"
+#include "ids.h"
+
 /* The child's side of rule 12. */
 static int again(const char *how)
 {
@@ -1362,6 +1369,7 @@ static int again(const char *how)
 static int steps(char **arg, char **envp)
 {
     static char *none[] = { NULL };
+    char *name = (char *)"step";
 
 #define STEP(name, count) \
     (!strcmp(arg[0], name) && arg[count] && (arg += 1 + (count)))
@@ -1378,6 +1386,8 @@ static int steps(char **arg, char **envp)
             TRY(setuid(atoi(arg[-1])));
         } else if (STEP("unlink", 1)) {
             TRY(unlink(arg[-1]));
+        } else if (STEP("rmdir", 1)) {
+            TRY(rmdir(arg[-1]));
         } else if (STEP("rename", 2)) {
             TRY(rename(arg[-2], arg[-1]));
         } else if (STEP("mode", 2)) {
@@ -1415,11 +1425,13 @@ static int steps(char **arg, char **envp)
             }
             more[0] = arg[-1];
             envp = more;
+        } else if (STEP("named", 1)) {
+            name = arg[-1];
         } else if (STEP("noenv", 0)) {
             envp = none;
         } else if (STEP("exec", 1)) {
             char *path = arg[-1];
-            arg[-1] = (char *)"step";
+            arg[-1] = name;
             result(sys_execve(path, arg - 1, envp));
         } else {
             say("no such step: %s\n", *arg);
@@ -1472,6 +1484,18 @@ int main(int argc, char **argv, char **envp)
     }
     if (argc >= 2 && !strcmp(argv[1], "--count")) {
         return take(0, 3) ? 1 : (say(" all there\n"), 0);
+    }
+    if (argc >= 5 && !strcmp(argv[1], "--own")) {
+        here = argv[2];
+        return own(argv[3], argv[4]);
+    }
+    if (argc >= 4 && !strcmp(argv[1], "--fill")) {
+        here = argv[2];
+        fill_up(atoi(argv[3]));
+    }
+    if (argc >= 2 && !strcmp(argv[1], "--quick")) {
+        say(" runs");
+        return 0;
     }
     if (argc >= 2 && !strcmp(argv[1], "--pause")) {
         return sleep(10) != 0;
@@ -1594,7 +1618,6 @@ int main(int argc, char **argv, char **envp)
     RUN(interp_not_directory); RUN(interp_loop); RUN(interp_unterminated);
     RUN(interp_short_name); RUN(interp_cut_name); RUN(interp_cut_headers);
     RUN(interp_long_name); RUN(interp_script); RUN(interp_fifo);
-   
 
     RUN(error_not_executable); RUN(error_directory); RUN(error_directory_slash);
     RUN(error_missing); RUN(error_missing_component); RUN(error_not_directory);
@@ -1625,6 +1648,35 @@ int main(int argc, char **argv, char **envp)
     RUN(library_execvp); RUN(library_execvp_missing); RUN(library_execvp_text);
     RUN(library_spawn); RUN(library_spawn_script); RUN(library_spawn_missing);
     RUN(library_spawn_not_executable); RUN(library_spawn_no_interpreter);
+
+    RUN(exe_names_plain); RUN(exe_names_thread); RUN(exe_names_deleted);
+    RUN(exe_names_renamed); RUN(exe_names_unreadable);
+    RUN(exe_names_mount); RUN(exe_names_bind); RUN(exe_open_flags);
+    RUN(exe_open_flags_others);
+
+    RUN(limit_is_mine); RUN(limit_64); RUN(limit_1024); RUN(limit_soft);
+    RUN(limit_raised); RUN(limit_child); RUN(limit_child_soft);
+    RUN(limit_lowered);
+
+    RUN(wait_lease); RUN(wait_lease_at); RUN(wait_lease_script);
+    RUN(wait_lease_of_script); RUN(wait_lease_read); RUN(wait_tty);
+    RUN(wait_terminal); RUN(wait_zero); RUN(wait_random); RUN(wait_console);
+    RUN(wait_fifo); RUN(wait_socket); RUN(wait_others_go_on);
+    RUN(thread_robs_mixed); RUN(thread_robs_closes);
+    RUN(thread_robs_closes_first); RUN(thread_robs_replaces);
+    RUN(thread_robs_ranges); RUN(thread_robs_high_mixed);
+    RUN(thread_robs_high_closes); RUN(thread_robs_high_replaces);
+    RUN(thread_robs_limit_mixed); RUN(thread_robs_limit_closes);
+    RUN(thread_robs_few_closes);
+
+    RUN(ids_effective_environment); RUN(ids_effective_descriptor);
+    RUN(ids_effective_spawn); RUN(ids_effective); RUN(ids_effective_user);
+    RUN(ids_effective_group); RUN(ids_effective_script);
+    RUN(ids_effective_option); RUN(ids_effective_missing);
+    RUN(ids_effective_plain); RUN(ids_effective_children);
+    RUN(ids_effective_grandchildren); RUN(ids_effective_exe);
+    RUN(ids_effective_names); RUN(ids_real); RUN(ids_real_script);
+    RUN(ids_saved); RUN(ids_mixed); RUN(ids_given_back); RUN(ids_given_up);
 
     say("%d cases ended badly\n", failures);
     chmod("locked", 0700);

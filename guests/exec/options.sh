@@ -98,7 +98,7 @@ check_option() {
             bad "-D follows, means the same file elsewhere, and keeps what is in it" "$(ls -R . | head -20)"
         fi
         rm -f work/log.*
-        like "the log is not open in a child's child" '*fds=0-3 *' "$emu" --execve self -d strace -D work/log ./guest --do close exec ./guest --do exec ./guest x ;;
+        like "the log is not open in a child, nor in its child" '*fds=0-2 *' "$emu" --execve self -d strace -D work/log ./guest --do close exec ./guest --do exec ./guest x ;;
     -dfilter)
         # No code is at 1, so nothing is logged of a program with this filter.
         if logged -d in_asm -dfilter 1+1 | grep -q IN: || ! logged -d in_asm | grep -q IN:; then

@@ -246,6 +246,7 @@ static int report(char **argv, char **envp)
     put(lim.rlim_cur == RLIM_INFINITY ? "any" : "%ld", (long)lim.rlim_cur);
     put(" ids=%d,%d,%d,%d", (int)getuid(), (int)geteuid(), (int)getgid(),
         (int)getegid());
+    put(" secure=%d", (int)getauxval(AT_SECURE));
     put(" leads=%d,%d", getpgrp() == getpid(), getsid(0) == getpid());
     put(" alone=%d", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     put(" nice=%d", getpriority(PRIO_PROCESS, 0));

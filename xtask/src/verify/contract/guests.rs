@@ -49,6 +49,15 @@ pub struct Pair {
     pub native: PathBuf,
 }
 
+/// `closed.c`, for the target and for this machine.
+#[derive(Debug)]
+pub struct Closed {
+    /// For the emulator.
+    pub guest: PathBuf,
+    /// What looks at it from outside.
+    pub native: PathBuf,
+}
+
 /// The compilers for both sides of the comparison.
 #[derive(Debug)]
 pub struct Compilers {
@@ -90,6 +99,15 @@ impl Compilers {
             Linked::Dynamically => Some(self.prefix(&home)?),
         };
         Ok(Pair { guest: Guest { program: guest?, prefix }, native: native? })
+    }
+
+    /// Compiles the program that looks for the emulator's descriptors, for both, statically linked.
+    pub fn closed(&self, source: &Path, home: &Path) -> Result<Closed> {
+        let source = source.join("closed.c");
+        Ok(Closed {
+            guest: compile(&self.cross, &source, &home.join("closed"), Linked::Statically)?,
+            native: compile(&self.native, &source, &home.join("closed-native"), Linked::Statically)?,
+        })
     }
 
     /// A root with the target's libraries, and an empty `ld.so.cache`: this machine's would lead a guest

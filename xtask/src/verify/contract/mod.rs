@@ -15,7 +15,7 @@ use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store::Scratch;
 use anyhow::{Context as _, Result, anyhow, ensure};
-use guests::{Compilers, Guest, Pair};
+use guests::{Closed, Compilers, Guest, Pair};
 use limits::Limits;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -37,6 +37,7 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
         limits: Limits::read(&source, emulator.target(), &kernel())?,
         statically: compilers.pair(&source, home.path(), Linked::Statically)?,
         dynamically: compilers.pair(&source, home.path(), Linked::Dynamically)?,
+        closed: compilers.closed(&source, home.path())?,
         home: home.path(),
         source,
     };
@@ -95,6 +96,7 @@ struct Suite<'a> {
     limits: Limits,
     statically: Pair,
     dynamically: Pair,
+    closed: Closed,
     home: &'a Path,
     source: PathBuf,
 }
@@ -135,6 +137,8 @@ impl Suite<'_> {
             .arg(self.source.join("contract.sh"))
             .args([self.emulator, &guest.program, native])
             .args(self.upstream)
+            .env("CONTRACT_CLOSED", &self.closed.guest)
+            .env("CONTRACT_CLOSED_NATIVE", &self.closed.native)
             .env("TMPDIR", self.home);
         if !self.is_static {
             let root = self.home.join("libraries");
