@@ -305,7 +305,7 @@ fn is_live(text: &str) -> bool {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn a_terminal_shows_how_far_compiling_is_how_fast_it_goes_and_how_long_it_takes() {
+fn a_terminal_shows_how_far_compiling_is_how_fast_it_goes_and_what_time_is_left() {
     let _one = exclusive();
     LazyLock::force(&RELEASE);
     let home = scratch();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Tests whose names begin so are only run with `--long`.
+/// Tests whose names begin so are only run with `--long`. No other name may hold it: libtest skips these as well.
 const LONG: &str = "long_";
 
 /// Names a file for tests that pass without having run, or without a part of them. Each appends a line: `whole` or
@@ -357,5 +357,27 @@ mod tests {
         let mut known = [&HEAVY[..], &LIGHT].concat();
         known.sort_unstable();
         assert_eq!(found, known, "HEAVY and LIGHT name what `cargo xtask test` runs");
+    }
+
+    #[test]
+    fn no_test_is_skipped_for_a_word_within_its_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut folders = ["manifest", "xtask"].map(|name| root.join(name)).to_vec();
+        let mut names = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = fs::read_to_string(path).expect("a source file");
+                    let functions = text.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
+                    let functions = functions.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned()));
+                    names.extend(functions);
+                }
+            }
+        }
+        assert!(names.iter().any(|name| name.starts_with(LONG)));
+        names.retain(|name| name.trim_start_matches(LONG).contains(LONG));
+        assert_eq!(names, Vec::<String>::new());
     }
 }
