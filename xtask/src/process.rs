@@ -152,17 +152,19 @@ pub fn output_within(limit: Duration, command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// Runs a command whose output is the user's, and lets `on_line` see its standard output go by.
-pub fn relay(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let (mut child, _registered) = spawn(command, None)?;
-    let stdout = child.stdout.take().context("a child without output")?;
-    let mut out = std::io::stdout();
-    for line in BufReader::new(stdout).lines() {
-        let line = line.context("cannot read a child's output")?;
-        on_line(&line);
-        // The child goes on when nobody reads along any more.
-        let _ = writeln!(out, "{line}");
+/// Runs a command and hands on all that it writes, errors as well, line by line as it comes.
+pub fn relay(mut command: Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let other = writer.try_clone().context("cannot make a pipe")?;
+    command.stdin(Stdio::null()).stdout(writer).stderr(other);
+    let (mut child, _registered) = spawn(&mut command, None)?;
+    // The command holds the pipe's writing end; without this, the reader would never end.
+    drop(command);
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).context("cannot read a child's output")? > 0 {
+        on_line(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+        line.clear();
     }
     child.wait().context("cannot wait for a child")
 }

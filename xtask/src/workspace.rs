@@ -73,7 +73,8 @@ fn checkout() -> Result<PathBuf> {
         .ok_or_else(|| Usage("run this inside an anyarch checkout, or say `--root FOLDER`".into()).into())
 }
 
-fn target_dir(root: &Path) -> Result<PathBuf> {
+/// Where cargo puts what it compiles.
+pub fn target_dir(root: &Path) -> Result<PathBuf> {
     match env::var_os("CARGO_TARGET_DIR").filter(|v| !v.is_empty()) {
         Some(folder) => absolute(Path::new(&folder)),
         None => Ok(root.join("target")),

@@ -193,7 +193,7 @@ fn trees_share_their_job_slots_and_survive_kills() {
     });
     assert_eq!(working_in(&driver.trees), Vec::<i32>::new(), "left running");
     assert!((1..=2).contains(&most) && trees >= 1, "{most} jobs in {trees} trees");
-    survives_kills(&driver, 10, Duration::from_secs(30));
+    survives_kills(&driver, 4, Duration::from_secs(30));
 }
 
 #[test]
@@ -206,5 +206,7 @@ fn long_ten_kills_of_a_build_for_three_hosts_change_nothing() {
     LazyLock::force(&FOREIGN);
     let home = scratch();
     let driver = Driver { environment: Vec::new(), ..Driver::warm(home.path()) };
+    // First with a ccache and so with other moments, as the default run's four.
+    survives_kills(&Driver::warm(&home.path().join("ccache")), 10, Duration::from_secs(30));
     survives_kills(&driver, 10, Duration::from_secs(400));
 }

@@ -147,8 +147,8 @@ fn a_release_is_reproduced_by_somebody_else_somewhere_else() {
 }
 
 #[test]
-#[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn a_byte_that_was_changed_in_a_release_is_named_by_section_and_symbol() {
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_a_byte_that_was_changed_in_a_release_is_named_by_section_and_symbol() {
     let _one = exclusive();
     let home = scratch();
     let planted = copy_of_release(home.path(), true);

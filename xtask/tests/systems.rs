@@ -11,16 +11,16 @@ mod driver;
 
 use debian::{Debian, Owner};
 use docker::Engine;
-use driver::{Driver, Ended, checkout, emulator, emulator_of, run, scratch};
+use driver::{Driver, Ended, checkout, emulator, emulator_of, is_root, run, scratch};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
-use tempfile::TempDir;
 use xtask::apt::Mirrors;
 use xtask::facts::Series;
 use xtask::facts::series::DEFAULT;
+use xtask::store::Scratch;
 
 /// The arm64 system as root's debootstrap leaves it; tests that change it take a copy.
 static ARM64: LazyLock<Debian> = LazyLock::new(|| Debian::bootstrap(Owner::root(), "aarch64"));
@@ -75,16 +75,28 @@ fn an_arm64_debian_in_a_chroot_installs_itself_and_packages_that_work() {
     installs_packages_that_work(&ARM64.copy());
 }
 
+/// In a system of an ordinary user the emulator is a program of the host, which a guest may start like any other.
+fn starts_the_emulator_in_it(system: &Debian, target: &str, machine: &str) {
+    let script = format!("/qemu-{target} --execve self /bin/sh -c 'uname -m; exit 4' || echo $?");
+    assert_eq!(system.script(&script), format!("{machine}\n4\n"));
+}
+
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn a_32_bit_debian_of_an_ordinary_user_installs_itself_and_packages_that_work() {
+fn an_arm64_debian_of_an_ordinary_user_installs_packages_that_work() {
+    // Who is not root has none to copy.
+    let system =
+        if is_root() { ARM64.copy_for(Owner::user()) } else { Debian::bootstrap(Owner::user(), "aarch64") };
+    installs_packages_that_work(&system);
+    starts_the_emulator_in_it(&system, "aarch64", "aarch64");
+}
+
+#[test]
+#[ignore = "makes a system; run by `cargo xtask test --long`"]
+fn long_a_32_bit_debian_of_an_ordinary_user_installs_itself_and_packages_that_work() {
     let system = Debian::bootstrap(Owner::user(), "arm");
     installs_packages_that_work(&system);
-    // The emulator in it is a program of the host, which a guest may start like any other.
-    assert_eq!(
-        system.script("/qemu-arm --execve self /bin/sh -c 'uname -m; exit 4' || echo $?"),
-        "armv7l\n4\n"
-    );
+    starts_the_emulator_in_it(&system, "arm", "armv7l");
 }
 
 /// Builds with a compiler, an assembler and a linker that the system installed for itself.
@@ -149,22 +161,27 @@ CMD ["/bin/bash"]
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn docker_builds_and_runs_a_dockerfile_whose_shell_is_the_emulator() {
+    docker_builds_and_runs_it(true, "built-by-buildkit");
+}
+
+#[test]
+#[ignore = "makes an image; run by `cargo xtask test --long`"]
+fn long_dockers_first_builder_builds_it_as_well() {
+    docker_builds_and_runs_it(false, "built-by-the-first-builder");
+}
+
+fn docker_builds_and_runs_it(with_buildkit: bool, tag: &str) {
     ARM64.nothing_is_registered();
     let engine = Engine::start();
     engine.import(&ARM64.root, "linux/arm64", "arm64v8/debian");
     let context = engine.context("guest", DOCKERFILE, &[ARM64.emulator()]);
     let plain = engine.context("plain", "FROM arm64v8/debian\nRUN uname -m\n", &[]);
-    for (with_buildkit, tag) in [(false, "built-by-the-first-builder"), (true, "built-by-buildkit")] {
-        let built = engine.build(with_buildkit, tag, &context);
-        assert_eq!(built.code, Some(0), "{built:?}");
-        runs_as_its_dockerfile_says(&engine, tag);
-        // Without the emulator as its shell the same image can run nothing.
-        let without = engine.build(with_buildkit, "none", &plain);
-        assert!(
-            without.code != Some(0) && format!("{without:?}").contains("exec format error"),
-            "{without:?}"
-        );
-    }
+    let built = engine.build(with_buildkit, tag, &context);
+    assert_eq!(built.code, Some(0), "{built:?}");
+    runs_as_its_dockerfile_says(&engine, tag);
+    // Without the emulator as its shell the same image can run nothing.
+    let without = engine.build(with_buildkit, "none", &plain);
+    assert!(without.code != Some(0) && format!("{without:?}").contains("exec format error"), "{without:?}");
 }
 
 fn runs_as_its_dockerfile_says(engine: &Engine, tag: &str) {
@@ -190,23 +207,24 @@ fn runs_as_its_dockerfile_says(engine: &Engine, tag: &str) {
     }
 }
 
-/// A small arm64 system that an ordinary user unpacked, the emulator beside it, and a file for results.
+/// A small arm64 system that an ordinary user unpacked, and the emulator beside it. Nothing is written there.
 struct Unpacked {
-    _home: TempDir,
+    _home: Scratch,
     root: String,
     emulator: String,
-    result: PathBuf,
 }
+
+static UNPACKED: LazyLock<Unpacked> = LazyLock::new(Unpacked::new);
 
 impl Unpacked {
     fn new() -> Self {
-        let home = scratch();
+        let home = Scratch::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
         let root = home.path().join("arm64").display().to_string();
         Driver::usual().succeed(&["rootfs", "--target", "arm64", &root]);
         let emulator = emulator("aarch64", home.path()).display().to_string();
         let error = Command::new(format!("{root}/usr/bin/true")).spawn().unwrap_err();
         assert_eq!(error.raw_os_error(), Some(8), "ENOEXEC: the kernel knows nothing of the target");
-        Self { result: home.path().join("result"), _home: home, root, emulator }
+        Self { _home: home, root, emulator }
     }
 
     /// The words that run a program of the system, without a chroot.
@@ -219,7 +237,9 @@ impl Unpacked {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn programs_of_the_host_and_of_the_guest_start_each_other() {
-    let unpacked = Unpacked::new();
+    let unpacked = &*UNPACKED;
+    let home = scratch();
+    let result = home.path().join("result");
     let relay = checkout().join("xtask/tests/systems/relay.pl").display().to_string();
     let level = |mut program: Vec<String>, name: &str| {
         program.extend([relay.clone(), name.to_owned()]);
@@ -244,11 +264,11 @@ fn programs_of_the_host_and_of_the_guest_start_each_other() {
             levels.iter().flat_map(|(words, _)| words).map(String::as_str).chain([end]).collect();
         let setup = "umask 027; trap '' USR2; exec 5</dev/null 7>\"$1\"; shift; exec \"$@\"";
         let mut command = Command::new("sh");
-        command.args(["-ec", setup, "sh"]).arg(&unpacked.result).args(&words);
+        command.args(["-ec", setup, "sh"]).arg(&result).args(&words);
         command.env_clear().env("A", "b c").env("EMPTY", "").current_dir("/usr");
         let status = command.status().unwrap();
         assert_eq!((status.code(), status.signal()), (code, signal), "{end}");
-        let result = fs::read_to_string(&unpacked.result).unwrap();
+        let result = fs::read_to_string(&result).unwrap();
         let (names, states): (Vec<_>, Vec<_>) =
             result.lines().map(|line| line.split_once(" | ").unwrap()).unzip();
         assert_eq!(names, levels.iter().map(|(_, name)| *name).collect::<Vec<_>>(), "{result}");
@@ -262,7 +282,7 @@ fn programs_of_the_host_and_of_the_guest_start_each_other() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn without_interception_only_programs_of_the_host_are_started() {
-    let unpacked = Unpacked::new();
+    let unpacked = &*UNPACKED;
     let run_by = |execve: &str, child: &str| {
         let words = unpacked.guest(execve, "/bin/sh");
         Ended::of(Command::new(&words[0]).args(&words[1..]).args(["-c", &format!("{child}; exit $?")]))
@@ -282,8 +302,9 @@ fn without_interception_only_programs_of_the_host_are_started() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn the_hosts_make_has_the_guests_shell_as_its_shell() {
-    let unpacked = Unpacked::new();
-    let folder = unpacked.result.parent().unwrap();
+    let unpacked = &*UNPACKED;
+    let home = scratch();
+    let folder = home.path();
     let shell = unpacked.guest("self", "/bin/sh");
     let makefile = format!(
         "SHELL = {}\n.SHELLFLAGS = {} -c\nexport PATH = {}/usr/bin\nall: loud ; @cat loud; uname -m\n\

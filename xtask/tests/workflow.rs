@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use xtask::commands::seed;
 use xtask::facts::series::DEFAULT;
 
 /// What a push to a branch would build is much; these inputs are what a person may say instead.
@@ -120,8 +121,10 @@ impl Machine {
         for (name, value) in step["env"].as_object().into_iter().flatten() {
             command.env(name, self.expand(value.as_str().unwrap()));
         }
-        // One compilation of the driver does for all jobs, as one cache of compiled C does.
-        command.env("CARGO_TARGET_DIR", checkout().join("target/workflow"));
+        // What the driver needs of others was just compiled; it does for all jobs, as one cache of compiled C does.
+        let target = checkout().join("target/workflow");
+        seed(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(), &target).unwrap();
+        command.env("CARGO_TARGET_DIR", target);
         command.env("CCACHE_DIR", Driver::ccache());
         for name in ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"] {
             fs::write(file(name), "").unwrap();

@@ -15,7 +15,7 @@ mod test;
 mod toolchain;
 mod verify;
 
-pub use test::NOT_RUN;
+pub use test::{NOT_RUN, seed};
 
 use crate::cli::{Cli, Command};
 use crate::interrupt;

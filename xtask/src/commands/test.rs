@@ -3,47 +3,96 @@
 use crate::cli::Test;
 use crate::process::{self, ended};
 use crate::session::Session;
+use crate::workspace;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{Write as _, stdout};
-use std::process::Command;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Tests whose names begin so are only run with `--long`.
+/// Tests whose names begin so are only run with `--long`. No other name may hold it: libtest skips these as well.
 const LONG: &str = "long_";
 
 /// Names a file for tests that pass without having run, or without a part of them. Each appends a line: `whole` or
 /// `part`, its name, the reason, with tabs between.
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
-/// Runs formatter, lints and tests; stops at the first that fails.
+/// Test programs that build emulators or use them, one after the other: each takes the whole machine.
+const HEAVY: [&str; 14] = [
+    "clusters",
+    "emulators",
+    "hosts",
+    "join",
+    "kills",
+    "providers",
+    "release",
+    "reproduce",
+    "robust",
+    "series",
+    "systems",
+    "toolchains",
+    "upstream",
+    "workflow",
+];
+
+/// Test programs that build nothing, have caches of their own, and mostly wait: for servers, for clocks, for a
+/// browser. They run beside the heavy ones, and so do the unit tests.
+const LIGHT: [&str; 7] = ["bad_input", "commands", "corpus", "fetch", "install", "page", "reading"];
+
+/// How many of the slowest test programs are told.
+const SLOWEST: usize = 5;
+
+/// Runs formatter, lints and tests; stops at the first step that fails.
 pub fn run(session: &Session, arguments: &Test) -> Result<()> {
+    let notes = tempfile::NamedTempFile::new().context("cannot make a file for what the tests note")?;
     let cargo = |words: &[&str]| {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(words).current_dir(&session.workspace.root);
+        // Its lines are read here: without colours.
+        command.args(words).env("CARGO_TERM_COLOR", "never").current_dir(&session.workspace.root);
         command
     };
-    if arguments.filter.is_none() {
-        step(session, cargo(&["fmt", "--all", "--check"]), "run `cargo fmt`")?;
-        let clippy =
-            cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
-        step(session, clippy, "mend what clippy says")?;
-    }
-    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    tests.args(&arguments.filter).args(["--", "--include-ignored"]);
-    if !arguments.long {
-        tests.args(["--skip", LONG]);
-    }
-    let notes = tempfile::NamedTempFile::new().context("cannot make a file for what the tests note")?;
-    tests.env(NOT_RUN, notes.path());
-    let mut count = Count::default();
-    session.progress.say(&format!("$ {}", process::show(&tests)));
-    let status = process::relay(&mut tests, |line| count.read(line))?;
+    let tests = |words: &[&str], programs: &[&str]| {
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        command.args(words).args(programs.iter().flat_map(|name| ["--test", name]));
+        command.args(&arguments.filter).args(["--", "--include-ignored"]);
+        if !arguments.long {
+            command.args(["--skip", LONG]);
+        }
+        command.env(NOT_RUN, notes.path());
+        command
+    };
+    let compile = cargo(&["test", "--workspace", "--no-run"]);
+    let compile = || step(session, compile, "mend what does not compile", show);
+    let count = if arguments.filter.is_some() {
+        compile()?;
+        one_after_the_other(session, vec![tests(&[], &[])], show)?
+    } else {
+        step(session, cargo(&["fmt", "--all", "--check"]), "run `cargo fmt`", show)?;
+        // cargo locks the folder that it compiles in.
+        let target = workspace::target_dir(&session.workspace.root)?;
+        let folder = target.join("clippy");
+        seed(&target, &folder)?;
+        let mut clippy = cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--target-dir"]);
+        clippy.arg(folder).args(["--", "--deny", "warnings"]);
+        let lint = || {
+            let mut said = String::new();
+            let ended = step(session, clippy, "mend what clippy says", |line| add(&mut said, line));
+            print(&said);
+            ended
+        };
+        let (linted, compiled) = rayon::join(lint, compile);
+        linted.and(compiled)?;
+        let light = vec![tests(&["--lib", "--bins"], &LIGHT), tests(&["--doc"], &[])];
+        side_by_side(session, vec![tests(&[], &HEAVY)], light)?
+    };
     let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
     // The closing lines of every run, for people and for CI.
-    let _ = write!(stdout(), "{}", closing(&count, &notes));
-    if !status.success() || count.failed > 0 {
+    print(&closing(&count, &notes));
+    if let Some(status) = count.broken {
         bail!("the tests {}; one alone: cargo xtask test NAME", ended(status));
     }
     if count.passed == 0 {
@@ -55,14 +104,105 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     Ok(())
 }
 
-fn step(session: &Session, mut command: Command, advice: &str) -> Result<()> {
+/// Begins another target folder with the libraries that cargo compiled in this one, so that it need not again.
+/// They are copied, since cargo writes to some of these files in place.
+pub fn seed(from: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (from.join("debug"), to.join("debug"));
+    let (Ok(libraries), false) = (fs::read_dir(from.join("deps")), to.exists()) else { return Ok(()) };
+    let is_library = |path: &PathBuf| {
+        path.extension().is_some_and(|kind| ["d", "rlib", "rmeta", "so"].iter().any(|known| kind == *known))
+    };
+    let libraries = libraries.flatten().map(|entry| entry.path()).filter(is_library);
+    let folders = [".fingerprint", "build"].map(|name| from.join(name));
+    for (files, folder) in [(folders.to_vec(), to.clone()), (libraries.collect(), to.join("deps"))] {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let mut copy = Command::new("cp");
+        copy.args(["-a", "-t"]).arg(folder).args(files);
+        process::capture(copy)?;
+    }
+    Ok(())
+}
+
+fn step(session: &Session, command: Command, advice: &str, on_line: impl FnMut(&str)) -> Result<()> {
     let shown = process::show(&command);
     session.progress.say(&format!("$ {shown}"));
-    let status = process::relay(&mut command, |_| ())?;
+    let status = process::relay(command, on_line)?;
     if !status.success() {
         bail!("`{shown}` {}; {advice}", ended(status));
     }
     Ok(())
+}
+
+/// A line to the user. The tests go on when nobody reads along any more.
+fn show(line: &str) {
+    print(&format!("{line}\n"));
+}
+
+fn print(text: &str) {
+    let _ = stdout().write_all(text.as_bytes());
+}
+
+fn add(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// Runs test programs, and gives what they report.
+fn one_after_the_other(
+    session: &Session,
+    commands: Vec<Command>,
+    mut on_line: impl FnMut(&str),
+) -> Result<Count> {
+    let mut count = Count::default();
+    for command in &commands {
+        session.progress.say(&format!("$ {}", process::show(command)));
+    }
+    for command in commands {
+        let status = process::relay(command, |line| {
+            count.read(line);
+            on_line(line);
+        })?;
+        if !status.success() {
+            count.broken.get_or_insert(status);
+        }
+    }
+    Ok(count)
+}
+
+/// Runs test programs, and others meanwhile. The first ones' output is shown as it comes; that of each of the
+/// others waits until it is whole and no program is in the middle of its own.
+fn side_by_side(session: &Session, first: Vec<Command>, others: Vec<Command>) -> Result<Count> {
+    let whole = Mutex::new(String::new());
+    let whole = || -> MutexGuard<'_, String> { whole.lock().unwrap_or_else(PoisonError::into_inner) };
+    let (first, others) = rayon::join(
+        || {
+            one_after_the_other(session, first, |line| {
+                if program(line).is_some() {
+                    print(&mem::take(&mut *whole()));
+                }
+                show(line);
+            })
+        },
+        || {
+            let mut said = String::new();
+            let count = one_after_the_other(session, others, |line| {
+                if program(line).is_some() {
+                    whole().push_str(&mem::take(&mut said));
+                }
+                add(&mut said, line);
+            });
+            whole().push_str(&said);
+            count
+        },
+    );
+    print(&whole());
+    Ok(first?.and(others?))
+}
+
+/// The test program that cargo is about to run, by the line that it says so with.
+fn program(line: &str) -> Option<&str> {
+    let unit_or_file = || Some(line.strip_prefix("     Running ")?.split_once(" (")?.0);
+    unit_or_file().or_else(|| Some(line.strip_prefix("   ")?).filter(|rest| rest.starts_with("Doc-tests ")))
 }
 
 /// What all test programs together report.
@@ -70,11 +210,20 @@ fn step(session: &Session, mut command: Command, advice: &str) -> Result<()> {
 struct Count {
     passed: u64,
     failed: u64,
+    /// How the first cargo that did not end well ended.
+    broken: Option<ExitStatus>,
+    /// The program that runs.
+    now: String,
+    /// How many seconds each took.
+    seconds: Vec<(f64, String)>,
 }
 
 impl Count {
-    /// Reads `test result: ok. 39 passed; 0 failed; ...`.
+    /// Reads `test result: ok. 39 passed; 0 failed; ...; finished in 0.28s`, and before that, of which program.
     fn read(&mut self, line: &str) {
+        if let Some(program) = program(line) {
+            program.clone_into(&mut self.now);
+        }
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
             return;
@@ -83,16 +232,41 @@ impl Count {
             match count.split_once(' ') {
                 Some((number, "passed")) => self.passed += number.parse().unwrap_or(0),
                 Some((number, "failed")) => self.failed += number.parse().unwrap_or(0),
+                Some(("finished", time)) => {
+                    let seconds = time.trim_start_matches("in ").trim_end_matches('s').parse();
+                    self.seconds.push((seconds.unwrap_or(0.0), self.now.clone()));
+                }
                 _ => {}
             }
         }
     }
+
+    /// The sum of both.
+    fn and(mut self, mut other: Self) -> Self {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.broken = self.broken.or(other.broken);
+        self.seconds.append(&mut other.seconds);
+        self
+    }
+
+    /// The programs that took the longest, those that took seconds at least.
+    fn slowest(&self) -> Vec<String> {
+        let mut all = self.seconds.clone();
+        all.sort_by(|one, other| other.0.total_cmp(&one.0));
+        all.retain(|(seconds, _)| *seconds >= 1.0);
+        all.iter().take(SLOWEST).map(|(seconds, program)| format!("{program} {seconds:.0} s")).collect()
+    }
 }
 
-/// What was not run, each with the reason, and the numbers: libtest takes a test for passed that only notes
-/// that it was not run.
+/// What took long, what was not run, each with the reason, and the numbers: libtest takes a test for passed that
+/// only notes that it was not run.
 fn closing(count: &Count, notes: &str) -> String {
     let mut text = String::new();
+    let slowest = count.slowest();
+    if !slowest.is_empty() {
+        text.push_str(&format!("slowest: {}\n", slowest.join(", ")));
+    }
     let (mut whole, mut part) = (BTreeSet::new(), BTreeSet::new());
     for note in notes.lines() {
         let mut words = note.splitn(3, '\t');
@@ -122,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_was_not_run_is_told_and_does_not_count_as_passed() {
-        let count = Count { passed: 9, failed: 1 };
+        let count = Count { passed: 9, failed: 1, ..Count::default() };
         assert_eq!(closing(&count, ""), "9 passed, 1 failed\n");
         let notes = "whole\tb\tno root\npart\ta\tno gcc\npart\ta\tno clang\n";
         let told = "not run: b: no root\nnot run: a part of a: no gcc\nnot run: a part of a: no clang\n";
@@ -141,5 +315,69 @@ mod tests {
             count.read(line);
         }
         assert_eq!((count.passed, count.failed), (41, 1));
+    }
+
+    #[test]
+    fn the_slowest_test_programs_of_both_lanes_are_told() {
+        let read = |lines: &[&str]| {
+            let mut count = Count::default();
+            lines.iter().for_each(|line| count.read(line));
+            count
+        };
+        let heavy = read(&[
+            "     Running tests/emulators.rs (target/debug/deps/emulators-0123)",
+            "test a ... ok",
+            "test result: ok. 9 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 512.46s",
+            "     Running tests/kills.rs (target/debug/deps/kills-0123)",
+            "test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 99.50s",
+        ]);
+        let light = read(&[
+            "     Running unittests src/lib.rs (target/debug/deps/xtask-0123)",
+            "test result: ok. 70 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 105.00s",
+            "   Doc-tests xtask",
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.90s",
+        ]);
+        let told = "slowest: tests/emulators.rs 512 s, unittests src/lib.rs 105 s, tests/kills.rs 100 s\n";
+        assert_eq!(closing(&heavy.and(light), ""), format!("{told}81 passed, 1 failed\n"));
+    }
+
+    #[test]
+    fn every_test_program_is_either_heavy_or_light() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut found = Vec::new();
+        for folder in ["manifest/tests", "xtask/tests"] {
+            let paths =
+                fs::read_dir(root.join(folder)).expect("tests").map(|entry| entry.expect("one").path());
+            let programs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+            found.extend(
+                programs.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()),
+            );
+        }
+        found.sort();
+        let mut known = [&HEAVY[..], &LIGHT].concat();
+        known.sort_unstable();
+        assert_eq!(found, known, "HEAVY and LIGHT name what `cargo xtask test` runs");
+    }
+
+    #[test]
+    fn no_test_is_skipped_for_a_word_within_its_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut folders = ["manifest", "xtask"].map(|name| root.join(name)).to_vec();
+        let mut names = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = fs::read_to_string(path).expect("a source file");
+                    let functions = text.lines().filter_map(|line| line.trim_start().strip_prefix("fn "));
+                    let functions = functions.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned()));
+                    names.extend(functions);
+                }
+            }
+        }
+        assert!(names.iter().any(|name| name.starts_with(LONG)));
+        names.retain(|name| name.trim_start_matches(LONG).contains(LONG));
+        assert_eq!(names, Vec::<String>::new());
     }
 }

@@ -450,7 +450,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_failed_is_told_however_long_the_others_went_on() {
+    fn what_failed_is_told_however_far_the_others_went_on() {
         let mut complaints = Complaints::default();
         let said = "[1/9] Compiling a\nFAILED: [code=1] b.o\ngcc -c b.c\nb.c:1: error: no\n[2/9] Compiling c\nc is fine\n";
         said.lines().for_each(|line| complaints.read(line));

@@ -40,7 +40,7 @@ fn a_run_that_is_killed_or_interrupted_goes_on_where_it_stood() {
         let asked = Instant::now();
         run.signal(signal);
         assert_eq!(run.end(), code);
-        assert!(asked.elapsed() < Duration::from_secs(5), "{signal} took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(10), "{signal} took {:?}", asked.elapsed());
         stage.holds_nothing();
         stage.succeed(&["--from", &server.url()]);
         assert_eq!(server.asked(".tar.xz")[1].range.as_deref(), Some("bytes=90000-"), "{signal}");

@@ -132,7 +132,7 @@ fn what_passes_is_waited_for() {
 }
 
 #[test]
-fn a_mirror_is_left_in_peace_for_as_long_as_it_asks() {
+fn a_mirror_is_left_in_peace_for_the_time_that_it_asks_for() {
     let stage = Stage::new();
     let server = Server::of(&stage.release.base);
     server.wrong(".tar.xz", Wrong::Status(429, Some(1)), 1);
@@ -190,7 +190,7 @@ fn a_mirror_that_gives_no_parts_or_wrong_ones_gives_the_whole() {
 }
 
 #[test]
-fn a_partial_file_that_is_too_long_or_of_something_else_is_not_built_upon() {
+fn a_partial_file_that_is_too_big_or_of_something_else_is_not_built_upon() {
     for (bytes, asked) in [(vec![b'x'; 1 << 20], vec![None]), (vec![b'x'; 1000], vec![from(1000), None])] {
         let stage = Stage::new();
         let server = Server::of(&stage.release.base);

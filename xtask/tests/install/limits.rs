@@ -106,7 +106,8 @@ fn a_signal_ends_it_at_once_and_leaves_nothing() {
             run("kill", &["-s", signal, &child.id().to_string()]);
             let ended = child.wait_with_output().unwrap();
             assert_eq!(ended.status.code(), Some(code), "{}", String::from_utf8_lossy(&ended.stderr));
-            assert!(since.elapsed() < Duration::from_secs(5), "{signal}: {:?}", since.elapsed());
+            // Less than the 10 s after which it gives up by itself, and enough while others compile.
+            assert!(since.elapsed() < Duration::from_secs(8), "{signal}: {:?}", since.elapsed());
             assert_eq!(left(&machine.prefix()), Vec::<PathBuf>::new(), "{signal}");
         }
         machine.has_installed(&machine.install(&server.url()), release);

@@ -105,11 +105,7 @@ impl Debian {
         let emulator = emulator(&owner.home().join("prefix"));
         let mut system = Self { owner, target, root, emulator };
         system.first_stage();
-        if matches!(system.owner, Owner::User(_)) {
-            let inside = system.root.join(format!("qemu-{}", target.name));
-            fs::copy(&system.emulator, &inside).unwrap();
-            system.emulator = inside;
-        }
+        system.settle();
         system.nothing_is_registered();
         let second = system.guest(EXECVE, &["/debootstrap/debootstrap", "--second-stage"]);
         assert!(
@@ -138,6 +134,33 @@ impl Debian {
         let root = owner.home().join("root");
         run("cp", &["-a", self.root.to_str().unwrap(), root.to_str().unwrap()]);
         Self { owner, target: self.target, root, emulator: self.emulator.clone() }
+    }
+
+    /// The same for a user, whose files it is made of then: those of root and of others belong to the user's ids.
+    pub fn copy_for(&self, owner: Owner) -> Self {
+        let root = owner.home().join("root");
+        // Device files are mounted when it is run, and a user can make none.
+        let mut tar = Command::new("tar")
+            .args(["--numeric-owner", "--exclude=./dev/*", "-C", self.root.to_str().unwrap(), "-c", "."])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let unpack = "mkdir \"$1\"; tar --numeric-owner -C \"$1\" -xp";
+        let mut unpack = owner.namespaces(unpack, &[root.to_str().unwrap()]);
+        let ended = Ended::of(unpack.stdin(tar.stdout.take().unwrap()));
+        assert_eq!((tar.wait().unwrap().code(), ended.code), (Some(0), Some(0)), "{ended:?}");
+        let mut system = Self { owner, target: self.target, root, emulator: self.emulator.clone() };
+        system.settle();
+        system
+    }
+
+    /// Puts the emulator of a user's system into it.
+    fn settle(&mut self) {
+        if matches!(self.owner, Owner::User(_)) {
+            let inside = self.root.join(format!("qemu-{}", self.target.name));
+            fs::copy(&self.emulator, &inside).unwrap();
+            self.emulator = inside;
+        }
     }
 
     fn first_stage(&self) {
