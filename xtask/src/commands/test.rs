@@ -22,7 +22,7 @@ const LONG: &str = "long_";
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Test programs that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 14] = [
+const HEAVY: [&str; 15] = [
     "clusters",
     "emulators",
     "hosts",
@@ -35,6 +35,7 @@ const HEAVY: [&str; 14] = [
     "series",
     "systems",
     "toolchains",
+    "topics",
     "upstream",
     "workflow",
 ];
