@@ -239,3 +239,30 @@ fn long_a_commit_that_does_not_compile_is_named_though_the_next_one_mends_it() {
     let seen = (tried(": compiles, runs a guest ("), tried(": compiles, the emulator is as before ("));
     assert_eq!(seen, (1, first), "{}", ended.stdout);
 }
+
+/// `SYS_name` comes from the C library, `__NR_name` from the kernel's headers, and an older C library with newer
+/// headers has only the second: what is guarded by one and used by the other does not compile there.
+#[test]
+fn a_system_call_is_asked_for_and_used_by_the_same_macro() {
+    let mut seen = 0;
+    for name in Series::names(&checkout().join("patches")).unwrap() {
+        let series = Series::read(&checkout().join("patches"), &name).unwrap();
+        for patch in series.patches.iter().filter(|patch| !patch.name.contains("-tests-tcg-")) {
+            let text = fs::read_to_string(&patch.path).unwrap();
+            let added: Vec<&str> = text.lines().filter(|line| line.starts_with('+')).collect();
+            let libc_only = added.iter().enumerate().filter(|(_, line)| line.contains("SYS_"));
+            for (number, line) in libc_only.filter(|(_, line)| !line.contains("TARGET_SYS_")) {
+                seen += 1;
+                let macro_name = &line[line.find("SYS_").unwrap()..];
+                let end = macro_name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let macro_name = &macro_name[..end.unwrap_or(macro_name.len())];
+                let guard = format!("+#ifdef {macro_name}");
+                let guarded = added[..=number].iter().rev().take(20).any(|line| **line == guard);
+                assert!(guarded, "{}: {line} is not guarded by #ifdef {macro_name}", patch.name);
+            }
+            let kernels = added.iter().filter(|line| line.starts_with("+#if") && line.contains("__NR_"));
+            assert_eq!(kernels.count(), 0, "{} guards by the kernel's numbers", patch.name);
+        }
+    }
+    assert!(seen > 0, "no such use was found: does this test still look where they are?");
+}
