@@ -1,6 +1,6 @@
 /*
  * Stands in for QEMU's header of this name: a lock that ends the process if it is
- * taken twice, or given back by somebody who has not got it.
+ * taken twice, or given back by somebody who has not got it. There is one thread.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,32 +8,29 @@
 #ifndef QEMU_THREAD_H
 #define QEMU_THREAD_H
 
-#include <pthread.h>
-
-typedef pthread_mutex_t QemuMutex;
+typedef struct QemuMutex {
+    bool is_locked;
+} QemuMutex;
 
 static inline void qemu_mutex_init(QemuMutex *mutex)
 {
-    pthread_mutexattr_t attributes;
-
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
-    pthread_mutex_init(mutex, &attributes);
-    pthread_mutexattr_destroy(&attributes);
+    mutex->is_locked = false;
 }
 
 static inline void qemu_mutex_lock(QemuMutex *mutex)
 {
-    if (pthread_mutex_lock(mutex)) {
+    if (mutex->is_locked) {
         abort();
     }
+    mutex->is_locked = true;
 }
 
 static inline void qemu_mutex_unlock(QemuMutex *mutex)
 {
-    if (pthread_mutex_unlock(mutex)) {
+    if (!mutex->is_locked) {
         abort();
     }
+    mutex->is_locked = false;
 }
 
 #endif
