@@ -239,11 +239,32 @@ static char **read_back(GPtrArray *line, ExecveHandover *seen, GPtrArray *again)
 
 static void same_handover(const ExecveHandover *a, const ExecveHandover *b)
 {
-    must(a->emulator == b->emulator && a->program == b->program && a->base == b->base,
+    must(a->emulator == b->emulator && a->program == b->program && a->log == b->log && a->proof == b->proof,
          "other descriptors");
     must(a->ignored == b->ignored && a->blocked == b->blocked, "other signals");
     must(!strcmp(a->filename, b->filename) && !strcmp(a->comm, b->comm) && !strcmp(a->path, b->path),
          "other names");
+}
+
+/* As an emulator has them: all differ, and the log and the proof may be missing. */
+static void make_descriptors(ExecveHandover *given)
+{
+    int *fds[] = { &given->emulator, &given->program, &given->log, &given->proof };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+        bool again = true;
+
+        *fds[i] = i >= 2 && number(3) == 0 ? -1 : number(2) ? (int)number(256) : wide_number() & INT32_MAX;
+        while (again && *fds[i] >= 0) {
+            again = false;
+            for (unsigned j = 0; j < i; j++) {
+                again |= *fds[j] == *fds[i];
+            }
+            if (again) {
+                *fds[i] = *fds[i] < INT32_MAX ? *fds[i] + 1 : 0;
+            }
+        }
+    }
 }
 
 static void round_trip(void)
@@ -256,14 +277,12 @@ static void round_trip(void)
     char *filename = string(), *comm = string(), *path = string();
     char *state = g_malloc(EXECVE_STATE_SIZE), *state2 = g_malloc(EXECVE_STATE_SIZE);
     ExecveHandover seen = { 0 }, given = {
-        .emulator = wide_number() & INT32_MAX, .program = wide_number() & INT32_MAX,
-        .base = wide_number() & INT32_MAX, .ignored = wide_number(), .blocked = wide_number(),
-        .filename = filename, .comm = comm, .path = path,
+        .ignored = wide_number(), .blocked = wide_number(), .filename = filename, .comm = comm, .path = path,
     };
     GPtrArray *argv, *line, *line2;
     char **program;
 
-    given.program += given.program == given.emulator ? (given.program ? -1 : 1) : 0;
+    make_descriptors(&given);
     make_options(made, want_options);
     argv = make_argv(want_argv);
     make_scripts(filename, scripts, want_argv);
@@ -305,18 +324,96 @@ static void round_trip(void)
     g_free(path);
 }
 
-/* Five numbers as the option wants them, or nearly so. */
+/* A number as it should be, or as somebody could write it who wants it to be taken for another. */
+static char *descriptor(void)
+{
+    switch (number(8)) {
+    case 0:
+        return g_strdup_printf("%d", wide_number());
+    case 1:
+        return g_strdup("-1");
+    case 2:
+        return g_strdup_printf("%s%u", (const char *[]) { " ", "+", "0", "-", "\t", "0x" }[number(6)], number(6));
+    case 3:
+        /* Too large for an int, or for any number */
+        return g_strdup_printf("%u%09u", 1 + number(256), (unsigned)wide_number() % 1000000000);
+    case 4:
+        return g_strdup_printf("%" G_GINT64_FORMAT, ((gint64)1 << 32) + number(8));
+    default:
+        return g_strdup_printf("%u", number(8));
+    }
+}
+
+static char *signals(void)
+{
+    static const char *before[] = { "", "", "", "0x", "-", "+", " ", "1", "f00000000" };
+
+    return g_strdup_printf("%s%x", before[number(G_N_ELEMENTS(before))], number(2) ? wide_number() : 0);
+}
+
+/* Six numbers as the option wants them, or nearly so. */
 static char *numbers(void)
 {
-    char *rest = string(), *text;
-    int emulator = wide_number(), program = wide_number(), base = wide_number();
+    char *fds[4], *masks[2], *text, *rest;
 
-    text = g_strdup_printf("%d,%d,%d,%x,%x%s", emulator, program, base, number(256), number(256), rest);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = descriptor();
+    }
+    masks[0] = signals();
+    masks[1] = signals();
+    rest = number(2) ? string() : g_strdup("");
+    text = g_strdup_printf("%s,%s,%s,%s,%s,%s%s", fds[0], fds[1], fds[2], fds[3], masks[0], masks[1], rest);
+    for (int i = 0; i < 4; i++) {
+        g_free(fds[i]);
+    }
+    g_free(masks[0]);
+    g_free(masks[1]);
     g_free(rest);
     return text;
 }
 
-/* Anybody may type the internal option: any text after it is refused, or means what it says. */
+/* Only what a parent can have: open numbers, all different, of which two may be missing. */
+static bool can_be(const ExecveHandover *h)
+{
+    return h->emulator >= 0 && h->program >= 0 && h->log >= -1 && h->proof >= -1 &&
+           h->emulator != h->program && h->emulator != h->log && h->emulator != h->proof &&
+           h->program != h->log && h->program != h->proof && (h->log != h->proof || h->log == -1);
+}
+
+/* Digits as printf() writes them, up to a comma or to the end; another reading than the parser's. */
+static bool is_plain(const char **text, int base, gint64 least, gint64 most)
+{
+    gint64 value = 0, sign = base == 10 && **text == '-' ? -1 : 1;
+    const char *p = *text + (sign < 0), *first = p;
+
+    while (g_ascii_isxdigit(*p) && !g_ascii_isupper(*p) && g_ascii_xdigit_value(*p) < base && p - first < 11) {
+        value = value * base + g_ascii_xdigit_value(*p++);
+    }
+    if (p == first || (*first == '0' && p != first + 1) || (sign < 0 && value == 0) ||
+        value * sign < least || value * sign > most) {
+        return false;
+    }
+    *text = p;
+    return true;
+}
+
+/* Is this text something that an emulator writes, if it has such descriptors? */
+static bool is_written_so(const char *text)
+{
+    for (int i = 0; i < 6; i++) {
+        if (!is_plain(&text, i < 4 ? 10 : 16, i == 2 || i == 3 ? -1 : 0, i < 4 ? INT32_MAX : UINT32_MAX) ||
+            *text != (i < 5 ? ',' : '\0')) {
+            return false;
+        }
+        text++;
+    }
+    return true;
+}
+
+/*
+ * Anybody may type the internal option: of all the texts that may follow it, those
+ * are taken that an emulator can have written, and no other.
+ */
 static void typed_by_hand(void)
 {
     GPtrArray *line = g_ptr_array_new_with_free_func(g_free), *none = g_ptr_array_new();
@@ -338,13 +435,19 @@ static void typed_by_hand(void)
 
     taken = execve_args_parse(argc, argv, &seen);
     must(taken <= 0 || taken == EXECVE_CHILD_PLAIN_ARGS, "another number of arguments");
+    if (taken < 0 && is_written_so(argv[2])) {
+        must(!can_be(&seen), "what an emulator writes is refused");
+    }
     if (taken > 0) {
         must(!strcmp(argv[1], EXECVE_CHILD_OPTION), "another option is taken for ours");
-        must(seen.base >= 0 && seen.emulator != seen.program, "descriptors that can't be");
+        must(can_be(&seen), "descriptors that can't be");
+        must(is_written_so(argv[2]), "a text that no emulator writes");
         rebuilt = execve_args_build("qemu", &seen, state, NULL, none, empty);
         must(execve_args_parse(rebuilt->len - 1, (char **)rebuilt->pdata, &again) == taken &&
-             again.emulator == seen.emulator && again.program == seen.program && again.base == seen.base &&
-             again.ignored == seen.ignored && again.blocked == seen.blocked, "numbers change on the way");
+             again.emulator == seen.emulator && again.program == seen.program && again.log == seen.log &&
+             again.proof == seen.proof && again.ignored == seen.ignored && again.blocked == seen.blocked,
+             "numbers change on the way");
+        must(!strcmp(state, argv[2]), "another text for the same numbers");
         g_ptr_array_unref(rebuilt);
         must(!execve_args_parse_program(argv + taken, &seen) == (argc < taken + EXECVE_CHILD_STRINGS),
              "a program out of nothing, or none");
