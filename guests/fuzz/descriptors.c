@@ -42,7 +42,7 @@ static int get_rlimit(int resource, struct rlimit *lim);
 #define NUMBERS 5120                    /* no descriptor is as high as this */
 #define MOST 4600                       /* nor is any limit */
 #define BORROWERS 40                    /* some more than there are slots for */
-#define WORK 40000                      /* numbers to look at, before an input is given up */
+#define WORK 20000                      /* numbers to look at, before an input is given up */
 
 /* As guest_fd() in guest-fd.c has it */
 #define NEVER_OPEN INT_MAX
@@ -56,7 +56,9 @@ static pid_t fuzzer;
 
 static void fail(const char *what)
 {
-    snprintf(failure, 256, "%s", what);
+    if (what != failure) {
+        snprintf(failure, 256, "%s", what);
+    }
     if (getpid() != fuzzer) {
         _exit(1);
     }
@@ -385,7 +387,8 @@ static void guest_puts(void)
     bool is_dup3 = number(2), cloexec = is_dup3 && number(2), may_fail = false;
     int old = any_number(), new = any_number(), slot = slot_at(new), ret;
 
-    if (new >= 0 && new < low) {
+    /* The number that ours are taken for is no other's. */
+    if ((new >= 0 && new < low) || (new == NEVER_OPEN && slot_at(old) >= 0)) {
         return;
     }
     if (slot >= 0 && slot < RESERVED_FD_KEPT) {
@@ -397,6 +400,8 @@ static void guest_puts(void)
     } while (again(ret));
     if (is_dup3 && old == new) {
         must(ret < 0 && errno == EINVAL, "dup3() with equal numbers");
+    } else if (old == new && is_guests(old)) {
+        must(ret == new, "dup2() with equal numbers");
     } else if (!is_guests(old) || new < 0 || new >= (int)limit.rlim_cur) {
         must(ret < 0 && errno == EBADF, "dup2() with what cannot be");
     } else if (ret < 0) {
@@ -479,11 +484,11 @@ static void set_limit(void)
 {
     struct rlimit lim = limit;
 
-    switch (number(8)) {
-    case 0:
+    switch (number(16)) {
+    case 15:
         lim.rlim_cur = 4080 + large_number(40);
         break;
-    case 1:
+    case 14:
         lim.rlim_cur = large_number(300);
         break;
     default:
@@ -845,7 +850,9 @@ static void guest_forks(void)
         check();
         _exit(0);
     }
-    must(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0, *failure ? failure : "no process");
+    /* libFuzzer has a clock that interrupts. */
+    must(pid > 0 && TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)) == pid && status == 0,
+         *failure ? failure : "no process");
 }
 
 static void change_need(void)

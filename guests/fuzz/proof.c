@@ -293,7 +293,8 @@ static void ask_a_child(const Proof *proof)
         ask(&of_parent, "a child takes its parent's proof for its own");
         _exit(0);
     }
-    must(waitpid(pid, &status, 0) == pid && status == 0, "a child does not do as it should");
+    /* libFuzzer has a clock that interrupts. */
+    must(TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)) == pid && status == 0, "a child does not do as it should");
 }
 
 static void check_fs_ids(unsigned fsuid, unsigned fsgid)

@@ -5,7 +5,7 @@
 
 mod driver;
 
-use driver::{Driver, checkout, files, mkdir, run, scratch, wants};
+use driver::{Driver, checkout, files, is_root, mkdir, run, scratch, wants};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,29 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The parts of the patches that can be compiled alone; each has a harness of its name.
-const PARTS: [&str; 2] = ["script", "args"];
+/// A part of the patches that can be compiled alone.
+struct Part {
+    /// Of its harness.
+    name: &'static str,
+    /// What is linked with the harness.
+    sources: &'static [&'static str],
+    /// What the harness includes.
+    included: &'static [&'static str],
+    /// Whether it changes IDs.
+    wants_root: bool,
+}
+
+const PARTS: [Part; 4] = [
+    Part { name: "script", sources: &["execve-script.c"], included: &["execve-script.h"], wants_root: false },
+    Part { name: "args", sources: &["execve-args.c"], included: &["execve-args.h"], wants_root: false },
+    Part { name: "proof", sources: &["execve-proof.c"], included: &["execve-proof.h"], wants_root: true },
+    Part {
+        name: "descriptors",
+        sources: &["own-proc.c"],
+        included: &["own-proc.h", "reserved-fd.c", "reserved-fd.h"],
+        wants_root: false,
+    },
+];
 const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"];
 /// Random scripts that the kernel is asked about, besides those that a fuzzer leaves.
 const SCRIPTS: &str = "3000";
@@ -23,7 +44,16 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&Driver::usual().succeed(arguments)).unwrap()
 }
 
-/// The patched `linux-user` of the default series. The two parts are the same file in all.
+/// The parts that can be run by whoever runs this.
+fn parts() -> Vec<&'static Part> {
+    let (run, left): (Vec<_>, Vec<_>) = PARTS.iter().partition(|part| !part.wants_root || is_root());
+    for part in left {
+        wants::partly_not_run(&format!("the harness {} (it wants to be root)", part.name));
+    }
+    run
+}
+
+/// The patched `linux-user` of the default series. The parts are the same files in all.
 fn linux_user() -> PathBuf {
     Path::new(json(&["source", "--json"])["tree"].as_str().unwrap()).join("linux-user")
 }
@@ -44,8 +74,8 @@ struct Fuzzers {
 }
 
 impl Fuzzers {
-    /// Compiles the harnesses with the parts in `linux_user`.
-    fn compile(engine: Engine, linux_user: &Path) -> Self {
+    /// Compiles the harnesses of `parts` with what is in `linux_user`.
+    fn compile(engine: Engine, linux_user: &Path, parts: &[&Part]) -> Self {
         let fuzzers = Self { home: scratch(), engine };
         let sysroot = json(&["toolchain", "--json"])["sysroot"].as_str().unwrap().to_owned();
         let library = format!("{sysroot}/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
@@ -60,15 +90,16 @@ impl Fuzzers {
             let all = ["-g", "-O1", "-fno-omit-frame-pointer"].iter().chain(&SANITIZERS).chain(more);
             all.map(|option| (*option).to_owned()).chain(headers.clone()).collect()
         };
-        for part in PARTS {
-            let harness = checkout().join("guests/fuzz").join(format!("{part}.c"));
-            let sources = [harness, linux_user.join(format!("execve-{part}.c"))];
-            let sources = sources.map(|path| path.to_str().unwrap().to_owned());
-            let output = ["-o".to_owned(), fuzzers.program(part).display().to_string()];
+        for part in parts {
+            let name = part.name;
+            let mut sources = vec![checkout().join("guests/fuzz").join(format!("{name}.c"))];
+            sources.extend(part.sources.iter().map(|source| linux_user.join(source)));
+            let sources: Vec<String> = sources.iter().map(|path| path.display().to_string()).collect();
+            let output = ["-o".to_owned(), fuzzers.program(name).display().to_string()];
             match engine {
                 Engine::LibFuzzer => {
                     let clang = clang().unwrap();
-                    let all = [options(&["-fsanitize=fuzzer"]), sources.to_vec(), output.to_vec()];
+                    let all = [options(&["-fsanitize=fuzzer"]), sources, output.to_vec()];
                     run(&clang, &[all.concat(), libraries.to_vec()].concat());
                 }
                 Engine::Driver => {
@@ -77,7 +108,7 @@ impl Fuzzers {
                         .iter()
                         .enumerate()
                         .map(|(number, source)| {
-                            let object = format!("{}/{part}-{number}.o", fuzzers.home.path().display());
+                            let object = format!("{}/{name}-{number}.o", fuzzers.home.path().display());
                             let object = ["-c".to_owned(), source.clone(), "-o".to_owned(), object];
                             run(
                                 "gcc",
@@ -119,11 +150,12 @@ impl Fuzzers {
         command.current_dir(self.home.path()).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Runs both parts side by side: nothing must be found.
-    fn find_nothing(&self, seconds: u32) {
+    /// Runs these parts side by side: nothing must be found.
+    fn find_nothing(&self, parts: &[&Part], seconds: u32) {
         thread::scope(|scope| {
-            for part in PARTS {
+            for part in parts {
                 scope.spawn(move || {
+                    let part = part.name;
                     let output = self.run(part, seconds);
                     let text = text(&output);
                     assert!(output.status.success(), "{part}: {:?}\n{text}", self.engine);
@@ -193,9 +225,10 @@ fn compare_with_the_kernel(linux_user: &Path, corpus: &Path) {
 #[ignore = "compiles C and takes 10 s; run by `cargo xtask test`"]
 fn random_input_does_no_harm_and_scripts_are_read_as_the_kernel_reads_them() {
     let linux_user = linux_user();
+    let parts = parts();
     for engine in engines() {
-        let fuzzers = Fuzzers::compile(engine, &linux_user);
-        fuzzers.find_nothing(10);
+        let fuzzers = Fuzzers::compile(engine, &linux_user, &parts);
+        fuzzers.find_nothing(&parts, 10);
         compare_with_the_kernel(&linux_user, &fuzzers.corpus("script"));
     }
 }
@@ -204,43 +237,97 @@ fn random_input_does_no_harm_and_scripts_are_read_as_the_kernel_reads_them() {
 #[ignore = "takes twenty minutes; run by `cargo xtask test --long`"]
 fn long_random_input_for_ten_minutes_does_no_harm() {
     let linux_user = linux_user();
+    let parts = parts();
     for engine in engines() {
-        let fuzzers = Fuzzers::compile(engine, &linux_user);
-        fuzzers.find_nothing(600);
+        let fuzzers = Fuzzers::compile(engine, &linux_user, &parts);
+        fuzzers.find_nothing(&parts, 600);
         compare_with_the_kernel(&linux_user, &fuzzers.corpus("script"));
     }
 }
 
-/// A part, a line of it, and what somebody might have written instead.
-const MISTAKES: [(&str, &str, &str); 8] = [
-    ("script", "EXECVE_SCRIPT_SIZE - 1;", "EXECVE_SCRIPT_SIZE;"),
-    ("script", "c == ' ' || c == '\\t'", "c == ' '"),
-    ("script", "if (!name || !find_word_end(name, last)) {", "if (!name) {"),
-    ("script", "if (sep && *sep != '\\0') {", "if (sep) {"),
-    ("args", "if (*argv) {\n            argv++;", "if (*argv) {\n            argv += 0;"),
-    ("args", "g_ptr_array_add(args, (char *)\"--\");", ""),
-    ("args", "if (*path == '/' || *path == '\\0') {", "if (*path == '/') {"),
-    ("args", "if (!args[i]) {", "if (i && !args[i]) {"),
+/// A part, a file of it, a line of that, and what somebody might have written instead.
+const MISTAKES: [(&str, &str, &str, &str); 20] = [
+    ("script", "execve-script.c", "EXECVE_SCRIPT_SIZE - 1;", "EXECVE_SCRIPT_SIZE;"),
+    ("script", "execve-script.c", "c == ' ' || c == '\\t'", "c == ' '"),
+    ("script", "execve-script.c", "if (!name || !find_word_end(name, last)) {", "if (!name) {"),
+    ("script", "execve-script.c", "if (sep && *sep != '\\0') {", "if (sep) {"),
+    ("args", "execve-args.c", "if (*argv) {\n            argv++;", "if (*argv) {\n            argv += 0;"),
+    ("args", "execve-args.c", "g_ptr_array_add(args, (char *)\"--\");", ""),
+    ("args", "execve-args.c", "if (*path == '/' || *path == '\\0') {", "if (*path == '/') {"),
+    ("args", "execve-args.c", "if (!args[i]) {", "if (i && !args[i]) {"),
+    ("args", "execve-args.c", "fds[i] < (i < 2 ? 0 : -1)", "fds[i] < -1"),
+    ("args", "execve-args.c", "if (fds[i] >= 0 && fds[i] == fds[j]) {", "if (i < 2 && fds[i] == fds[j]) {"),
+    ("proof", "execve-proof.c", "return ids_differ() && fd >= 0", "return fd >= 0"),
+    ("proof", "execve-proof.c", "st.st_gid == getegid() &&", ""),
+    ("proof", "execve-proof.c", "F_SEAL_GROW | F_SEAL_WRITE)", "F_SEAL_GROW)"),
+    ("proof", "execve-proof.c", "fsgid = setfsgid(getegid());", "fsgid = getegid();"),
+    ("proof", "execve-proof.c", "\"qemu execve child of %d\", getpid()", "\"qemu execve child\""),
+    ("descriptors", "reserved-fd.c", "newfd < lim.rlim_cur) {", "newfd <= lim.rlim_cur) {"),
+    ("descriptors", "reserved-fd.c", "ok = fd >= 0 || may_spare(slot);", "ok = true;"),
+    (
+        "descriptors",
+        "reserved-fd.c",
+        "slots[i] >= first && slots[i] <= end",
+        "slots[i] > first && slots[i] <= end",
+    ),
+    ("descriptors", "reserved-fd.c", "if (old >= 0 && old != fd) {", "if (old > 0 && false) {"),
+    ("descriptors", "own-proc.c", "same_file(dirfd, dir, fdinfo)", "false"),
 ];
 
 #[test]
 #[ignore = "compiles C; run by `cargo xtask test`"]
 fn the_fuzzers_find_mistakes() {
     let linux_user = linux_user();
-    for (part, right, wrong) in MISTAKES {
+    let parts = parts();
+    for (name, file, right, wrong) in MISTAKES {
+        let Some(part) = parts.iter().find(|part| part.name == name) else { continue };
         let home = scratch();
-        for name in PARTS.iter().flat_map(|part| [format!("execve-{part}.c"), format!("execve-{part}.h")]) {
-            let mut source = fs::read_to_string(linux_user.join(&name)).unwrap();
-            if name == format!("execve-{part}.c") {
-                assert!(source.contains(right), "{right}");
-                source = source.replacen(right, wrong, 1);
+        for source in part.sources.iter().chain(part.included) {
+            let mut text = fs::read_to_string(linux_user.join(source)).unwrap();
+            if *source == file {
+                assert!(text.contains(right), "{right}");
+                text = text.replacen(right, wrong, 1);
             }
-            fs::write(home.path().join(name), source).unwrap();
+            fs::write(home.path().join(source), text).unwrap();
         }
-        let fuzzers = Fuzzers::compile(Engine::Driver, home.path());
-        let output = fuzzers.run(part, 30);
+        let fuzzers = Fuzzers::compile(Engine::Driver, home.path(), &[part]);
+        let output = fuzzers.run(name, 30);
         assert!(!output.status.success(), "`{wrong}` was not found:\n{}", text(&output));
         assert!(fuzzers.home.path().join("crash").is_file(), "what finds `{wrong}` is not kept");
+    }
+}
+
+#[test]
+#[ignore = "fetches QEMU's source; run by `cargo xtask test`"]
+fn each_system_call_that_takes_a_descriptor_is_in_the_table() {
+    let linux_user = linux_user();
+    let ask = |folder: &Path| {
+        let script = checkout().join("guests/fuzz/table.sh");
+        Command::new("sh").arg(script).arg(folder).output().unwrap()
+    };
+    let output = ask(&linux_user);
+    assert!(output.status.success(), "{}", text(&output));
+    println!("{}", text(&output).trim());
+
+    // What the script must complain about, each alone.
+    let planted = [
+        ("#ifdef TARGET_NR_tee\n    [TARGET_NR_tee] = FD(1) | FD(2),\n#endif\n", "", "tee: missing"),
+        (
+            "[TARGET_NR_tee] = FD(1) | FD(2)",
+            "[TARGET_NR_tee] = FD(1)",
+            "tee: descriptors are the arguments 1 2",
+        ),
+        ("TARGET_NR_fdatasync", "TARGET_NR_datasync", "datasync: no target has this call"),
+        ("[TARGET_NR_chdir] = PATH(1)", "[TARGET_NR_chdir] = FD(1)", "chdir: takes a descriptor?"),
+    ];
+    let list = fs::read_to_string(linux_user.join("guest-fd.list")).unwrap();
+    for (right, wrong, complaint) in planted {
+        let home = scratch();
+        run("cp", &["-a".into(), format!("{}/.", linux_user.display()), home.path().display().to_string()]);
+        assert!(list.contains(right), "{right}");
+        fs::write(home.path().join("guest-fd.list"), list.replace(right, wrong)).unwrap();
+        let output = ask(home.path());
+        assert!(!output.status.success() && text(&output).contains(complaint), "{}", text(&output));
     }
 }
 
