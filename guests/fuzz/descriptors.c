@@ -17,6 +17,7 @@
 #include "qemu/osdep.h"
 #include "own-proc.h"
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static int put_rlimit(int resource, const struct rlimit *lim);
 static int get_rlimit(int resource, struct rlimit *lim);
@@ -45,7 +46,7 @@ static int get_rlimit(int resource, struct rlimit *lim);
 #define WORK 20000                      /* numbers to look at, before an input is given up */
 
 /* As guest_fd() in guest-fd.c has it */
-#define NEVER_OPEN INT_MAX
+#define NEVER_OPEN (INT_MAX - 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -285,9 +286,19 @@ static int guest_fd(int fd)
 }
 
 /* guest_fd_leave(): is the call to be carried out once more? */
+static bool again_from(int ret, int first)
+{
+    return ret < 0 && errno == EMFILE && reserved_fd_enabled() && reserved_fd_give_way(first);
+}
+
 static bool again(int ret)
 {
-    return ret < 0 && errno == EMFILE && reserved_fd_enabled() && reserved_fd_give_way();
+    return again_from(ret, 0);
+}
+
+static int host_close_range(int first, int last, int flags)
+{
+    return syscall(__NR_close_range, first, last, flags);
 }
 
 /* The guest has got a number, the lowest from @first on, or must not have got one. */
@@ -366,11 +377,10 @@ static void guest_duplicates(void)
     bool cloexec = number(2);
     int old = any_number(), first = number(4) ? 0 : large_number(limit.rlim_cur + 3), fd, available;
 
-    /* With F_DUPFD and numbers free below @first, what is ours above it does not give way. */
-    available = first >= (int)limit.rlim_cur ? 0 : first == 0 ? count_available(0) : count_free(first, limit.rlim_cur);
+    available = first >= (int)limit.rlim_cur ? 0 : count_available(first);
     do {
         fd = fcntl(guest_fd(old), cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, first);
-    } while (again(fd));
+    } while (again_from(fd, first));
     if (!is_guests(old)) {
         must(fd < 0 && errno == EBADF, "a copy of what the guest has not got");
     } else if (first >= (int)limit.rlim_cur) {
@@ -443,7 +453,7 @@ static void guest_closes_range(void)
 
     first = number(2) ? (unsigned)low : MAX(first, (unsigned)low);
     last = number(2) ? UINT_MAX : last;
-    ret = reserved_fd_guest_close_range(first, last, flags);
+    ret = reserved_fd_guest_close_range(host_close_range, first, last, flags);
     if (bad || first > last) {
         must(ret < 0 && errno == EINVAL, "close_range() with what cannot be");
         return;
@@ -804,7 +814,7 @@ static void emulator_gives_way(void)
     bool gave;
 
     errno = ENOTUNIQ;
-    gave = reserved_fd_give_way();
+    gave = reserved_fd_give_way(0);
     must(errno == ENOTUNIQ, "errno is lost");
     if (free == 0) {
         must(gave == (available > 0), gave ? "it gives way though it cannot" : "it does not give way");
