@@ -17,7 +17,6 @@
 #include "qemu/osdep.h"
 #include "own-proc.h"
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
 static int put_rlimit(int resource, const struct rlimit *lim);
 static int get_rlimit(int resource, struct rlimit *lim);
@@ -31,6 +30,7 @@ static int get_rlimit(int resource, struct rlimit *lim);
 #include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #ifndef CLOSE_RANGE_UNSHARE
@@ -42,8 +42,8 @@ static int get_rlimit(int resource, struct rlimit *lim);
 
 #define NUMBERS 5120                    /* no descriptor is as high as this */
 #define MOST 4600                       /* nor is any limit */
-#define BORROWERS 40                    /* some more than there are slots for */
-#define WORK 20000                      /* numbers to look at, before an input is given up */
+#define BORROWERS (RESERVED_FD_COUNT - RESERVED_FD_KEPT)
+#define WORK 8000                      /* numbers to look at, before an input is given up */
 
 /* As guest_fd() in guest-fd.c has it */
 #define NEVER_OPEN (INT_MAX - 1)
@@ -76,10 +76,17 @@ static void must(bool holds, const char *what)
 /* ---- what the input says */
 
 static const uint8_t *input, *input_end;
+/* After its end, as it says at its beginning: no more, or numbers that follow from it */
+static bool goes_on;
+static uint64_t state;
 
 static unsigned number(unsigned below)
 {
-    return input < input_end ? *input++ % below : 0;
+    if (input < input_end) {
+        return *input++ % below;
+    }
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return goes_on ? (state >> 33) % below : 0;
 }
 
 static unsigned large_number(unsigned below)
@@ -135,8 +142,11 @@ static int low;                         /* the guest leaves what is below alone 
 /* What borrowers believe that they have */
 static struct borrower {
     int slot, fd;
+    bool has_lost;                      /* to the guest */
 } borrowers[BORROWERS];
 static unsigned borrower_count;
+
+static bool has_forked;
 
 static bool spare(ReservedFd slot)
 {
@@ -147,13 +157,20 @@ static bool spare(ReservedFd slot)
     return can_spare[slot];
 }
 
-static bool same(const File *a, const File *b)
+/* What is seen to have been run is not how this looks at everything after each step. */
+#ifdef __clang__
+#define UNSEEN __attribute__((no_sanitize("coverage")))
+#else
+#define UNSEEN __attribute__((no_sanitize_coverage))
+#endif
+
+static bool UNSEEN same(const File *a, const File *b)
 {
     return a->dev == b->dev && a->ino == b->ino;
 }
 
 /* What stands at a number, as the kernel says. */
-static File look(int fd)
+static File UNSEEN look(int fd)
 {
     int flags = fcntl(fd, F_GETFD);
     File file = { .is_open = flags >= 0, .cloexec = flags > 0 };
@@ -167,7 +184,7 @@ static File look(int fd)
     return file;
 }
 
-static int slot_at(int fd)
+static int UNSEEN slot_at(int fd)
 {
     for (int slot = 0; slot < RESERVED_FD_COUNT; slot++) {
         if (ours[slot].is_open && reserved_fd_get(slot) == fd) {
@@ -183,7 +200,7 @@ static bool is_guests(int fd)
 }
 
 /* Numbers that are neither the guest's nor ours */
-static int count_free(int first, int end)
+static int UNSEEN count_free(int first, int end)
 {
     int count = 0;
 
@@ -198,7 +215,7 @@ static int count_free(int first, int end)
     return count;
 }
 
-static int count_guests(void)
+static int UNSEEN count_guests(void)
 {
     int count = 0;
 
@@ -236,7 +253,7 @@ static int count_available(int first)
 }
 
 /* After each step */
-static void check(void)
+static void UNSEEN check(void)
 {
     struct rlimit now;
 
@@ -285,20 +302,15 @@ static int guest_fd(int fd)
     return is_reserved_fd(fd) ? NEVER_OPEN : fd;
 }
 
-/* guest_fd_leave(): is the call to be carried out once more? */
-static bool again_from(int ret, int first)
+/* guest_fd_leave(): is the call, which wants a number from @first on, to be carried out once more? */
+static bool again_from(int first, int ret)
 {
     return ret < 0 && errno == EMFILE && reserved_fd_enabled() && reserved_fd_give_way(first);
 }
 
 static bool again(int ret)
 {
-    return again_from(ret, 0);
-}
-
-static int host_close_range(int first, int last, int flags)
-{
-    return syscall(__NR_close_range, first, last, flags);
+    return again_from(0, ret);
 }
 
 /* The guest has got a number, the lowest from @first on, or must not have got one. */
@@ -316,13 +328,29 @@ static void got(int fd, int first, int available, bool cloexec)
     must(guest[fd].is_open && guest[fd].cloexec == cloexec, "not as it was opened");
 }
 
+/* A number of ours, as far as there is one */
+static int our_number(void)
+{
+    unsigned at = number(RESERVED_FD_COUNT);
+
+    for (int i = 0; i < RESERVED_FD_COUNT; i++) {
+        int slot = (at + i) % RESERVED_FD_COUNT;
+
+        if (ours[slot].is_open) {
+            return reserved_fd_get(slot);
+        }
+    }
+    return -1;
+}
+
 /* Any number: the guest's, ours, or of neither. */
 static int any_number(void)
 {
-    unsigned way = number(8), at;
+    unsigned way = number(8);
 
     if (way < 4) {
-        at = large_number(top);
+        unsigned at = large_number(top);
+
         for (int i = 0; i < top; i++) {
             int fd = (at + i) % top;
 
@@ -331,14 +359,7 @@ static int any_number(void)
             }
         }
     } else if (way < 6) {
-        at = number(RESERVED_FD_COUNT);
-        for (int i = 0; i < RESERVED_FD_COUNT; i++) {
-            int slot = (at + i) % RESERVED_FD_COUNT;
-
-            if (ours[slot].is_open) {
-                return reserved_fd_get(slot);
-            }
-        }
+        return our_number();
     } else if (way == 6) {
         return low + large_number(limit.rlim_cur + 4);
     }
@@ -377,10 +398,10 @@ static void guest_duplicates(void)
     bool cloexec = number(2);
     int old = any_number(), first = number(4) ? 0 : large_number(limit.rlim_cur + 3), fd, available;
 
-    available = first >= (int)limit.rlim_cur ? 0 : count_available(first);
+    available = first < (int)limit.rlim_cur ? count_available(first) : 0;
     do {
         fd = fcntl(guest_fd(old), cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, first);
-    } while (again_from(fd, first));
+    } while (again_from(first, fd));
     if (!is_guests(old)) {
         must(fd < 0 && errno == EBADF, "a copy of what the guest has not got");
     } else if (first >= (int)limit.rlim_cur) {
@@ -391,14 +412,21 @@ static void guest_duplicates(void)
     }
 }
 
+static void take_from_borrower(int slot)
+{
+    ours[slot].is_open = false;
+    for (unsigned i = 0; i < borrower_count; i++) {
+        borrowers[i].has_lost |= borrowers[i].slot == slot;
+    }
+}
+
 /* dup2() or dup3() */
 static void guest_puts(void)
 {
     bool is_dup3 = number(2), cloexec = is_dup3 && number(2), may_fail = false;
-    int old = any_number(), new = any_number(), slot = slot_at(new), ret;
+    int old = any_number(), new = number(2) ? our_number() : any_number(), slot = slot_at(new), ret;
 
-    /* The number that ours are taken for is no other's. */
-    if ((new >= 0 && new < low) || (new == NEVER_OPEN && slot_at(old) >= 0)) {
+    if (new >= 0 && new < low) {
         return;
     }
     if (slot >= 0 && slot < RESERVED_FD_KEPT) {
@@ -419,7 +447,7 @@ static void guest_puts(void)
     } else {
         must(ret == new, "dup2() returns another number");
         if (slot >= RESERVED_FD_KEPT) {
-            ours[slot].is_open = false;
+            take_from_borrower(slot);
         }
         if (old != new) {
             guest[new] = guest[old];
@@ -440,6 +468,11 @@ static void guest_closes(void)
     if (is_guests(fd)) {
         guest[fd].is_open = false;
     }
+}
+
+static int host_close_range(int first, int last, int flags)
+{
+    return syscall(SYS_close_range, first, last, flags);
 }
 
 static void guest_closes_range(void)
@@ -487,7 +520,7 @@ static void put_limit(const struct rlimit *lim)
     must(put_rlimit(RLIMIT_NOFILE, lim) == 0, "the guest's limit cannot be set");
     reserved_fd_unlock();
     limit = *lim;
-    top = MAX(top, (int)lim->rlim_cur + 2 * RESERVED_FD_ROOM);
+    top = MAX(top, (int)lim->rlim_cur + RESERVED_FD_ROOM + 1);
 }
 
 static void set_limit(void)
@@ -502,7 +535,7 @@ static void set_limit(void)
         lim.rlim_cur = large_number(300);
         break;
     default:
-        lim.rlim_cur = 3 + number(40);
+        lim.rlim_cur = 3 + number(number(2) ? 10 : 40);
     }
     if (is_privileged || number(4) == 0) {
         lim.rlim_max = lim.rlim_cur + (int[]) { 0, 0, 5, 16, 200 }[number(5)];
@@ -769,39 +802,41 @@ static void emulator_keeps_copy(void)
 
 static void emulator_borrows(void)
 {
-    int fd = borrower_count < BORROWERS ? open_one_more() : -1, slot, used = 0;
+    int fd = open_one_more(), slot;
 
     if (fd < 0) {
         return;
     }
-    for (int i = RESERVED_FD_KEPT; i < RESERVED_FD_COUNT; i++) {
-        used += ours[i].is_open;
-    }
     slot = reserved_fd_borrow(fd);
     if (slot < 0) {
-        must(used == RESERVED_FD_COUNT - RESERVED_FD_KEPT, "no slot though there are some");
+        must(borrower_count == BORROWERS, "no slot though there are some");
         close(fd);
         return;
     }
-    must(slot >= RESERVED_FD_KEPT && slot < RESERVED_FD_COUNT && !ours[slot].is_open, "a slot that is in use");
+    must(slot >= RESERVED_FD_KEPT && slot < RESERVED_FD_COUNT, "a slot that cannot be");
+    for (unsigned i = 0; i < borrower_count; i++) {
+        must(borrowers[i].slot != slot, "two borrowers have the same slot");
+    }
     ours[slot] = look(fd);
-    borrowers[borrower_count++] = (struct borrower) { slot, fd };
+    borrowers[borrower_count++] = (struct borrower) { slot, fd, false };
 }
 
-/* Gives it back, or to the guest. Who has lost it may give back what another one borrowed, who finds out. */
+/* As execve_drop() in execve-file.c, or it is the guest's. Who has lost it does nothing to another. */
 static void emulator_gives_back(void)
 {
     struct borrower *who = &borrowers[borrower_count ? number(borrower_count) : 0];
+    bool is_returned = number(4);
 
     if (!borrower_count) {
         return;
     }
-    must(reserved_fd_has(who->slot, who->fd) ==
-         (ours[who->slot].is_open && reserved_fd_get(who->slot) == who->fd), "a borrower is told wrongly");
-    if (number(4) || !reserved_fd_has(who->slot, who->fd)) {
+    must(reserved_fd_has(who->slot, who->fd) == !who->has_lost, "a borrower is told wrongly");
+    if (is_returned) {
         reserved_fd_return(who->slot);
     } else {
-        guest[who->fd] = ours[who->slot];
+        if (!who->has_lost) {
+            guest[who->fd] = ours[who->slot];
+        }
         reserved_fd_forget(who->slot);
     }
     ours[who->slot].is_open = false;
@@ -886,7 +921,11 @@ static void step(void)
     unsigned which = number(256);
 
     if (which == 255) {
-        guest_forks();
+        /* Once, since it takes so long */
+        if (!has_forked) {
+            guest_forks();
+        }
+        has_forked = true;
     } else if (which >= 240) {
         /* Up to the limit, often */
         for (unsigned n = which == 254 ? 60 : 2 * (which - 230); n > 0; n--) {
@@ -904,14 +943,14 @@ static void *run(void *unused)
     if (unshare(CLONE_FILES) < 0) {
         fail("no table of descriptors");
     }
-    syscall(__NR_close_range, 3, UINT_MAX, 0);
+    syscall(SYS_close_range, 3, UINT_MAX, 0);
     for (int fd = 0; fd < 3; fd++) {
         if (fcntl(fd, F_GETFD) < 0) {
             must(open("/dev/null", O_RDWR) == fd, "no /dev/null");
         }
         guest[fd] = look(fd);
     }
-    put_limit(&(struct rlimit) { 64, MOST });
+    put_limit(&(struct rlimit) { 20, MOST });
     set_limit();
     for (unsigned n = number(4); n > 0; n--) {
         guest_opens();
@@ -919,7 +958,7 @@ static void *run(void *unused)
     reserved_fd_enable(spare);
     emulator_keeps();
     own_proc_init(reserved_fd_get(RESERVED_FD_EMULATOR), false);
-    for (int work = 0; input < input_end && work < WORK; work += top) {
+    for (int work = 0; (input < input_end || goes_on) && work < WORK; work += top) {
         step();
     }
     /* What is borrowed is given back in the end. */
@@ -951,7 +990,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enabled = false;
     slots_end = RESERVED_FD_KEPT;
     borrower_count = 0;
+    has_forked = false;
     top = 0;
+    state = 0;
+    for (size_t i = 0; i < size; i++) {
+        state = (state ^ data[i]) * 1099511628211ULL;
+    }
+    goes_on = number(2);
     low = number(4) ? 3 : 0;
     is_privileged = number(2);
     hard = limit = fuzzers;
