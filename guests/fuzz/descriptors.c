@@ -420,6 +420,19 @@ static void take_from_borrower(int slot)
     }
 }
 
+/*
+ * Can what is in this slot make way for the guest's? It goes to no number below 3, which
+ * are for standard streams, and nothing else gives way if two numbers are free.
+ */
+static bool can_move(int slot)
+{
+    int other = slot == RESERVED_FD_EMULATOR ? RESERVED_FD_PROGRAM : RESERVED_FD_EMULATOR;
+    int fd = ours[other].is_open ? reserved_fd_get(other) : -1;
+
+    return can_spare[slot] || count_free(3, limit.rlim_cur) > 0 || count_free(limit.rlim_cur, stretched()) > 0 ||
+           (fd >= 3 && fd < (int)limit.rlim_cur && can_spare[other] && count_free(0, limit.rlim_cur) < 2);
+}
+
 /* dup2() or dup3() */
 static void guest_puts(void)
 {
@@ -430,7 +443,7 @@ static void guest_puts(void)
         return;
     }
     if (slot >= 0 && slot < RESERVED_FD_KEPT) {
-        may_fail = slot == RESERVED_FD_LOG || (!can_spare[slot] && count_available(3) == 0);
+        may_fail = slot == RESERVED_FD_LOG || !can_move(slot);
     }
     do {
         ret = is_dup3 ? reserved_fd_guest_dup3(old == new ? old : guest_fd(old), new, cloexec ? O_CLOEXEC : 0) :
