@@ -52,7 +52,9 @@ check_closed() {
         (eval "$limit" && ./closed-native calls "$number") > calls.native 2>&1
         awk -F': ' 'FILENAME == "calls.native" { native[$1] = $0; next }
             FILENAME == "calls.on" { on[$1] = $2; next }
-            ($2 ~ /^(killed|something else)/ || ($2 == "ENOSYS" && on[$1] != $2)) && ($1 in native) { print native[$1]; next }
+            $2 ~ /^(killed|something else|ENOSYS)/ && on[$1] != $2 {
+                print ($1 in native) && native[$1] !~ /ENOSYS/ ? native[$1] : $1 ": " on[$1]; next
+            }
             { print }' calls.native calls.on calls.off > calls.wanted && mv calls.wanted calls.off
         if [ ! -s changed ] && [ "$(wc -l < calls.on)" -gt 700 ]; then
             ok "calls by name leave descriptor $number as it is, $under"
