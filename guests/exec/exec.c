@@ -1670,7 +1670,7 @@ int main(int argc, char **argv, char **envp)
     RUN(thread_robs_few_closes);
 
     RUN(ids_effective_environment); RUN(ids_effective_descriptor);
-    RUN(ids_effective_spawn); RUN(ids_effective); RUN(ids_effective_user);
+    RUN(ids_effective_spawn); RUN(ids_effective_few); RUN(ids_effective); RUN(ids_effective_user);
     RUN(ids_effective_group); RUN(ids_effective_script);
     RUN(ids_effective_option); RUN(ids_effective_missing);
     RUN(ids_effective_plain); RUN(ids_effective_children);

@@ -57,3 +57,16 @@ CASE(ids_effective_spawn)
     }
     spawn("child");
 }
+/* The last two numbers are enough. */
+CASE(ids_effective_few)
+{
+    struct rlimit lim = { 64, 64 };
+    if (EFFECTIVE) {
+        say(" refused");
+    }
+    setrlimit(RLIMIT_NOFILE, &lim);
+    for (int i = 3; i < 62; i++) {
+        dup3(1, i, i > 20 ? O_CLOEXEC : 0);
+    }
+    result(sys_execve("child", list("child", NULL), ENV));
+}

@@ -225,9 +225,10 @@ static Proof make_other(void)
 /* Made by what is tested: it must be made if it is needed, and be what it should be. */
 static Proof make_right(void)
 {
-    Proof proof = { .fd = execve_proof_make(), .uid = now.euid, .gid = now.egid };
+    Proof proof = { .uid = now.euid, .gid = now.egid };
     struct stat st;
 
+    must(execve_proof_make(&proof.fd), "no proof can be made");
     must((proof.fd >= 0) == differ(&now), proof.fd < 0 ? "no proof is made" : "a proof without need");
     if (proof.fd >= 0) {
         must(fcntl(proof.fd, F_GETFD) == FD_CLOEXEC, "the proof is inherited by whoever is executed");
