@@ -4,7 +4,7 @@
 use crate::xz;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
 
@@ -38,8 +38,13 @@ pub fn tar(stream: impl Read, into: &Path, rules: Rules<'_>) -> Result<()> {
         member(&mut entry, into, rules)?;
     }
     ensure!(members > 0, "it holds nothing: cut short, or no tar archive");
+    // Whoever writes the archive, as git does, is killed if nobody reads what fills its last block.
+    io::copy(&mut archive.into_inner().take(LONGEST_END), &mut io::sink()).context("it is cut short")?;
     Ok(())
 }
+
+/// Bytes that are read behind the last member, at most; tar and git write less than 10 KiB.
+const LONGEST_END: u64 = 1 << 20;
 
 fn member(entry: &mut Entry<'_, impl Read>, into: &Path, rules: Rules<'_>) -> Result<()> {
     let kind = entry.header().entry_type();
@@ -160,6 +165,17 @@ mod tests {
         let mut builder = Builder::new(Vec::new());
         builder.append(&header, body).expect("appended");
         builder.into_inner().expect("an archive")
+    }
+
+    /// git writes blocks of 10 KiB, and is killed by SIGPIPE if nobody reads the last one to its end.
+    #[test]
+    fn a_stream_is_read_to_its_end_whatever_fills_it() {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut bytes = archive(EntryType::Regular, "top/file", "");
+        bytes.resize(10 << 10, 0);
+        let mut stream = bytes.as_slice();
+        tar(&mut stream, home.path(), RULES).expect("unpacked");
+        assert!(stream.is_empty(), "{} bytes were not read", stream.len());
     }
 
     #[test]

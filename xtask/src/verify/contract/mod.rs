@@ -17,6 +17,9 @@ use crate::store::Scratch;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use guests::{Closed, Compilers, Guest, Pair};
 use limits::Limits;
+use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use tap::Tap;
@@ -28,7 +31,7 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
         Ok(compilers) => compilers,
         Err(lacks) => return Ok(not_run(&lacks)),
     };
-    let home = Scratch::new(&session.workspace.trees)?;
+    let home = Scratch::new(&place(&session.workspace.trees))?;
     let source = session.workspace.root.join("guests/exec");
     let suite = Suite {
         emulator: emulator.path(),
@@ -63,6 +66,18 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
 
 fn not_run(lacks: &Lacks) -> Outcome {
     Outcome::NotRun(lacks.to_string().replace("\n  ", "; "))
+}
+
+/// Where the guests run: beside the build trees, if other users get there. Some cases become another user, who
+/// needs the target's libraries; of a checkout in root's own folder, nobody else sees anything.
+fn place(trees: &Path) -> PathBuf {
+    if everybody_enters(trees) { trees.to_owned() } else { env::temp_dir() }
+}
+
+/// Whether all users may go through a folder and those above it.
+fn everybody_enters(folder: &Path) -> bool {
+    let may_enter = |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.mode() & 0o001 != 0);
+    folder.ancestors().all(may_enter)
 }
 
 /// `6.1.0-21-amd64`
@@ -168,5 +183,22 @@ impl Suite<'_> {
         }
         command.arg(&guest.program);
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn guests_run_where_other_users_get_to() {
+        let home = tempfile::tempdir().expect("a folder");
+        let trees = home.path().join("trees");
+        fs::create_dir(&trees).expect("created");
+        for (mode, expected) in [(0o711, trees.clone()), (0o700, env::temp_dir())] {
+            fs::set_permissions(home.path(), fs::Permissions::from_mode(mode)).expect("set");
+            assert_eq!(place(&trees), expected, "{mode:o}");
+        }
     }
 }
