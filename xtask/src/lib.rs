@@ -11,6 +11,7 @@ pub mod package;
 pub mod patch;
 pub mod plan;
 pub mod release;
+pub mod reproduce;
 pub mod source;
 pub mod toolchain;
 pub mod verify;
@@ -19,12 +20,13 @@ pub mod verify;
 pub mod cli;
 pub mod commands;
 pub mod facts;
+pub mod run;
 pub mod workspace;
 
 // What the stages stand on.
 pub mod apt;
 pub mod download;
-pub mod exit;
+pub mod error;
 pub mod interrupt;
 pub mod process;
 pub mod progress;
@@ -34,5 +36,8 @@ pub mod store;
 pub mod unpack;
 pub mod xz;
 
+#[cfg(test)]
+mod layers;
+
 pub use cli::Cli;
-pub use commands::run;
+pub use run::run;

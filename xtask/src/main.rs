@@ -9,6 +9,6 @@ fn main() -> ExitCode {
     xtask::interrupt::give_way();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => xtask::exit::report(&error),
+        Err(error) => xtask::error::report(&error),
     }
 }

@@ -1,7 +1,7 @@
 //! What would be done. Pure: it reads the data files and nothing else, so it can be printed, tested
 //! and carried out later.
 
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::series::Pins;
 use crate::facts::{Host, Series, Target, native};
 use crate::toolchain::Tooling;
@@ -437,7 +437,7 @@ pub(crate) mod tests {
         for (target, host) in requests {
             let (targets, hosts) = ([target], [host]);
             let error = plan(&targets, &hosts).expect_err("refused");
-            assert_eq!(crate::exit::code(&error), 2, "{error:#}");
+            assert_eq!(crate::error::code(&error), 2, "{error:#}");
         }
     }
 
@@ -458,7 +458,7 @@ pub(crate) mod tests {
     #[test]
     fn a_host_that_a_series_lacks_is_told_with_the_newest_one_that_has_it() {
         let error = plan(&["arm"], &["mipsle"]).expect_err("10.2 has no such host");
-        assert_eq!(crate::exit::code(&error), 2);
+        assert_eq!(crate::error::code(&error), 2);
         let told = "no qemu-arm for mipsle: QEMU 10.2 has no 32-bit MIPS hosts; 10.0 has it: --qemu 10.0";
         assert_eq!(error.to_string(), told);
         let all = plan(&["arm"], &["all"]).expect("the others");

@@ -3,7 +3,7 @@
 //! Every child leads a process group of its own, which an interruption ends as a whole. Should the
 //! driver be killed outright, the kernel sends the child SIGTERM; one that had not even begun does not.
 
-use crate::exit::FULL_DISK_ADVICE;
+use crate::error::FULL_DISK_ADVICE;
 use crate::interrupt::{self, Registered};
 use crate::progress::Progress;
 use crate::store::{self, Lock};

@@ -1,6 +1,6 @@
 //! Nothing is half done: locks, files and folders that appear whole or not at all.
 
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::interrupt::Temporary;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result, anyhow, bail};

@@ -49,6 +49,9 @@ fn an_unknown_target_host_or_series_is_answered_with_the_nearest_name() {
     driver.run(&["plan", "--target", "arm", "--qemu", "10.3"]).failed(2, &["no series `10.3`", "10.2"]);
     driver.run(&["build", "--target", "cris"]).failed(2, &["no target cris", "QEMU has it up to 9.1"]);
     driver.run(&["build"]).failed(2, &["--target"]);
+    driver
+        .run(&["verify", "--target", "arm,sh4", "--reproduce", "dist/1"])
+        .failed(2, &["cargo xtask reproduce dist/1 --target arm,sh4"]);
     driver.run(&["biuld"]).failed(2, &["build"]);
 }
 

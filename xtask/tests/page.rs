@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use xtask::exit::Usage;
+use xtask::error::Usage;
 use xtask::facts::targets::TARGETS;
 use xtask::release::page;
 use xtask::release::peers::Peers;

@@ -101,15 +101,7 @@ impl Stranger {
         let home = self.home();
         let mut command = self.somebody.command(Path::new("sh"));
         command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(home.join("xtask"));
-        command.args([
-            "verify",
-            "--json",
-            "--root",
-            "somewhere/else/root",
-            "--build-dir",
-            "b",
-            "--reproduce",
-        ]);
+        command.args(["reproduce", "--json", "--root", "somewhere/else/root", "--build-dir", "b"]);
         command.arg(release).args(arguments);
         command.env("ANYARCH_CACHE", home.join("cache"));
         command.env("TZ", "Asia/Kathmandu").env("LC_ALL", "tr_TR.UTF-8").env("LANG", "tr_TR.UTF-8");
@@ -164,7 +156,7 @@ fn long_a_byte_that_was_changed_in_a_release_is_named_by_section_and_symbol() {
     });
     let folder = home.path().to_str().unwrap();
     let driver = Driver::usual();
-    let ended = driver.run(&["verify", "--json", "--target", TARGET, "--reproduce", folder]);
+    let ended = driver.run(&["reproduce", "--json", "--target", TARGET, folder]);
     ended.failed(1, &["1 of 1 archive not reproduced"]);
     let rows: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
     let (row, found) = (&rows[0], &rows[0]["difference"]);
@@ -202,7 +194,7 @@ fn a_release_that_was_made_with_something_else_is_told_before_anything_is_built(
         }
     });
     let folder = home.path().to_str().unwrap();
-    let ended = Driver::usual().run(&["verify", "--target", TARGET, "--reproduce", folder]);
+    let ended = Driver::usual().run(&["reproduce", "--target", TARGET, folder]);
     ended.failed(1, &["nothing was built"]);
     for said in ["compiler: ccc", "--toolchain container", "package libc6-dev", "--refresh"] {
         assert!(ended.stdout.contains(said), "no `{said}` in\n{}", ended.stdout);
@@ -218,7 +210,7 @@ fn an_archive_that_is_not_what_its_record_says_is_not_compared_with() {
     let planted = copy_of_release(home.path(), true);
     fs::File::options().append(true).open(&planted).unwrap().write_all(b"x").unwrap();
     let folder = home.path().to_str().unwrap();
-    let ended = Driver::usual().run(&["verify", "--target", TARGET, "--reproduce", folder]);
+    let ended = Driver::usual().run(&["reproduce", "--target", TARGET, folder]);
     ended.failed(1, &["can't be compared with", "its bytes are not those of its record"]);
 }
 
@@ -229,7 +221,7 @@ fn a_folder_without_the_archive_is_wrong_use_and_what_it_has_is_told() {
     let release = home.path().join("release");
     mkdir(&release);
     let folder = release.to_str().unwrap();
-    let ask = ["verify", "--target", "arm", "--host", "arm64", "--reproduce", folder];
+    let ask = ["reproduce", "--target", "arm", "--host", "arm64", folder];
     driver.run(&ask).failed(2, &["has no qemu-arm-10.2.2-1-linux-arm64.tar.xz", "no archive at all"]);
     fs::write(release.join("qemu-sh4-10.2.2-1-linux-amd64.tar.xz"), "").unwrap();
     driver.run(&ask).failed(2, &["what it has: qemu-sh4-10.2.2-1-linux-amd64.tar.xz"]);

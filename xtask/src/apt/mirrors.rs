@@ -1,6 +1,6 @@
 //! Where Debian is to be had, by the machine's own settings.
 
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};

@@ -7,7 +7,7 @@ mod mirrors;
 pub use mirrors::Mirrors;
 
 use crate::download;
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::facts::native;
 use crate::process::{self, capture};
 use crate::progress::count;

@@ -1,15 +1,41 @@
 //! `clean`: what was made here, by kind.
 
 use super::show;
-use crate::cli::{Clean, Kind};
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::progress::human_bytes;
 use crate::session::Session;
 use crate::store;
 use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Remove what was made here, by kind
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// What to remove
+    #[arg(value_enum, required = true)]
+    pub kinds: Vec<Kind>,
+    /// Say what would go, and how big it is; remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What can be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// Source and build trees of this checkout
+    Trees,
+    /// Releases in dist/
+    Releases,
+    /// Sysroots, build tools and guests in the cache
+    Toolchains,
+    /// Downloads in the cache
+    Downloads,
+    /// All of these
+    All,
+}
 
 #[derive(Debug, Serialize)]
 struct Removed {

@@ -2,13 +2,18 @@
 
 use super::show;
 use crate::apt::{self, Mirrors};
-use crate::exit::{INSTALL, Lacks};
+use crate::error::{INSTALL, Lacks};
 use crate::facts::{Host, Series, series};
 use crate::session::Session;
 use crate::toolchain::{self, Compilers};
 use anyhow::Result;
+use clap::Args;
 use serde::Serialize;
 use std::path::Path;
+
+/// Say what this machine lacks, with the command that gets it
+#[derive(Debug, Args)]
+pub struct Doctor;
 
 #[derive(Debug, Serialize)]
 struct Finding {

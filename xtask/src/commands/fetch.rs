@@ -1,8 +1,8 @@
 //! `fetch`: released emulators from a mirror, onto this machine.
 
 use super::show;
-use crate::cli::Fetch;
-use crate::exit::Usage;
+use crate::error::Usage;
+use crate::facts::series;
 use crate::facts::{Host, Series, Target};
 use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, NoMirror, Patience};
 use crate::progress::{count, human_bytes};
@@ -10,9 +10,50 @@ use crate::session::Session;
 use crate::store;
 use anyarch_manifest::{Artifact, FileName};
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use serde_json::json;
 use std::env;
 use std::path::PathBuf;
+
+/// Download released emulators for a target: only those, checked before a byte is used
+///
+/// Reads the release's manifest from the first mirror that has it, downloads the archives that are asked for,
+/// checks them, and puts `bin/qemu-<target>` and its texts below the prefix. What is up to date is not downloaded
+/// again; a transfer that broke off goes on where it stood. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask fetch --target aarch64 --from https://example.org/anyarch --key anyarch.pub
+  cargo xtask fetch --target arm64,riscv64 --release 10.2.2-1 --from /mnt/mirror --prefix ~/qemu
+  ANYARCH_FROM='https://a.example https://b.example' cargo xtask fetch --target all --keep-going")]
+pub struct Fetch {
+    /// Targets: QEMU's names or Debian's, Docker's and the kernel's; `all` for all that the release has
+    #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
+    pub targets: Vec<String>,
+    /// Hosts: Docker's platform names; `native` for this machine's, `all` for all that the release has
+    ///
+    /// With several, the emulators of each go to a folder of its own: DIR/arm-v7/bin/qemu-<target>.
+    #[arg(long = "host", value_name = "HOST", value_delimiter = ',', default_value = "native")]
+    pub hosts: Vec<String>,
+    /// The release [default: this checkout's own of the series]
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
+    /// The QEMU series, where no release is named
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// A mirror: the address (http, https, file) or folder that the release's folder lies below
+    ///
+    /// Several are tried in this order. Without one: those of ANYARCH_FROM, separated by blanks, else the
+    /// releases of this checkout, if it has that one.
+    #[arg(long, value_name = "URL|DIR")]
+    pub from: Vec<String>,
+    /// Take the release only if one of these OpenSSH public keys, one a line, signed its checksums
+    #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
+    pub key: Option<PathBuf>,
+    /// Where `bin/` and `share/doc/` are [default: ~/.local]
+    #[arg(long, value_name = "DIR")]
+    pub prefix: Option<PathBuf>,
+}
 
 /// Fetches what is asked for, and says where it is.
 pub fn run(session: &Session, arguments: &Fetch) -> Result<()> {

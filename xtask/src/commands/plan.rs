@@ -1,8 +1,8 @@
 //! `plan`, and `--dry-run` of others: what would be done, beside what is done already.
 
 use super::print as write_out;
+use super::selection::Selection;
 use super::show;
-use crate::cli::PlanFormat;
 use crate::compile;
 use crate::facts::{Host, Target};
 use crate::package;
@@ -11,11 +11,42 @@ use crate::plan::{self, Plan, Request, TreePlan};
 use crate::progress::count;
 use crate::session::Session;
 use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Print the whole matrix of targets and hosts: what would be done, and what is done; touches nothing
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask plan
+  cargo xtask plan --target all --host arm/v7 --qemu 7.2
+  cargo xtask plan --format github")]
+#[command(mut_arg("targets", |targets| targets.required(false).default_value("all")))]
+#[command(mut_arg("hosts", |hosts| hosts.default_value("all")))]
+pub struct PlanArgs {
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// As a table, as data, or as the matrix of a GitHub workflow: a job a host
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people; with --json, data.
+    #[default]
+    Table,
+    /// Everything, as JSON.
+    Json,
+    /// One line of JSON for a workflow's `matrix`.
+    Github,
+}
 
 /// How far a pair has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,6 +91,11 @@ struct Pair {
     host: String,
     tarball: String,
     state: State,
+}
+
+/// Prints the plan that was asked for.
+pub fn run(session: &Session, arguments: &PlanArgs) -> Result<()> {
+    print(session, &arguments.selection.request(), arguments.format)
 }
 
 /// Prints the plan for a request.

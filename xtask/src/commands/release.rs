@@ -1,16 +1,61 @@
 //! `release`: the folders of several jobs and machines joined into one.
 
 use super::show;
-use crate::cli::ReleaseArgs;
+use crate::error::Usage;
 use crate::facts::Series;
+use crate::facts::series;
 use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};
+use crate::release::page;
 use crate::release::{self, Published, Wishes, sums};
 use crate::session::Session;
 use crate::toolchain::Tooling;
 use anyhow::{Result, bail};
+use clap::Args;
 use serde_json::json;
+use std::path::PathBuf;
+
+/// Join the folders that several jobs or machines made into one release, and describe it
+///
+/// Every tarball is compared with its record, inside and out, and with the pins of this checkout: other
+/// pins, other toolchains for the same host, or one name with different bytes are refused. Beside the
+/// tarballs are written: release.json, the corresponding source, an SBOM, provenance, an installer, a
+/// page and SHA256SUMS. Any web server or object store can serve the folder as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask release
+  cargo xtask release --out joined ci/amd64 ci/arm64 ci/riscv64
+  cargo xtask release --zst --sign ~/.ssh/release_key --base https://example.org/anyarch")]
+pub struct ReleaseArgs {
+    /// Folders with tarballs and their records, or folders of such folders [default: the release's own]
+    #[arg(value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// Fail if a pair of the whole matrix is missing
+    #[arg(long)]
+    pub complete: bool,
+    /// Also pack with zstd: a little bigger, faster to unpack
+    #[arg(long)]
+    pub zst: bool,
+    /// Sign SHA256SUMS with this SSH key: without a passphrase, or one that an agent holds
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
+    /// Where the release will be served: the address above its folder, for the page and the installer
+    #[arg(long, value_name = "URL", value_parser = base_address)]
+    pub base: Option<String>,
+    /// Who built it, as a URI, for the provenance [default: the workflow, where GitHub names one]
+    #[arg(long, value_name = "URI")]
+    pub builder: Option<String>,
+}
+
+/// An address that goes into a page and a shell script as it is.
+fn base_address(text: &str) -> Result<String, Usage> {
+    page::checked_base(text).map(str::to_owned)
+}
 
 /// Joins folders, and says what the release holds and lacks.
 pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {

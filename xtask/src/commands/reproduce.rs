@@ -1,26 +1,45 @@
-//! `verify --reproduce`: released archives, built once more from scratch and compared byte by byte.
+//! `reproduce`: released archives, built once more from scratch and compared byte by byte.
 
 use super::build::Prepared;
-use super::{show, verify as verify_command};
-use crate::cli::Selection;
+use super::selection::Selection;
+use super::{runner, show};
 use crate::compile::Facts;
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::Target;
 use crate::interrupt;
 use crate::package;
 use crate::plan::{self, Plan, TreePlan};
 use crate::progress::count;
 use crate::release;
+use crate::reproduce::{Difference, FactDifference, difference, facts};
 use crate::session::Session;
 use crate::store::{self, Scratch};
 use crate::toolchain;
-use crate::verify::reproduce::{Difference, FactDifference, difference, facts};
 use crate::verify::{self, Depth};
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
+
+/// Build released emulators once more from scratch and compare them with the release, byte by byte
+///
+/// Says where the first difference is, if there is one. What the archives say that they were made from and
+/// with must be the same here, or nothing is built.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask reproduce ~/Downloads/10.2.2-1 --target aarch64
+  cargo xtask reproduce dist/10.2.2-1 --target all --host all")]
+pub struct Reproduce {
+    /// The folder with the released archives
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+}
 
 /// A released archive, as it lies in its folder.
 struct Released {
@@ -65,7 +84,8 @@ enum Outcome {
 }
 
 /// Rebuilds the released pairs that were asked for; what differs is told, and an error.
-pub fn run(session: &Session, selection: &Selection, folder: &Path) -> Result<()> {
+pub fn run(session: &Session, arguments: &Reproduce) -> Result<()> {
+    let Reproduce { folder, selection } = arguments;
     if !selection.profile.is_static() {
         let name = selection.profile.name();
         bail!(Usage(format!("{name} emulators are never packed, so there is none to reproduce")));
@@ -220,7 +240,7 @@ fn rebuild_in(
     released: &[Released],
 ) -> Result<Vec<Row>> {
     // Who runs the emulators of other hosts proves them; that is not what is compared.
-    let runner = verify_command::runner(session, plan, tree)?;
+    let runner = runner::of(session, plan, tree)?;
     let apart = session.apart(folder)?;
     let prepared = Prepared::new(&apart, plan, tree, None)?;
     let build = prepared.open(&apart, plan, tree)?;

@@ -2,16 +2,39 @@
 
 use super::show;
 use crate::apt::{self, Apt};
-use crate::cli::Rootfs;
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::{Target, native, targets};
 use crate::session::Session;
 use crate::store::{self, Scratch};
 use anyhow::{Context as _, Result};
+use clap::Args;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::path::PathBuf;
+
+/// Unpack a foreign Debian root file system into a folder, without root
+///
+/// A minimal system (shell, coreutils, dpkg, apt) of the target's architecture, through this
+/// machine's own apt settings. Packages are unpacked, not configured: their scripts did not run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  cargo xtask rootfs --target aarch64 /tmp/arm64
+  tar -C /tmp/arm64 --strip-components=1 -xJf dist/10.2.2-1/qemu-aarch64-*.tar.xz bin/qemu-aarch64
+  unshare --map-root-user --root /tmp/arm64 /qemu-aarch64 --execve self /bin/sh")]
+pub struct Rootfs {
+    /// The target that runs it; those that Debian has
+    #[arg(short, long, value_name = "TARGET")]
+    pub target: String,
+    /// Further packages, with all they depend on
+    #[arg(long = "package", value_name = "NAME", value_delimiter = ',')]
+    pub packages: Vec<String>,
+    /// A new folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
 
 /// What makes a small system that can run scripts and look at itself.
 const PACKAGES: [&str; 16] = [

@@ -1,13 +1,29 @@
 //! `source`: the first two stages, for work on them.
 
 use super::show;
-use crate::cli::SourceArgs;
 use crate::facts::Series;
+use crate::facts::series;
 use crate::patch;
 use crate::session::Session;
 use crate::source;
 use anyhow::Result;
+use clap::Args;
 use serde_json::json;
+
+/// Get the pinned QEMU source, check it, unpack and patch it
+///
+/// Tried in this order: --source, the cache, upstream's git at the pinned tag, upstream's tarball,
+/// Debian's source package through this machine's own apt settings. The first that answers is
+/// taken, checked against the pins in `patches/<series>/series.toml`, and named.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// Take it from here: a tarball, an unpacked tree, a git checkout or URL
+    #[arg(long, value_name = "TREE|TARBALL|URL")]
+    pub source: Option<String>,
+}
 
 /// Gets and patches the source, and says where it is and where it came from.
 pub fn run(session: &Session, arguments: &SourceArgs) -> Result<()> {

@@ -1,10 +1,10 @@
 //! `test`: everything that must hold, in the order in which a failure is cheapest.
 
-use crate::cli::Test;
 use crate::process::{self, ended};
 use crate::session::Session;
 use crate::workspace;
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
@@ -13,6 +13,16 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Run everything that must hold: formatting, lints, unit tests, real builds, real guests
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Also run the proofs that take long
+    #[arg(long)]
+    pub long: bool,
+    /// Only tests whose name holds this
+    pub filter: Option<String>,
+}
 
 /// Tests whose names begin so are only run with `--long`. No other name may hold it: libtest skips these as well.
 const LONG: &str = "long_";

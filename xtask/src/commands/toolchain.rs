@@ -1,15 +1,34 @@
 //! `toolchain`: the third stage, for work on it.
 
 use super::show;
-use crate::cli::ToolchainArgs;
-use crate::exit::Usage;
+use crate::error::Usage;
+use crate::facts::series;
 use crate::facts::{Host, Series};
 use crate::session::Session;
 use crate::store;
+use crate::toolchain::Tooling;
 use crate::toolchain::{self, Toolchain};
 use anyhow::{Context as _, Result};
+use clap::Args;
 use serde_json::json;
 use std::fs;
+
+/// Prepare a host's toolchain: sysroot, meson, ninja, bison, flex; no root needed
+#[derive(Debug, Args)]
+pub struct ToolchainArgs {
+    /// The host
+    #[arg(long, value_name = "HOST", default_value = "native")]
+    pub host: String,
+    /// The QEMU series
+    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+    pub series: String,
+    /// Get the newest packages instead of keeping those at hand
+    #[arg(long)]
+    pub refresh: bool,
+    /// How compilers are called.
+    #[command(flatten)]
+    pub tooling: Tooling,
+}
 
 /// Prepares a host's toolchain and says what is in it.
 pub fn run(session: &Session, arguments: &ToolchainArgs) -> Result<()> {

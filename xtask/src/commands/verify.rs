@@ -1,19 +1,56 @@
 //! `verify`: as far as the proof, with more proof than a build takes the time for.
 
 use super::build::{Prepared, tell_what_was_not_run};
-use super::{reproduce, show, source};
-use crate::cli::Verify;
+use super::selection::Selection;
+use super::{runner, show, source};
 use crate::compile::{self, Compiled, Emulator, UpstreamEmulator};
-use crate::exit::Lacks;
+use crate::error::{Lacks, Usage};
 use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::plan::{Plan, TreePlan};
 use crate::session::Session;
 use crate::toolchain;
-use crate::verify::{self, Depth, Reference, Report, Runner};
-use anyhow::{Context as _, Error, Result};
+use crate::verify::{self, Depth, Reference, Report};
+use anyhow::{Context as _, Error, Result, bail};
+use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// Check emulators: ELF header, --version, a guest program with children, the execve contract
+///
+/// Compiles what is not compiled yet. Every check is run, also those that passed before, and more
+/// than `build` runs: the execve contract takes some 15 s a target, and needs a C compiler for the
+/// target. What this machine can't run is reported as not run, with the reason.
+///
+/// With --upstream or --tcg the same source is compiled once more without our patches, in a tree
+/// of its own that nothing is packed from, and both emulators must behave alike.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask verify --target aarch64
+  cargo xtask verify --target all --upstream
+  cargo xtask verify --target aarch64,s390x --tcg --json")]
+pub struct Verify {
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Compare with the same QEMU without our patches: with --execve off, the same system calls
+    ///
+    /// Needs strace.
+    #[arg(long)]
+    pub upstream: bool,
+    /// Run QEMU's own tests (tests/tcg) in both: ours must pass each as often, --execve off and on
+    ///
+    /// A test that fails in any of them is run up to ten times in all; what passes less often, by more
+    /// than chance, is a failure. Needs make and a C compiler for the target; tests that want gdb are run
+    /// where gdb-multiarch is installed. There are no plugins in our builds, nor tests of them.
+    #[arg(long)]
+    pub tcg: bool,
+    /// The old spelling of the command `reproduce`.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub reproduce: Option<PathBuf>,
+}
 
 /// What one emulator was found to be.
 #[derive(Debug, Serialize)]
@@ -26,7 +63,11 @@ struct Row {
 /// Checks the emulators that were asked for. Those that hold are listed also when others do not.
 pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
     if let Some(folder) = &arguments.reproduce {
-        return reproduce::run(session, &arguments.selection, folder);
+        let targets = arguments.selection.targets.join(",");
+        bail!(Usage(format!(
+            "`verify --reproduce` is a command of its own: cargo xtask reproduce {} --target {targets}",
+            folder.display()
+        )));
     }
     if arguments.upstream {
         which::which("strace").map_err(|_| Lacks::new("strace", "apt-get install strace"))?;
@@ -72,7 +113,7 @@ fn line(row: &Row) -> String {
 /// Compiles and checks the emulators of a host.
 fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) -> Result<Vec<Result<Row>>> {
     let prepared = Prepared::new(session, plan, tree, None)?;
-    let runner = runner(session, plan, tree)?;
+    let runner = runner::of(session, plan, tree)?;
     let compares = (arguments.upstream || arguments.tcg) && tree.host.is_native();
     let upstream = compares.then(|| Upstream::make(session, plan, tree, &prepared)).transpose()?;
     let build = prepared.open(session, plan, tree)?;
@@ -91,20 +132,6 @@ fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) ->
     let mut rows: Vec<Result<Row>> = pool.install(|| emulators.into_par_iter().map(one).collect());
     rows.extend(failed.into_iter().map(|(_, error)| Err(error)));
     Ok(rows)
-}
-
-/// The emulator of this machine that runs those of a tree for another host.
-pub fn runner(session: &Session, plan: &Plan, tree: &TreePlan) -> Result<Option<Runner>> {
-    let Some((plan, own)) = plan.runners().filter(|_| !tree.host.is_native()) else { return Ok(None) };
-    let wanted = tree.host.as_target()?;
-    if !own.targets.contains(&wanted) {
-        return Ok(None);
-    }
-    let prepared = Prepared::new(session, plan, own, None)?;
-    let compiled = prepared.open(session, plan, own)?.compile(&[wanted], &prepared.source)?;
-    let emulator = compiled.all()?.into_iter().next().context("no emulator was compiled")?;
-    let verified = verify::verify(session, &plan.series, emulator, Depth::Quick, None)?;
-    Ok(Some(Runner::new(&verified, &tree.host)))
 }
 
 /// What the emulators of a host are compared with.

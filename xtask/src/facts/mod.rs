@@ -13,7 +13,7 @@ pub use series::Series;
 pub use targets::Target;
 pub use topics::Topic;
 
-use crate::exit::Usage;
+use crate::error::Usage;
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use std::fs;

@@ -2,7 +2,7 @@
 //! program for each comes from.
 
 use super::unknown;
-use crate::exit::Usage;
+use crate::error::Usage;
 
 /// One target of QEMU's linux-user emulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

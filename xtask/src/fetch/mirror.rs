@@ -1,7 +1,7 @@
 //! A mirror: a folder or an address below which releases lie, `<release>/<file>` each. What goes wrong is sorted
 //! here by what can be done about it; nobody believes a byte of what a mirror sends before it was checked.
 
-use crate::exit::Usage;
+use crate::error::Usage;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_RANGE, HeaderMap, RANGE, RETRY_AFTER};
 use reqwest::{StatusCode, Url};

@@ -12,7 +12,7 @@ pub use index::Index;
 pub use mirror::{Mirror, NoMirror};
 pub use transfer::{Mirrors, Patience};
 
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts;
 use crate::session::Session;
 use crate::store;

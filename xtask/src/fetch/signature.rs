@@ -1,6 +1,6 @@
 //! Whose signature a release bears: that of `ssh-keygen -Y sign`, checked without that program.
 
-use crate::exit::Usage;
+use crate::error::Usage;
 use anyarch_manifest::NAMESPACE;
 use anyhow::{Context as _, Result, bail};
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};

@@ -2,7 +2,7 @@
 
 use super::message::with_topic;
 use super::refresh::{OPENED, base};
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
 use crate::process::capture;

@@ -2,7 +2,7 @@
 
 use super::message::{topic_of, without_topic};
 use super::parts::{Commit, Part, parts};
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::series::COMMON;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};

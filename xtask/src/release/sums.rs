@@ -2,7 +2,7 @@
 //! check all others of a release.
 
 use super::zst;
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::package;
 use crate::process::{ended, output};
 use crate::store;

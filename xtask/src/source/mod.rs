@@ -6,7 +6,7 @@ mod tree;
 
 use crate::apt::Apt;
 use crate::download;
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::Series;
 use crate::session::Session;
 use crate::unpack::{self, Rules};

@@ -1,7 +1,7 @@
 //! A host's compiler and its companions, as they are found on this machine or in an image.
 
 use super::place::Place;
-use crate::exit::{INSTALL, Lacks};
+use crate::error::{INSTALL, Lacks};
 use crate::facts::Host;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
@@ -90,6 +90,11 @@ impl Compilers {
             return BUILD_PACKAGES.to_vec();
         }
         host.compiler.packages.iter().map(String::as_str).collect()
+    }
+
+    /// The packages that an image holds: the compilers of every build, and the host's.
+    pub fn image_packages(host: &Host) -> Vec<&str> {
+        BUILD_PACKAGES.into_iter().chain(host.compiler.packages.iter().map(String::as_str)).collect()
     }
 
     /// The same by their names alone, as an image has them whose packages are ours.

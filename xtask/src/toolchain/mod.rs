@@ -17,7 +17,7 @@ pub use python::{interpreter, requirements};
 pub use sysroot::{Package, Root};
 pub use tooling::{Launcher, Tooling, Where};
 
-use crate::exit::{INSTALL, Lacks, Usage};
+use crate::error::{INSTALL, Lacks, Usage};
 use crate::facts::{Host, Series, native};
 use crate::process::capture;
 use crate::session::Session;
@@ -106,7 +106,7 @@ pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Toolin
     let folder = session.workspace.root.join("toolchains");
     let text = fs::read_to_string(folder.join("tools.toml")).context("cannot read toolchains/tools.toml")?;
     let specified: Tools = toml::from_str(&text).context("toolchains/tools.toml is not what it should be")?;
-    let place = Place::prepare(session, host, tooling)?;
+    let place = Place::prepare(session, host, tooling, &Compilers::image_packages(host))?;
 
     let arch = crate::apt::native_arch();
     let tools = Root::prepare(session, "tools", &specified.debian.suite, arch, &specified.debian.packages)?;

@@ -1,9 +1,8 @@
 //! Where compilers run: on this machine, or in a container of docker's or podman's that sees the same
 //! folders under the same names, so that the same bytes come out.
 
-use super::compilers::BUILD_PACKAGES;
 use super::tooling::{Tooling, Where};
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::facts::Host;
 use crate::process::{self, capture};
 use crate::session::Session;
@@ -43,11 +42,13 @@ pub struct Container {
 }
 
 impl Place {
-    /// This machine, or an image for the host, which is made first.
-    pub fn prepare(session: &Session, host: &Host, tooling: &Tooling) -> Result<Self> {
+    /// This machine, or an image for the host with these Debian packages, which is made first.
+    pub fn prepare(session: &Session, host: &Host, tooling: &Tooling, packages: &[&str]) -> Result<Self> {
         match tooling.toolchain {
             Where::Machine => Ok(Self::Machine),
-            Where::Container => Container::prepare(session, host, &tooling.image).map(Self::Container),
+            Where::Container => {
+                Container::prepare(session, host, &tooling.image, packages).map(Self::Container)
+            }
         }
     }
 
@@ -127,12 +128,10 @@ fn answer(program: &Path) -> Result<(), String> {
 
 impl Container {
     /// Makes the host's image, if it is not there.
-    fn prepare(session: &Session, host: &Host, base: &str) -> Result<Self> {
+    fn prepare(session: &Session, host: &Host, base: &str, packages: &[&str]) -> Result<Self> {
         let engine = engine()?;
         let recipe = session.workspace.root.join("toolchains/Containerfile");
         let text = fs::read(&recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
-        let packages: Vec<&str> =
-            BUILD_PACKAGES.into_iter().chain(host.compiler.packages.iter().map(String::as_str)).collect();
         // The base goes by what it is now, not by its name alone.
         let known = image_id(&engine, base);
         let key = store::short_key(&(store::sha256(&text), base, known, &packages))?;

@@ -2,7 +2,7 @@
 
 use super::Root;
 use super::place::Place;
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::process::{self, capture};
 use crate::session::Session;
 use crate::store::{self, Lock};

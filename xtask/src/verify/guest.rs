@@ -1,7 +1,7 @@
 //! A guest program really run: Debian's static busybox of the target's architecture, whose shell runs
 //! a script that starts children in every usual way, all under `--execve self`.
 
-use super::{Outcome, PATIENCE, Start, tiny};
+use super::{Outcome, PATIENCE, RELEASE, Start, tiny};
 use crate::apt::{self, Apt};
 use crate::facts::targets::Debian;
 use crate::process::{ended, output_within};
@@ -11,10 +11,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use object::{Object as _, ObjectSegment as _};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// A kernel release that no kernel has. It is given to the first program alone, so a child that
-/// reports it ran in the emulator, with the first one's settings.
-pub(super) const RELEASE: &str = "6.6.6-anyarch";
 
 /// The script that the guest's shell runs.
 pub fn script(session: &Session) -> PathBuf {

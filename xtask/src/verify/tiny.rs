@@ -1,8 +1,7 @@
 //! The small guest program that every target has, without a C library and without a compiler here: its
 //! bytes stand in `guests/tiny/bytes`, its source and recipe beside them.
 
-use super::guest::RELEASE;
-use super::{Outcome, PATIENCE, Start};
+use super::{Outcome, PATIENCE, RELEASE, Start};
 use crate::facts::Target;
 use crate::process::{ended, output_within};
 use crate::session::Session;

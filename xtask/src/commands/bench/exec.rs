@@ -4,17 +4,34 @@
 //! turns, so that other work on the machine disturbs both alike.
 
 use super::{Figure, Setting, plan_for};
-use crate::cli::ExecOptions;
 use crate::compile::BuildTree;
-use crate::exit::{Lacks, Usage};
+use crate::error::{Lacks, Usage};
 use crate::facts::{Target, native};
 use crate::process::{ended, output};
 use crate::verify::compiler;
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// How `bench exec` measures.
+#[derive(Debug, Args)]
+pub struct ExecOptions {
+    /// exec: the target whose programs are started; needs a C compiler for it
+    #[arg(short, long, value_name = "TARGET", default_value = "aarch64")]
+    pub target: String,
+    /// exec: how many children each way starts
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub children: u32,
+    /// exec: measure this emulator instead of one that is built here
+    #[arg(long, value_name = "FILE")]
+    pub emulator: Option<PathBuf>,
+    /// exec: measure this one, too, by binfmt_misc: the same emulator without our patches
+    #[arg(long, value_name = "FILE")]
+    pub unpatched: Option<PathBuf>,
+}
 
 /// Children that are started before the other way has its turn.
 const ROUND: u32 = 50;

@@ -10,7 +10,6 @@ mod trees;
 mod warm;
 
 use super::show;
-use crate::cli::{Bench, Measure};
 use crate::compile::{Facts, Jobs, configure_command, ninja_command};
 use crate::facts::{Target, series};
 use crate::patch::{self, PatchedTree};
@@ -20,6 +19,8 @@ use crate::session::Session;
 use crate::store::Scratch;
 use crate::toolchain::{self, Toolchain, Tooling};
 use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
+use exec::ExecOptions;
 use serde::Serialize;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -27,6 +28,43 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
+
+/// Measure: build time and memory, one tree against many, idle runs, the cost of an exec, sizes
+///
+/// Every figure is a ratio of two runs on this machine, one after the other. The results go to
+/// stdout; `docs/benchmarks.md` holds those that were published.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[arg(value_enum, required = true)]
+    pub what: Vec<Measure>,
+    /// How `exec` measures.
+    #[command(flatten)]
+    pub exec: ExecOptions,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measure {
+    /// A cold build of one target against a bare `configure && ninja` with the same flags
+    Cold,
+    /// All targets in one tree against a tree for each (three are built, the rest is scaled)
+    Trees,
+    /// The same command again, when nothing is to do
+    Idle,
+    /// All targets for this machine and two others at once: how busy the processors are
+    Matrix,
+    /// A clean build of all targets through a full ccache, against one through an empty one
+    Ccache,
+    /// The plan of every target on every host
+    Plan,
+    /// Starting children by interception against binfmt_misc with the F flag
+    Exec,
+    /// The archives in the output folder against the emulators of Debian packages, packed by xz -9e
+    Sizes,
+    /// What keeps an emulator small, and by how much: built without each of these measures
+    Bytes,
+}
 
 /// The target that stands for one.
 const ONE: &str = "aarch64";

@@ -4,7 +4,7 @@
 
 use super::Figure;
 use crate::apt::{self, Apt};
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::facts::{Series, series};
 use crate::package;
 use crate::process;

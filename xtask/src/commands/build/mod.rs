@@ -7,9 +7,10 @@ mod span;
 
 pub use prepared::Prepared;
 
+use super::plan::PlanFormat;
+use super::selection::Selection;
 use super::{plan as plan_command, show};
-use crate::cli::{Build, PlanFormat, Selection};
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::{Host, Target};
 use crate::package::{self, Tarball};
 use crate::plan::{Impossible, Plan};
@@ -17,11 +18,37 @@ use crate::progress::{count, human_bytes};
 use crate::session::Session;
 use crate::verify::Report;
 use anyhow::{Error, Result, bail};
+use clap::Args;
 use matrix::Made;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Build, verify and pack emulators: the whole way from pinned source to tarballs
+///
+/// Ends with `dist/<release>/qemu-<target>-<release>-linux-<host>.tar.xz` and a table that says
+/// how big they are and how long it took. What is up to date is not made again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask build --target aarch64
+  cargo xtask build --target aarch64,riscv64,s390x -j 8
+  cargo xtask build --target all
+  cargo xtask build --target arm64 --source ~/qemu-10.2.2.tar.xz --offline")]
+pub struct Build {
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Take QEMU's source from here: a tarball, an unpacked tree, a git checkout or URL
+    ///
+    /// It is checked against the pins of the series like any other.
+    #[arg(long, value_name = "TREE|TARBALL|URL")]
+    pub source: Option<String>,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// One row of what came of a build.
 #[derive(Debug, Serialize)]
@@ -94,7 +121,7 @@ pub struct Work {
 }
 
 /// `build`.
-pub fn build(session: &Session, arguments: &Build) -> Result<()> {
+pub fn run(session: &Session, arguments: &Build) -> Result<()> {
     if arguments.dry_run {
         return plan_command::print(session, &arguments.selection.request(), PlanFormat::Table);
     }
@@ -183,7 +210,7 @@ fn gaps(impossible: &[Impossible]) -> Vec<String> {
 
 /// The command's own error: a failure that is no mere lack of compilers, if there is one. All were told.
 fn report(mut failed: Vec<Failure>) -> Result<()> {
-    failed.sort_by_key(|failure| crate::exit::code(&failure.error) == 1);
+    failed.sort_by_key(|failure| crate::error::code(&failure.error) == 1);
     let Some(last) = failed.pop() else { return Ok(()) };
     let also = if failed.is_empty() { String::new() } else { format!(" (and {} more, above)", failed.len()) };
     let subject = format!("{} failed{also}", last.subject());

@@ -2,7 +2,7 @@
 
 use crate::commands::source;
 use crate::compile::{self, BuildTree};
-use crate::exit::{INSTALL, Lacks};
+use crate::error::{INSTALL, Lacks};
 use crate::facts::Target;
 use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;

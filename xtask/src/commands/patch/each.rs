@@ -1,9 +1,9 @@
 //! `patch check --each`: every commit of a series compiles and works.
 
 use super::super::print;
-use crate::cli::CheckArgs;
+use super::CheckArgs;
 use crate::compile::PartBuild;
-use crate::exit::Usage;
+use crate::error::Usage;
 use crate::facts::Target;
 use crate::patch::{PartTree, Tried, each};
 use crate::plan::{Plan, Profile, Request, TreePlan};

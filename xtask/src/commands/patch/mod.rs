@@ -2,13 +2,69 @@
 
 mod each;
 
+use super::source::SourceArgs;
 use super::{print, show};
-use crate::cli::{CheckArgs, Patch};
-use crate::facts::{Series, Topic};
+use crate::facts::{Series, Topic, series};
 use crate::session::Session;
+use crate::toolchain::Tooling;
 use crate::{patch, source, store};
 use anyhow::Result;
+use clap::{Args, Subcommand};
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// Keep the patches of a series in shape
+#[derive(Debug, Subcommand)]
+pub enum Patch {
+    /// Apply every patch to a fresh copy of the source; fuzz is an error, moved hunks are told
+    ///
+    /// Each topic is also applied with no others but those that it is built on. With --each, patches are
+    /// applied one by one in a tree of their own, and after each an emulator for this machine is compiled
+    /// and run: a commit that only a later one mends fails.
+    #[command(after_help = "\
+Examples:
+  cargo xtask patch check --qemu 10.0
+  cargo xtask patch check --each --launcher ccache")]
+    Check(CheckArgs),
+    /// Make DIR a git repository: the source as first commit, each patch as one more
+    Open {
+        /// A new folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Only the patches of these topics: execve, fixes, fast; all, if none is said
+        #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
+        topics: Vec<Topic>,
+        /// Which source.
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Write the commits of such a repository back into `patches/`, by the `Topic:` lines of their messages
+    Refresh {
+        /// The folder that `patch open` made
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The QEMU series
+        #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
+        series: String,
+    },
+}
+
+/// `patch check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Also compile and run an emulator after each patch
+    #[arg(long)]
+    pub each: bool,
+    /// --each: the target
+    #[arg(short, long, value_name = "TARGET", default_value = "aarch64", requires = "each")]
+    pub target: String,
+    /// How compilers are called.
+    #[command(flatten)]
+    pub tooling: Tooling,
+}
 
 /// Keeps the patches of a series in shape.
 pub fn run(session: &Session, command: &Patch) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The guest program, compiled for a target and for this machine.
 
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::facts::Target;
 use crate::process::capture;
 use anyhow::{Context as _, Result, anyhow};

@@ -10,7 +10,7 @@ pub use guests::{Linked, compile, compiler};
 
 use super::{Outcome, PATIENCE, alone};
 use crate::compile::Emulator;
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store::Scratch;

@@ -1,7 +1,7 @@
 //! The compilers for the tests' programs: those of `facts/targets.rs`, with the options that QEMU's own
 //! configure gives for each target.
 
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::facts::Target;
 use crate::verify::compiler;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ pub use tally::{Row, Table, Tally};
 
 use super::{Outcome, Reference};
 use crate::compile::Emulator;
-use crate::exit::Lacks;
+use crate::error::Lacks;
 use crate::patch::UpstreamTree;
 use crate::progress::Step;
 use crate::session::Session;

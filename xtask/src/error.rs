@@ -31,6 +31,9 @@ impl Lacks {
     }
 }
 
+/// What a command says when it cannot print its result.
+pub const NO_OUTPUT: &str = "cannot write to standard output";
+
 /// The exit code that an error stands for.
 pub fn code(error: &anyhow::Error) -> u8 {
     if error.chain().any(<dyn std::error::Error>::is::<Usage>) {
@@ -54,7 +57,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         }
         last = cause;
     }
-    let about_output = error.to_string() == crate::commands::NO_OUTPUT;
+    let about_output = error.to_string() == NO_OUTPUT;
     if !about_output && error.chain().any(is_full_disk) && !text.contains(FULL_DISK_ADVICE) {
         text.push_str(&format!("\n  {FULL_DISK_ADVICE}"));
     }

@@ -1,7 +1,8 @@
 //! Whether two archives of one emulator hold the same bytes, and where they first do not: what
-//! `verify --reproduce` says of a release that was built once more. Nothing here builds or runs anything.
+//! the command `reproduce` says of a release that was built once more. Nothing here builds or runs anything.
 
 mod archive;
+mod bytes;
 mod content;
 mod elf;
 mod facts;

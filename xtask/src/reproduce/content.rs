@@ -1,11 +1,8 @@
 //! A file in an archive by what it is: machine code, JSON, text, or bytes.
 
-use super::{Difference, elf};
+use super::{Difference, bytes, elf};
 use serde_json::Value;
 
-/// Bytes that are shown before the first one that differs, and from there on.
-const BEFORE: usize = 4;
-const AFTER: usize = 8;
 /// The most of a text that a report holds.
 const MOST_TEXT: usize = 160;
 
@@ -15,30 +12,7 @@ pub fn difference(old: &[u8], new: &[u8], linked: Option<&[u8]>) -> Option<Diffe
         return None;
     }
     let found = elf::difference(old, new, linked).or_else(|| json(old, new)).or_else(|| text(old, new));
-    Some(found.unwrap_or_else(|| bytes(old, new)))
-}
-
-/// The first byte that differs, with those around it.
-pub fn bytes(old: &[u8], new: &[u8]) -> Difference {
-    let offset = first_difference(old, new);
-    Difference::new(format!("offset {offset:#x}"), hex(old, offset), hex(new, offset))
-}
-
-/// Where two byte strings part: the end of the shorter one, if it is the other's beginning.
-pub fn first_difference(old: &[u8], new: &[u8]) -> usize {
-    old.iter().zip(new).position(|(old, new)| old != new).unwrap_or_else(|| old.len().min(new.len()))
-}
-
-/// Bytes around an offset in hex, the one at it in brackets: `31 30 [00] 7f`.
-pub fn hex(bytes: &[u8], offset: usize) -> String {
-    let mut words = Vec::new();
-    for (number, byte) in bytes.iter().enumerate().take(offset + AFTER).skip(offset.saturating_sub(BEFORE)) {
-        words.push(if number == offset { format!("[{byte:02x}]") } else { format!("{byte:02x}") });
-    }
-    if offset >= bytes.len() {
-        words.push("[end]".to_owned());
-    }
-    words.join(" ")
+    Some(found.unwrap_or_else(|| bytes::difference(old, new)))
 }
 
 /// The first key whose value differs, if both are JSON and it is not only written in another way.

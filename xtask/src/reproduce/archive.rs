@@ -1,6 +1,6 @@
 //! The outer layers of an archive: the xz container, then the members of the tar in it.
 
-use super::{Difference, content};
+use super::{Difference, bytes, content};
 use crate::xz;
 use anyhow::{Context as _, Result, ensure};
 use std::io::Read as _;
@@ -27,7 +27,7 @@ pub fn difference(released: &[u8], rebuilt: &[u8], linked: Option<&[u8]>) -> Res
     let old = unpacked(released).context("the released archive can't be unpacked")?;
     let new = unpacked(rebuilt).context("the rebuilt archive can't be unpacked")?;
     if old == new {
-        let found = content::bytes(released, rebuilt).inside("xz");
+        let found = bytes::difference(released, rebuilt).inside("xz");
         return Ok(Some(found.noting("the tar in it is the same: it was only compressed in another way")));
     }
     let old_members = members(&old).context("the released archive can't be read")?;
@@ -35,7 +35,7 @@ pub fn difference(released: &[u8], rebuilt: &[u8], linked: Option<&[u8]>) -> Res
     let found = lists(&old_members, &new_members)
         .or_else(|| old_members.iter().zip(&new_members).find_map(|(old, new)| member(old, new, linked)));
     // All that is left is what no reader of tar looks at.
-    Ok(Some(found.unwrap_or_else(|| content::bytes(&old, &new).inside("tar"))))
+    Ok(Some(found.unwrap_or_else(|| bytes::difference(&old, &new).inside("tar"))))
 }
 
 fn unpacked(archive: &[u8]) -> Result<Vec<u8>> {

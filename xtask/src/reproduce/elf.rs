@@ -1,6 +1,6 @@
 //! Machine code: header, sections, and the function or object that a difference lies in.
 
-use super::{Difference, content};
+use super::{Difference, bytes};
 use object::{
     Architecture, File, Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolKind,
 };
@@ -78,13 +78,13 @@ fn contents(old: &[Section<'_>], new: &[Section<'_>], linked: Option<&[u8]>) -> 
     let differing: Vec<(&Section<'_>, &Section<'_>)> =
         old.iter().zip(new).filter(|(old, new)| old.data != new.data).collect();
     let (first_old, first_new) = differing.first()?;
-    let offset = content::first_difference(first_old.data, first_new.data);
+    let offset = bytes::first_difference(first_old.data, first_new.data);
     let symbol = linked.and_then(|linked| symbol_at(linked, first_new, first_new.address + offset as u64));
     let symbol = symbol.map(|symbol| format!(" ({symbol})")).unwrap_or_default();
     let found = Difference::new(
         format!("{} + {offset:#x}{symbol}", first_new.name),
-        content::hex(first_old.data, offset),
-        content::hex(first_new.data, offset),
+        bytes::hex(first_old.data, offset),
+        bytes::hex(first_new.data, offset),
     );
     // Addresses in other sections follow from one that grew, so all of them are a hint.
     let named = |(old, new): &(&Section<'_>, &Section<'_>)| match old.size == new.size {

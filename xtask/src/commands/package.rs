@@ -1,0 +1,20 @@
+//! `package`: what `build` does, by the name of its last stage.
+
+use super::build;
+use super::selection::Selection;
+use crate::session::Session;
+use anyhow::Result;
+use clap::Args;
+
+/// Pack emulators, compiling and verifying those that are not yet
+#[derive(Debug, Args)]
+pub struct Package {
+    /// Which emulators.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// Packs what was asked for.
+pub fn run(session: &Session, arguments: &Package) -> Result<()> {
+    build::package(session, &arguments.selection)
+}

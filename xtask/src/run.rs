@@ -1,0 +1,106 @@
+//! Runs what the command line says: makes the session, takes the folders, hands over to the command.
+
+use crate::cli::{Cli, Command};
+use crate::commands::{
+    bench, build, clean, completions, doctor, fetch, package, patch, plan, release, reproduce, rootfs,
+    source, test, toolchain, verify,
+};
+use crate::interrupt;
+use crate::progress::{Progress, count, human_bytes};
+use crate::session::Session;
+use crate::slots::{self, Slots};
+use crate::store;
+use crate::workspace::Workspace;
+use anyhow::{Context as _, Result};
+use clap::CommandFactory as _;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+/// Runs what the command line says.
+pub fn run(cli: &Cli) -> Result<()> {
+    // It needs no checkout.
+    if let Command::Completions(arguments) = &cli.command {
+        return completions::run(Cli::command(), arguments);
+    }
+    let global = &cli.global;
+    let mut session = Session {
+        workspace: Workspace::locate(
+            global.root.as_deref(),
+            global.build_dir.as_deref(),
+            global.out.as_deref(),
+        )?,
+        progress: Progress::new(global.verbose),
+        jobs: global.jobs.map_or_else(|| slots::fitting(processors(), slots::free_memory()), usize::from),
+        slots: None,
+        keep_going: global.keep_going,
+        json: global.json,
+        offline: global.offline,
+    };
+    interrupt::install()?;
+    let mut in_use = Vec::new();
+    if makes_something(&cli.command) {
+        let refreshes = matches!(&cli.command, Command::Toolchain(arguments) if arguments.refresh);
+        let cache = &session.workspace.cache;
+        in_use.push(if refreshes {
+            store::claim_alone(cache).context("nothing was refreshed")?
+        } else {
+            store::claim(cache).context("the cache can't be used; set ANYARCH_CACHE")?
+        });
+        let trees = store::claim(&session.workspace.trees);
+        in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
+        let slots = Slots::new(&session.workspace.trees, session.jobs);
+        session.slots = Some(slots.context("the folder of build trees can't be used; say --build-dir")?);
+        tell_of_little_memory(&session);
+    }
+    match &cli.command {
+        Command::Build(arguments) => build::run(&session, arguments),
+        Command::Plan(arguments) => plan::run(&session, arguments),
+        Command::Source(arguments) => source::run(&session, arguments),
+        Command::Toolchain(arguments) => toolchain::run(&session, arguments),
+        Command::Verify(arguments) => verify::run(&session, arguments),
+        Command::Reproduce(arguments) => reproduce::run(&session, arguments),
+        Command::Package(arguments) => package::run(&session, arguments),
+        Command::Release(arguments) => release::run(&session, arguments),
+        Command::Fetch(arguments) => fetch::run(&session, arguments),
+        Command::Patch(command) => patch::run(&session, command),
+        Command::Rootfs(arguments) => rootfs::run(&session, arguments),
+        Command::Test(arguments) => test::run(&session, arguments),
+        Command::Bench(arguments) => bench::run(&session, arguments),
+        Command::Doctor(_) => doctor::run(&session),
+        Command::Clean(arguments) => clean::run(&session, arguments),
+        Command::Completions(_) => Ok(()), // Done above.
+    }
+}
+
+/// Commands that only look leave no trace, not even an empty folder.
+fn makes_something(command: &Command) -> bool {
+    match command {
+        Command::Build(arguments) => !arguments.dry_run,
+        Command::Plan(_) | Command::Doctor(_) | Command::Clean(_) | Command::Completions(_) => false,
+        // The tests run the driver themselves.
+        Command::Test(_) => false,
+        // It makes something elsewhere, and no build trees.
+        Command::Fetch(_) => false,
+        _ => true,
+    }
+}
+
+/// With fewer jobs than processors, or more than the memory is likely to hold, people should know why.
+fn tell_of_little_memory(session: &Session) {
+    let memory = slots::free_memory();
+    let fit = slots::fitting(usize::MAX, memory);
+    let free = human_bytes(memory);
+    if session.jobs > fit {
+        session.progress.say(&format!(
+            "warning: {} jobs may take more than the {free} of memory that are free; --jobs {fit} would fit",
+            session.jobs
+        ));
+    } else if session.jobs < processors() && session.jobs == fit {
+        let jobs = count(session.jobs, "job");
+        session.progress.say(&format!("note: {jobs} at a time, since {free} of memory are free"));
+    }
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
