@@ -3,6 +3,8 @@
 
 pub mod hosts;
 pub mod machine;
+#[cfg(test)]
+mod pages;
 pub mod series;
 pub mod targets;
 pub mod topics;
