@@ -21,8 +21,8 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
         let (path, name) = (entry.path(), entry.file_name());
         if entry.file_type().expect("its type").is_dir() {
-            let releases = folder.ends_with("dist");
-            if !releases && name != ".git" && name != "target" {
+            let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".github";
+            if !hidden && !folder.ends_with("dist") && name != "target" {
                 collect(&path, into);
             }
         } else if path.extension().is_some_and(|kind| kind == "md") {
