@@ -3,6 +3,8 @@
 
 pub mod hosts;
 pub mod machine;
+#[cfg(test)]
+mod pages;
 pub mod series;
 pub mod targets;
 pub mod topics;
@@ -50,29 +52,29 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// The words of the README from `before` to the next full stop at a line's end.
-    fn listed(readme: &str, before: &str) -> BTreeSet<String> {
-        let rest = readme.split_once(&format!("\n{before}: ")).expect("it stands there").1;
+    /// The words of a page from `before` to the next full stop at a line's end.
+    fn listed(page: &str, before: &str) -> BTreeSet<String> {
+        let rest = page.split_once(&format!("\n{before}: ")).expect("it stands there").1;
         let list = rest.split_once(".\n").map_or(rest, |(list, _)| list);
         let list = list.split_once(". ").map_or(list, |(list, _)| list);
         list.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
-    fn the_readme_lists_every_host_target_and_series_that_there_is() {
+    fn the_docs_list_every_host_target_and_series_that_there_is() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let readme = fs::read_to_string(root.join("README.md")).expect("a README");
+        let page = fs::read_to_string(root.join("docs/targets-and-hosts.md")).expect("a page");
         let patches = root.join("patches");
         let newest = Series::read(&patches, series::DEFAULT).expect("a series");
         let targets: BTreeSet<String> = newest.pins.build.targets.into_iter().collect();
-        assert_eq!(listed(&readme, "Targets"), targets);
+        assert_eq!(listed(&page, "Targets"), targets);
         let hosts = Host::all(&root.join("toolchains")).expect("hosts");
         let hosts: BTreeSet<String> = hosts.into_iter().map(|host| host.platform).collect();
-        assert_eq!(listed(&readme, "Hosts"), hosts);
+        assert_eq!(listed(&page, "Hosts"), hosts);
         for name in Series::names(&patches).expect("names") {
             let pins = Series::pins(&patches, &name).expect("pins");
-            let told = readme.contains(&format!("`--qemu {name}`")) || name == series::DEFAULT;
-            assert!(told && readme.contains(&pins.version), "{name}, {}", pins.version);
+            let told = page.contains(&format!("`--qemu {name}`")) || name == series::DEFAULT;
+            assert!(told && page.contains(&pins.version), "{name}, {}", pins.version);
         }
     }
 }
