@@ -83,13 +83,22 @@ fn runs_only_what_the_runner_has(job: &Value) {
 
 #[test]
 fn zizmor_finds_nothing_in_the_workflows() {
-    let Ok(zizmor) = which::which("zizmor") else {
-        wants::not_run("this machine lacks zizmor: pip install -r .github/zizmor.txt");
+    finds_nothing("zizmor", &["--offline", "--no-progress", "--persona=pedantic", "."]);
+}
+
+/// The advisories' database is not where a package registry is: `check.yml` alone reads it.
+#[test]
+fn licences_sources_and_duplicates_are_as_deny_toml_allows() {
+    finds_nothing("cargo-deny", &["--locked", "check", "bans", "licenses", "sources"]);
+}
+
+/// Runs one of the tools that `.ci/run` installs over this checkout.
+fn finds_nothing(program: &str, arguments: &[&str]) {
+    let Ok(path) = which::which(program) else {
+        wants::not_run(&format!("this machine lacks {program}: pip install -r .github/tools.txt"));
         return;
     };
-    let mut command = Command::new(zizmor);
-    command.args(["--offline", "--no-progress", "--persona=pedantic", "."]).current_dir(checkout());
-    let output = command.output().unwrap();
+    let output = Command::new(path).args(arguments).current_dir(checkout()).output().unwrap();
     let text = String::from_utf8_lossy;
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
