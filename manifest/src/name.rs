@@ -1,5 +1,6 @@
 //! Words that a reader may use as they are: as a file's name in a folder, as a hash to compare with.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -54,8 +55,7 @@ impl TryFrom<String> for Sha256 {
     type Error = Bad;
 
     fn try_from(text: String) -> Result<Self, Bad> {
-        let is_lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-        if is_lower && hex::decode(&text).is_ok_and(|bytes| bytes.len() == 32) {
+        if HEXLOWER.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() == 32) {
             Ok(Self(text))
         } else {
             Err(Bad::Sha256(text))

@@ -4,6 +4,7 @@ use crate::session::Session;
 use crate::store::{self, Lock};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail, ensure};
+use data_encoding::HEXLOWER;
 use reqwest::Url;
 use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
@@ -66,7 +67,7 @@ fn copy_checked(from: &mut impl Read, to: &mut File, sha256: &str, on_bytes: imp
         done += n as u64;
         on_bytes(done);
     }
-    let found = hex::encode(hash.finalize());
+    let found = HEXLOWER.encode(&hash.finalize());
     ensure!(
         found == sha256,
         "its content is not the pinned one, so nothing of it was kept\n  its sha256 is {found}\n  pinned is    {sha256}"

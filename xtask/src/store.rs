@@ -4,6 +4,7 @@ use crate::error::Usage;
 use crate::interrupt::Temporary;
 use crate::progress::Progress;
 use anyhow::{Context as _, Result, anyhow, bail};
+use data_encoding::HEXLOWER;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
@@ -310,7 +311,7 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 
 /// The sha256 of bytes, in lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// The sha256 of a file, in lower-case hex.
@@ -325,7 +326,7 @@ pub fn sha256_of(from: &mut impl Read) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match from.read(&mut buffer)? {
-            0 => return Ok(hex::encode(hash.finalize())),
+            0 => return Ok(HEXLOWER.encode(&hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }

@@ -7,8 +7,8 @@ mod browser;
 mod driver;
 
 use anyarch_manifest::Manifest;
-use base64::Engine as _;
 use browser::{Browser, Scripts};
+use data_encoding::{BASE64, HEXLOWER};
 use driver::{checkout, scratch, serve};
 use scraper::{ElementRef, Html, Selector};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ const HOSTS: [&str; 10] =
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'> & {{ 7 * 7 }}";
 
 fn sha(seed: &str) -> String {
-    hex::encode(Sha256::digest(seed))
+    HEXLOWER.encode(&Sha256::digest(seed))
 }
 
 fn artifact(target: &str, host: &str, size: u64) -> Value {
@@ -178,7 +178,7 @@ fn its_policy_allows_its_own_style_and_script_and_nothing_else() {
     let document = Html::parse_document(&page(&small(), Some(BASE)));
     let hash = |tag: &str| {
         let inside: String = all(&document, tag)[0].text().collect();
-        format!("'sha256-{}'", base64::prelude::BASE64_STANDARD.encode(Sha256::digest(inside)))
+        format!("'sha256-{}'", BASE64.encode(&Sha256::digest(inside)))
     };
     let policy = all(&document, "meta[http-equiv='Content-Security-Policy']")[0].attr("content").unwrap();
     let expected = format!(

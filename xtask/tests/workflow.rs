@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::commands::seed;
 use xtask::facts::series::DEFAULT;
+use xtask::release::sums;
 
 /// What a push to a branch would build is much; these inputs are what a person may say instead.
 const INPUTS: [(&str, &str); 3] = [("targets", "arm"), ("hosts", "amd64,arm64"), ("qemu", "10.2")];
@@ -47,6 +48,61 @@ fn workflows_build_the_series_that_the_driver_builds_when_nobody_says_another() 
     assert_eq!(pushed, format!("${{{{ inputs.qemu || '{DEFAULT}' }}}}"));
 }
 
+#[test]
+fn the_job_that_holds_the_key_compiles_nothing_and_fetches_nothing() {
+    let mut holders = Vec::new();
+    for path in files(&checkout().join(".github/workflows")) {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let workflow = workflow(file);
+        assert!(!workflow["env"].to_string().contains("secrets"), "{file}: every job would have it");
+        for (name, job) in workflow["jobs"].as_object().unwrap() {
+            if job.to_string().contains("secrets") {
+                holders.push(format!("{file}: {name}"));
+                runs_only_what_the_runner_has(job);
+            }
+        }
+    }
+    assert_eq!(holders, ["release.yml: publish"]);
+}
+
+fn runs_only_what_the_runner_has(job: &Value) {
+    for place in ["uses", "container", "services"] {
+        assert!(job[place].is_null(), "{place}: {}", job[place]);
+    }
+    for step in job["steps"].as_array().unwrap() {
+        if let Some(action) = step["uses"].as_str() {
+            let mut known = ["actions/download-artifact@", "actions/attest-build-provenance@"].iter();
+            assert!(known.any(|known| action.starts_with(known)), "{action}");
+        }
+        let script = step["run"].as_str().unwrap_or_default();
+        for word in ["./", "apt", "cargo", "curl", "docker", "git ", "npm", "pip", "rustup", "wget"] {
+            assert!(!script.contains(word), "`{word}` in {script}");
+        }
+    }
+}
+
+#[test]
+fn zizmor_finds_nothing_in_the_workflows() {
+    finds_nothing("zizmor", &["--offline", "--no-progress", "--persona=pedantic", "."]);
+}
+
+/// The advisories' database is not where a package registry is: `check.yml` alone reads it.
+#[test]
+fn licences_sources_and_duplicates_are_as_deny_toml_allows() {
+    finds_nothing("cargo-deny", &["--locked", "check", "bans", "licenses", "sources"]);
+}
+
+/// Runs one of the tools that `.ci/run` installs over this checkout.
+fn finds_nothing(program: &str, arguments: &[&str]) {
+    let Ok(path) = which::which(program) else {
+        wants::not_run(&format!("this machine lacks {program}: pip install -r .github/tools.txt"));
+        return;
+    };
+    let output = Command::new(path).args(arguments).current_dir(checkout()).output().unwrap();
+    let text = String::from_utf8_lossy;
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
 /// A runner's machine: a workspace of its own, the files by which steps speak to it.
 struct Machine {
     home: tempfile::TempDir,
@@ -63,6 +119,7 @@ impl Machine {
         for level in [workflow, job] {
             for (name, value) in level["env"].as_object().into_iter().flatten() {
                 let value = machine.expand(value.as_str().unwrap());
+                machine.expressions.insert(format!("env.{name}"), value.clone());
                 machine.environment.insert(name.clone(), value);
             }
         }
@@ -102,6 +159,9 @@ impl Machine {
         } else if action.starts_with("actions/attest-build-provenance@") {
             assert!(at("subject-checksums").is_file(), "{}", at("subject-checksums").display());
         } else if action.starts_with("actions/download-artifact@") {
+            if !with("name").is_empty() {
+                return copy(&artifacts.join(with("name")), &at("path"));
+            }
             let prefix = with("pattern").trim_end_matches('*').to_owned();
             for entry in fs::read_dir(artifacts).unwrap().flatten() {
                 let name = entry.file_name().into_string().unwrap();
@@ -218,35 +278,44 @@ fn the_workflows_steps_make_a_release_from_a_clean_checkout() {
 /// writes down how it was called.
 fn published_once(artifacts: &Path) {
     let workflow = workflow("release.yml");
-    let job = &workflow["jobs"]["publish"];
-    assert_eq!(workflow["jobs"]["build"]["uses"], "./.github/workflows/build.yml");
-    let home = scratch();
-    let key = home.path().join("key");
-    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+    let jobs = &workflow["jobs"];
+    assert_eq!(jobs["build"]["uses"], "$/.github/workflows/build.yml");
     let mut known = inputs();
-    known.extend(
-        [
-            ("github.server_url", "https://github.com"),
-            ("github.repository", "anyarch/anyarch"),
-            ("github.token", "token"),
-            ("secrets.RELEASE_KEY", fs::read_to_string(&key).unwrap().trim_end()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    let mut publisher = Machine::new(&workflow, job, known);
-    let calls = home.path().join("calls");
+    let mut know = |name: &str, value: &str| known.insert(name.to_owned(), value.to_owned());
+    know("github.server_url", "https://github.com");
+    know("github.repository", "anyarch/anyarch");
+    let mut joiner = Machine::new(&workflow, &jobs["join"], known.clone());
+    for step in jobs["join"]["steps"].as_array().unwrap() {
+        joiner.step(step, artifacts);
+        if step["uses"].as_str().is_some_and(|action| action.starts_with("actions/checkout@")) {
+            narrow(&joiner.workspace());
+        }
+    }
+    assert_eq!(jobs["join"]["outputs"]["release"], "${{ steps.join.outputs.release }}");
+
+    let home = scratch();
+    let (private, calls) = (home.path().join("private"), home.path().join("calls"));
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", private.to_str().unwrap()]);
+    let mut know = |name: &str, value: &str| known.insert(name.to_owned(), value.to_owned());
+    know("needs.join.outputs.release", &joiner.outputs["release"]);
+    know("github.token", "token");
+    know("secrets.RELEASE_KEY", fs::read_to_string(&private).unwrap().trim_end());
+    let mut publisher = Machine::new(&workflow, &jobs["publish"], known);
     fake_gh(home.path(), &calls);
     let path = format!("{}:{}", home.path().display(), std::env::var("PATH").unwrap());
     let more =
         [("PATH", path), ("RUNNER_TEMP", home.path().display().to_string()), ("GITHUB_SHA", "sha".into())];
     publisher.environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
-    for step in job["steps"].as_array().unwrap() {
+    for step in jobs["publish"]["steps"].as_array().unwrap() {
         publisher.step(step, artifacts);
-        if step["uses"].as_str().is_some_and(|action| action.starts_with("actions/checkout@")) {
-            narrow(&publisher.workspace());
-        }
+        assert!(!home.path().join("key").exists(), "the key is still there after {step}");
     }
     let folder = publisher.workspace().join("joined/10.2.2-1");
+    // An ed25519 key's signature of the same text is the same each time.
+    let again = mkdir(&home.path().join("again")).join("SHA256SUMS");
+    fs::copy(folder.join("SHA256SUMS"), &again).unwrap();
+    let ours = sums::sign(&again, &private).unwrap();
+    assert_eq!(fs::read(folder.join("SHA256SUMS.sig")).unwrap(), fs::read(ours).unwrap(), "as --sign does");
     let calls = fs::read_to_string(calls).unwrap();
     let uploaded: Vec<&str> =
         calls.lines().find(|line| line.starts_with("release upload")).unwrap().split(' ').collect();

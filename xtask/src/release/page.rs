@@ -11,8 +11,7 @@ use super::peers::Peers;
 use crate::error::Usage;
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned};
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::BASE64;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
@@ -66,7 +65,7 @@ pub fn checked_base(base: &str) -> Result<&str, Usage> {
 
 /// A source for the policy: a text that stands in the page itself, known by its hash.
 fn policy_hash(text: &str) -> String {
-    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
+    format!("'sha256-{}'", BASE64.encode(&Sha256::digest(text)))
 }
 
 /// What the template is filled with.

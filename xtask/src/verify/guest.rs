@@ -124,12 +124,14 @@ fn program(folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data_encoding::HEXLOWER;
 
     #[test]
     fn a_program_ends_behind_its_last_segment() {
         // Of the small guest for mips64el, the only one: 0x400000 and what the file has of it.
         let text = include_str!("../../../guests/tiny/bytes/mips64el.hex");
-        let bytes = hex::decode(text.lines().filter(|line| !line.starts_with('#')).collect::<String>());
+        let digits: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let bytes = HEXLOWER.decode(digits.as_bytes());
         let home = tempfile::tempdir().expect("a folder");
         let program = home.path().join("tiny");
         fs::write(&program, bytes.expect("hex")).expect("written");

@@ -7,6 +7,7 @@ use crate::process::{ended, output_within};
 use crate::session::Session;
 use crate::store::{self, Scratch};
 use anyhow::{Context as _, Result, ensure};
+use data_encoding::HEXLOWER;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -117,7 +118,7 @@ fn folder(session: &Session) -> PathBuf {
 fn bytes(text: &str) -> Result<Vec<u8>> {
     let digits: String =
         text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect();
-    hex::decode(digits).context("it holds something else than hex digits")
+    HEXLOWER.decode(digits.as_bytes()).context("it holds something else than hex digits")
 }
 
 /// Stands for the programs of all targets.

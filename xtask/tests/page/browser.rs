@@ -1,5 +1,6 @@
 //! A real browser, headless Chromium, driven as WebDriver clients do: JSON over HTTP to chromedriver.
 
+use data_encoding::BASE64;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 use std::fs;
@@ -150,10 +151,9 @@ impl Browser {
 
     /// A picture of what is in the window, and of the whole page if `whole`.
     pub fn picture(&self, to: &Path, whole: bool) -> Vec<u8> {
-        use base64::Engine as _;
         let shot = self
             .chromium("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": whole }));
-        let png = base64::prelude::BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
+        let png = BASE64.decode(shot["data"].as_str().unwrap().as_bytes()).unwrap();
         fs::write(to, &png).unwrap();
         png
     }
