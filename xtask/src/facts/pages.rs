@@ -72,7 +72,7 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn no_line_of_a_page_is_long_outside_tables_and_code() {
+fn lines_of_pages_are_short_outside_tables_and_code() {
     let mut long = Vec::new();
     for (path, text) in pages() {
         let lines = prose(&text).filter(|(_, line)| !line.trim_start().starts_with('|'));
