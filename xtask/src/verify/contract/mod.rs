@@ -22,6 +22,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 use tap::Tap;
 
 /// Compiles the guest for the target and for this machine, and compares; with `upstream`, an unpatched
@@ -130,8 +131,8 @@ impl Suite<'_> {
         };
         // The same folder for both, since the guest prints it.
         let cases = self.home.join(format!("cases-{linked}"));
-        let expected = transcript::run(alone(native), &cases)?;
-        let seen = transcript::run(self.emulated(guest), &cases)?;
+        let expected = transcript::run(alone(native), &cases, PATIENCE)?;
+        let seen = transcript::run(self.emulated(guest), &cases, self.patience())?;
         let compared = transcript::compare(&expected, &seen, |case| self.limits.case(case, linked))
             .with_context(|| format!("{linked} linked guest"))?;
         part.passed.push(format!("{} cases {linked} linked as natively", compared.same));
@@ -160,9 +161,7 @@ impl Suite<'_> {
             super::sanitized::copy_libraries(self.emulator, &root)?;
             script.env("CONTRACT_ROOT", root);
         }
-        // What watches each access to memory takes several times as long for the sweep over all system calls.
-        let patience = if self.is_static { PATIENCE } else { PATIENCE * 6 };
-        let result = output_within(patience, &mut script)?;
+        let result = output_within(self.patience(), &mut script)?;
         let tap = Tap::read(&String::from_utf8_lossy(&result.stdout));
         ensure!(tap.failed.is_empty(), "contract.sh: {}", tap.failed.join("\n  "));
         let complete = tap.planned == Some(tap.passed + tap.skipped.len());
@@ -175,6 +174,11 @@ impl Suite<'_> {
         part.passed.push(format!("{} checks of contract.sh", tap.passed));
         part.not_run.extend(tap.skipped);
         Ok(part)
+    }
+
+    /// An emulator that watches each access to memory, which is a dynamic one, takes several times as long.
+    fn patience(&self) -> Duration {
+        if self.is_static { PATIENCE } else { PATIENCE * 6 }
     }
 
     fn emulated(&self, guest: &Guest) -> std::process::Command {

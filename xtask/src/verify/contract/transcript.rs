@@ -1,12 +1,12 @@
 //! What `exec.c` prints of its cases, a line each, natively and emulated.
 
-use super::PATIENCE;
 use crate::process::{ended, output_within};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Lines of a difference that an error shows.
 const SHOWN: usize = 5;
@@ -20,10 +20,10 @@ pub struct Compared {
     pub left_out: Vec<String>,
 }
 
-/// Runs all cases in `folder`, which is removed again.
-pub fn run(mut command: Command, folder: &Path) -> Result<String> {
+/// Runs all cases in `folder`, which is removed again; they have `patience` long.
+pub fn run(mut command: Command, folder: &Path, patience: Duration) -> Result<String> {
     command.arg("--run").arg(folder);
-    let result = output_within(PATIENCE, &mut command)?;
+    let result = output_within(patience, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout).into_owned();
     if !result.status.success() {
         let complaint = String::from_utf8_lossy(&result.stderr);
