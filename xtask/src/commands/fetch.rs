@@ -2,8 +2,7 @@
 
 use super::show;
 use crate::error::Usage;
-use crate::facts::series;
-use crate::facts::{Host, Series, Target};
+use crate::facts::{Host, Series, Target, series};
 use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, NoMirror, Patience};
 use crate::progress::{count, human_bytes};
 use crate::session::Session;

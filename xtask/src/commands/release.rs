@@ -2,8 +2,7 @@
 
 use super::show;
 use crate::error::Usage;
-use crate::facts::Series;
-use crate::facts::series;
+use crate::facts::{Series, series};
 use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};

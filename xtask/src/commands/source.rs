@@ -1,8 +1,7 @@
 //! `source`: the first two stages, for work on them.
 
 use super::show;
-use crate::facts::Series;
-use crate::facts::series;
+use crate::facts::{Series, series};
 use crate::patch;
 use crate::session::Session;
 use crate::source;

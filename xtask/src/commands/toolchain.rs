@@ -2,8 +2,7 @@
 
 use super::show;
 use crate::error::Usage;
-use crate::facts::series;
-use crate::facts::{Host, Series};
+use crate::facts::{Host, Series, series};
 use crate::session::Session;
 use crate::store;
 use crate::toolchain::Tooling;
