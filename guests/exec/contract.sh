@@ -415,6 +415,28 @@ if [ -x closed ]; then
 else
     skip "nothing depends on what uname says" "needs closed.c, in CONTRACT_CLOSED and CONTRACT_CLOSED_NATIVE"
 fi
+# Between two system calls of an exec, other threads of the guest have their turn.
+# strace makes those moments long.
+robbed="thread_robs_interpreter thread_robs_children thread_robs_ids"
+# shellcheck disable=SC2086
+./native --run "$dir/same.d" $robbed > same.native 2>&1
+# robs NAME CALL DELAY EMULATOR STEP...
+robs() {
+    name="a thread may close what an exec has just $1" call=$2 delay=$3 emulator=$4; shift 4
+    # shellcheck disable=SC2086
+    strace -f -qq -o strace.log -e "trace=$call" -e "inject=$call:delay_exit=300$delay" \
+        "$emulator" --execve self ./guest --do "$@" cases "$dir/same.d" $robbed > same.emulated 2> /dev/null
+    if [ "$(wc -l < same.native)" = 4 ] && cmp -s same.native same.emulated; then ok "$name"
+    else bad "$name" "$(diff same.native same.emulated)"; fi
+}
+if strace -f -qq -o /dev/null -e trace=openat -e inject=openat:delay_exit=1 true 2> /dev/null; then
+    robs opened openat :when=1+2 "$emu"
+    robs made memfd_create '' "$emu"
+    cp emulator copy
+    robs "made of an emulator that nobody may execute" memfd_create :when=1+2 "$dir/copy" mode 0 copy
+else
+    skip "a thread may close what an exec has just made" "needs a strace that can delay a call, and may"
+fi
 cp guest scratch
 ./native --own "$dir" open "$dir/native" > same.native 2>&1
 "$emu" --execve self ./scratch --own "$dir" open "$dir/scratch" > same.emulated 2>&1

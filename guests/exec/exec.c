@@ -1365,6 +1365,8 @@ static int again(const char *how)
     return 1;
 }
 
+static int run_cases(char **arg);
+
 /* Steps for tests that need more than two equal transcripts. */
 static int steps(char **arg, char **envp)
 {
@@ -1429,6 +1431,8 @@ static int steps(char **arg, char **envp)
             name = arg[-1];
         } else if (STEP("noenv", 0)) {
             envp = none;
+        } else if (STEP("cases", 1)) {
+            return run_cases(arg - 1);
         } else if (STEP("exec", 1)) {
             char *path = arg[-1];
             arg[-1] = name;
@@ -1532,9 +1536,14 @@ int main(int argc, char **argv, char **envp)
     if (argc < 3 || strcmp(argv[1], "--run")) {
         return report(argv, envp);
     }
+    return run_cases(argv + 2);
+}
 
-    here = argv[2];
-    only = argv + 3;
+/* A folder to work in, and names of cases, or none for all of them. */
+static int run_cases(char **arg)
+{
+    here = arg[0];
+    only = arg + 1;
     /* What the caller left open is not what this is about. */
     if (syscall(SYS_close_range, 3, ~0U, 0) < 0) {
         for (int i = 3; i < 65536; i++) {
@@ -1667,7 +1676,8 @@ int main(int argc, char **argv, char **envp)
     RUN(thread_robs_ranges); RUN(thread_robs_high_mixed);
     RUN(thread_robs_high_closes); RUN(thread_robs_high_replaces);
     RUN(thread_robs_limit_mixed); RUN(thread_robs_limit_closes);
-    RUN(thread_robs_few_closes);
+    RUN(thread_robs_few_closes); RUN(thread_robs_interpreter);
+    RUN(thread_robs_children); RUN(thread_robs_ids);
 
     RUN(ids_effective_environment); RUN(ids_effective_descriptor);
     RUN(ids_effective_spawn); RUN(ids_effective_few); RUN(ids_effective); RUN(ids_effective_user);

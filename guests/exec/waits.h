@@ -225,17 +225,14 @@ static void *rob(void *arg)
  * A thread closes or replaces descriptors that are none of its own, all along,
  * while another one executes a program, each time in a new process.
  */
-static void robbed(int from, int to, enum how how)
+static void robbed_of(int times, const char *even, const char *odd)
 {
     int started = 0;
     char text[PATH_MAX];
 
-    robber.from = from;
-    robber.to = to;
-    robber.how = how;
     snprintf(text, sizeof(text), "#!%s/child --quiet\n", here);
     script("script-quiet", text);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < times; i++) {
         int status;
         pid_t pid = fork();
 
@@ -245,7 +242,7 @@ static void robbed(int from, int to, enum how how)
             alarm(20);
             pthread_create(&thread, NULL, rob, NULL);
             usleep(1000 + i * 37 % 3000);
-            sys_execve(i & 1 ? "script-quiet" : "child", list("child", "--quiet", NULL), ENV);
+            sys_execve(i & 1 ? odd : even, list("child", "--quiet", NULL), ENV);
             _exit(errno & 127);
         }
         if (waitpid(pid, &status, 0) != pid) {
@@ -262,6 +259,13 @@ static void robbed(int from, int to, enum how how)
     say(" %d started\n", started);
     _exit(0);
 }
+static void robbed(int from, int to, enum how how)
+{
+    robber.from = from;
+    robber.to = to;
+    robber.how = how;
+    robbed_of(60, "child", "script-quiet");
+}
 static void low_limit(void)
 {
     struct rlimit lim = { 900, 900 };
@@ -277,6 +281,24 @@ CASE(thread_robs_high_closes) { robbed(4090, 4110, CLOSES); }
 CASE(thread_robs_high_replaces) { robbed(4090, 4110, REPLACES); }
 CASE(thread_robs_limit_mixed) { low_limit(); robbed(860, 900, MIXED); }
 CASE(thread_robs_limit_closes) { low_limit(); robbed(880, 900, CLOSES); }
+static void robbed_of_first(const char *even, const char *odd)
+{
+    robber.from = 3;
+    robber.to = 10;
+    robber.how = CLOSES;
+    robbed_of(16, even, odd);
+}
+/* Execs that fail say why, not that a number was taken away meanwhile. */
+CASE(thread_robs_interpreter) { robbed_of_first("dyn-script", "dyn-plain"); }
+CASE(thread_robs_children) { robbed_of_first("child", "script-quiet"); }
+/* With other effective ids than real ones, where who executes has more to prove. */
+CASE(thread_robs_ids)
+{
+    if (syscall(SYS_setregid, -1, 1) < 0 && errno != EPERM) {
+        die("setregid");
+    }
+    robbed_of_first("child", "script-quiet");
+}
 CASE(thread_robs_few_closes)
 {
     struct rlimit lim = { 16, 16 };

@@ -228,7 +228,8 @@ static Proof make_right(void)
     Proof proof = { .uid = now.euid, .gid = now.egid };
     struct stat st;
 
-    must(execve_proof_make(&proof.fd), "no proof can be made");
+    must(execve_proof_open(&proof.fd) && (proof.fd < 0 || execve_proof_fill(proof.fd)),
+         "no proof can be made");
     must((proof.fd >= 0) == differ(&now), proof.fd < 0 ? "no proof is made" : "a proof without need");
     if (proof.fd >= 0) {
         must(fcntl(proof.fd, F_GETFD) == FD_CLOEXEC, "the proof is inherited by whoever is executed");
