@@ -57,6 +57,9 @@ const LIGHT: [&str; 7] = ["bad_input", "commands", "corpus", "fetch", "install",
 /// How many of the slowest test programs are told.
 const SLOWEST: usize = 5;
 
+/// How many lines of what a failed test said are repeated at the end, where whoever keeps only that finds them.
+const REPEATED: usize = 12;
+
 /// Runs formatter, lints and tests; stops at the first step that fails.
 pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     let notes = tempfile::NamedTempFile::new().context("cannot make a file for what the tests note")?;
@@ -227,6 +230,18 @@ struct Count {
     now: String,
     /// How many seconds each took.
     seconds: Vec<(f64, String)>,
+    /// What each failed test said.
+    failures: Vec<Failure>,
+    /// Whether the lines that come belong to the last of those.
+    in_failure: bool,
+}
+
+/// A test that failed.
+#[derive(Debug)]
+struct Failure {
+    test: String,
+    /// Its lines.
+    said: Vec<String>,
 }
 
 impl Count {
@@ -235,6 +250,7 @@ impl Count {
         if let Some(program) = program(line) {
             program.clone_into(&mut self.now);
         }
+        self.read_failure(line);
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
             return;
@@ -252,12 +268,28 @@ impl Count {
         }
     }
 
+    /// Reads what failed tests said: `---- NAME stdout ----`, then their lines, and after all of them `failures:`.
+    fn read_failure(&mut self, line: &str) {
+        let name = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"));
+        if let Some(name) = name {
+            self.failures.push(Failure { test: name.to_owned(), said: Vec::new() });
+            self.in_failure = true;
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            self.in_failure = false;
+        } else if let (true, Some(failure), false) =
+            (self.in_failure, self.failures.last_mut(), line.trim().is_empty())
+        {
+            failure.said.push(line.to_owned());
+        }
+    }
+
     /// The sum of both.
     fn and(mut self, mut other: Self) -> Self {
         self.passed += other.passed;
         self.failed += other.failed;
         self.broken = self.broken.or(other.broken);
         self.seconds.append(&mut other.seconds);
+        self.failures.append(&mut other.failures);
         self
     }
 
@@ -274,6 +306,12 @@ impl Count {
 /// only notes that it was not run.
 fn closing(count: &Count, notes: &str) -> String {
     let mut text = String::new();
+    for failure in &count.failures {
+        text.push_str(&format!("failed: {}\n", failure.test));
+        for line in failure.said.iter().skip(failure.said.len().saturating_sub(REPEATED)) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
     let slowest = count.slowest();
     if !slowest.is_empty() {
         text.push_str(&format!("slowest: {}\n", slowest.join(", ")));
@@ -326,6 +364,21 @@ mod tests {
             count.read(line);
         }
         assert_eq!((count.passed, count.failed), (41, 1));
+    }
+
+    #[test]
+    fn what_failed_tests_said_is_repeated_at_the_end() {
+        let mut count = Count::default();
+        let lines = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\n\nthread 'a' panicked:\nleft: 1\n\n\n\
+                     ---- b stdout ----\nError: no\n\nfailures:\n    a\n    b\n\n\
+                     test result: FAILED. 0 passed; 2 failed; finished in 0.01s\n";
+        lines.lines().for_each(|line| count.read(line));
+        let told = "failed: a\n    thread 'a' panicked:\n    left: 1\nfailed: b\n    Error: no\n";
+        assert_eq!(closing(&count, ""), format!("{told}0 passed, 2 failed\n"));
+        let many = (0..20).map(|n| format!("line {n}")).collect();
+        let count =
+            Count { failures: vec![Failure { test: "c".to_owned(), said: many }], ..Count::default() };
+        assert_eq!(closing(&count, "").lines().nth(1), Some("    line 8"));
     }
 
     #[test]
