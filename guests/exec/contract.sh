@@ -418,23 +418,32 @@ fi
 # Between two system calls of an exec, other threads of the guest have their turn.
 # strace makes those moments long.
 robbed="thread_robs_interpreter thread_robs_children thread_robs_ids"
-# shellcheck disable=SC2086
-./native --run "$dir/same.d" $robbed > same.native 2>&1
 # robs NAME CALL DELAY EMULATOR STEP...
 robs() {
     name="a thread may close what an exec has just $1" call=$2 delay=$3 emulator=$4; shift 4
     # shellcheck disable=SC2086
-    strace -f -qq -o strace.log -e "trace=$call" -e "inject=$call:delay_exit=300$delay" \
+    strace -f -qq -o strace.log --seccomp-bpf -e "trace=$call" -e "inject=$call:delay_exit=300$delay" \
         "$emulator" --execve self ./guest --do "$@" cases "$dir/same.d" $robbed > same.emulated 2> /dev/null
     if [ "$(wc -l < same.native)" = 4 ] && cmp -s same.native same.emulated; then ok "$name"
     else bad "$name" "$(diff same.native same.emulated)"; fi
 }
-if strace -f -qq -o /dev/null -e trace=openat -e inject=openat:delay_exit=1 true 2> /dev/null; then
+if strace -f -qq -o /dev/null --seccomp-bpf -e trace=openat -e inject=openat:delay_exit=1 true 2> /dev/null; then
+    errors="at_plain script_not_exec error_not_exec"
+    # shellcheck disable=SC2086
+    ./native --run "$dir/same.d" $errors > same.native 2>&1
+    # shellcheck disable=SC2086
+    strace -f -qq -o strace.log --seccomp-bpf -e trace=close -e inject=close:error=EIO \
+        "$emu" --execve self ./guest --run "$dir/same.d" $errors > same.emulated 2> /dev/null
+    if cmp -s same.native same.emulated; then ok "what an exec closes does not change its error"
+    else bad "what an exec closes does not change its error" "$(diff same.native same.emulated)"; fi
+    # shellcheck disable=SC2086
+    ./native --run "$dir/same.d" $robbed > same.native 2>&1
     robs opened openat :when=1+2 "$emu"
     robs made memfd_create '' "$emu"
     cp emulator copy
     robs "made of an emulator that nobody may execute" memfd_create :when=1+2 "$dir/copy" mode 0 copy
 else
+    skip "what an exec closes does not change its error" "needs a strace that can change what a call brings"
     skip "a thread may close what an exec has just made" "needs a strace that can delay a call, and may"
 fi
 cp guest scratch

@@ -264,7 +264,7 @@ static void robbed(int from, int to, enum how how)
     robber.from = from;
     robber.to = to;
     robber.how = how;
-    robbed_of(60, "child", "script-quiet");
+    robbed_of(30, "child", "script-quiet");
 }
 static void low_limit(void)
 {
