@@ -323,6 +323,11 @@ fi
 
 # ---- logs that cannot be opened again
 
+# Where there is no /proc, a sanitizer says what it cannot know; its errors are other lines.
+without_warnings() {
+    sed -e '/^==[0-9]*==WARNING: \(reading executable name failed\|ASan is ignoring requested\)/d' \
+        -e '/^False positive error reports may follow$/d' -e '/^For details see .*sanitizers/d'
+}
 # logs NAME LINES STEP...: a child after these steps runs, and is in the log.
 logs() {
     name=$1 lines=$2; shift 2
@@ -330,6 +335,7 @@ logs() {
         rm -rf logs.d moved.d; mkdir logs.d; chmod 755 logs.d
         # shellcheck disable=SC2086
         out=$(timeout 20 "$emu" --execve self -D logs.d/log $option ./guest --do "$@" --exit 37 2>&1 < /dev/null); status=$?
+        out=$(printf '%s' "$out" | without_warnings)
         found=$(cat logs.d/* moved.d/* 2> /dev/null | grep -c 'exit_group(37)')
         if [ $status = 37 ] && [ -z "$out" ] && [ "$found" -ge "$lines" ]; then
             ok "with $option and -D, $name"
@@ -431,10 +437,12 @@ if strace -f -qq -o /dev/null --seccomp-bpf -e trace=openat -e inject=openat:del
     errors="at_plain script_not_exec error_not_exec"
     # shellcheck disable=SC2086
     ./native --run "$dir/same.d" $errors > same.native 2>&1
+    uncloses() { strace -f -qq -o strace.log --seccomp-bpf -e trace=close -e inject=close:error=EIO "$emu" "$@" 2> /dev/null; }
     # shellcheck disable=SC2086
-    strace -f -qq -o strace.log --seccomp-bpf -e trace=close -e inject=close:error=EIO \
-        "$emu" --execve self ./guest --run "$dir/same.d" $errors > same.emulated 2> /dev/null
-    if cmp -s same.native same.emulated; then ok "what an exec closes does not change its error"
+    uncloses --execve self ./guest --run "$dir/same.d" $errors > same.emulated
+    if ! uncloses ./guest --exit 0; then
+        skip "what an exec closes does not change its error" "a sanitizer starts only if its own can be closed"
+    elif cmp -s same.native same.emulated; then ok "what an exec closes does not change its error"
     else bad "what an exec closes does not change its error" "$(diff same.native same.emulated)"; fi
     # shellcheck disable=SC2086
     ./native --run "$dir/same.d" $robbed > same.native 2>&1
