@@ -243,7 +243,7 @@ static void robbed_of(int times, const char *even, const char *odd)
             pthread_create(&thread, NULL, rob, NULL);
             usleep(1000 + i * 37 % 3000);
             sys_execve(i & 1 ? odd : even, list("child", "--quiet", NULL), ENV);
-            _exit(errno & 127);
+            _exit(errno & 255);
         }
         if (waitpid(pid, &status, 0) != pid) {
             die("waitpid");

@@ -31,7 +31,7 @@ const LONG: &str = "long_";
 /// `part`, its name, the reason, with tabs between.
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
-/// Test programs that build emulators or use them, one after the other: each takes the whole machine.
+/// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
 const HEAVY: [&str; 15] = [
     "clusters",
     "emulators",
@@ -50,11 +50,14 @@ const HEAVY: [&str; 15] = [
     "workflow",
 ];
 
-/// Test programs that build nothing, have caches of their own, and mostly wait: for servers, for clocks, for a
-/// browser. They run beside the heavy ones, and so do the unit tests.
-const LIGHT: [&str; 7] = ["bad_input", "commands", "corpus", "fetch", "install", "page", "reading"];
+/// Modules that build nothing, have caches of their own, and mostly wait: for servers, for clocks, for a browser.
+/// They run beside the heavy ones, and so do the unit tests.
+const LIGHT: [&str; 6] = ["bad_input", "commands", "corpus", "fetch", "install", "page"];
 
-/// How many of the slowest test programs are told.
+/// Tests of the other crates that stand in a program of their own.
+const PROGRAMS: [&str; 1] = ["reading"];
+
+/// How many of the slowest parts are told.
 const SLOWEST: usize = 5;
 
 /// How many lines of what a failed test said are repeated at the end, where whoever keeps only that finds them.
@@ -69,21 +72,22 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         command.args(words).env("CARGO_TERM_COLOR", "never").current_dir(&session.workspace.root);
         command
     };
-    let tests = |words: &[&str], programs: &[&str]| {
+    let tests = |words: &[&str], module: Option<&str>| {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
-        command.args(words).args(programs.iter().flat_map(|name| ["--test", name]));
-        command.args(&arguments.filter).args(["--", "--include-ignored"]);
+        command.args(words).args(&arguments.filter).args(["--", "--include-ignored"]);
+        command.args(module.map(|name| format!("{name}::")));
         if !arguments.long {
             command.args(["--skip", LONG]);
         }
         command.env(NOT_RUN, notes.path());
-        command
+        Part { name: module.map(str::to_owned), command }
     };
+    let module = |name: &&str| tests(&["--test", "it"], Some(name));
     let compile = cargo(&["test", "--workspace", "--no-run"]);
     let compile = || step(session, compile, "mend what does not compile", show);
     let count = if arguments.filter.is_some() {
         compile()?;
-        one_after_the_other(session, vec![tests(&[], &[])], show)?
+        one_after_the_other(session, vec![tests(&[], None)], show)?
     } else {
         step(session, cargo(&["fmt", "--all", "--check"]), "run `cargo fmt`", show)?;
         // cargo locks the folder that it compiles in.
@@ -100,8 +104,11 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         };
         let (linted, compiled) = rayon::join(lint, compile);
         linted.and(compiled)?;
-        let light = vec![tests(&["--lib", "--bins"], &LIGHT), tests(&["--doc"], &[])];
-        side_by_side(session, vec![tests(&[], &HEAVY)], light)?
+        let mut light = vec![tests(&["--lib", "--bins"], None)];
+        light.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
+        light.extend(LIGHT.iter().map(module));
+        light.push(tests(&["--doc"], None));
+        side_by_side(session, HEAVY.iter().map(module).collect(), light)?
     };
     let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
     // The closing lines of every run, for people and for CI.
@@ -161,17 +168,20 @@ fn add(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// Runs test programs, and gives what they report.
-fn one_after_the_other(
-    session: &Session,
-    commands: Vec<Command>,
-    mut on_line: impl FnMut(&str),
-) -> Result<Count> {
+/// Tests that one call of cargo runs.
+#[derive(Debug)]
+struct Part {
+    /// The module that they are of, if it is one.
+    name: Option<String>,
+    command: Command,
+}
+
+/// Runs tests, and gives what they report.
+fn one_after_the_other(session: &Session, parts: Vec<Part>, mut on_line: impl FnMut(&str)) -> Result<Count> {
     let mut count = Count::default();
-    for command in &commands {
-        session.progress.say(&format!("$ {}", process::show(command)));
-    }
-    for command in commands {
+    for Part { name, command } in parts {
+        session.progress.say(&format!("$ {}", process::show(&command)));
+        count.module = name;
         let status = process::relay(command, |line| {
             count.read(line);
             on_line(line);
@@ -185,7 +195,7 @@ fn one_after_the_other(
 
 /// Runs test programs, and others meanwhile. The first ones' output is shown as it comes; that of each of the
 /// others waits until it is whole and no program is in the middle of its own.
-fn side_by_side(session: &Session, first: Vec<Command>, others: Vec<Command>) -> Result<Count> {
+fn side_by_side(session: &Session, first: Vec<Part>, others: Vec<Part>) -> Result<Count> {
     let whole = Mutex::new(String::new());
     let whole = || -> MutexGuard<'_, String> { whole.lock().unwrap_or_else(PoisonError::into_inner) };
     let (first, others) = rayon::join(
@@ -226,7 +236,9 @@ struct Count {
     failed: u64,
     /// How the first cargo that did not end well ended.
     broken: Option<ExitStatus>,
-    /// The program that runs.
+    /// The module that runs, where it is one alone.
+    module: Option<String>,
+    /// The module or the program that runs.
     now: String,
     /// How many seconds each took.
     seconds: Vec<(f64, String)>,
@@ -248,7 +260,7 @@ impl Count {
     /// Reads `test result: ok. 39 passed; 0 failed; ...; finished in 0.28s`, and before that, of which program.
     fn read(&mut self, line: &str) {
         if let Some(program) = program(line) {
-            program.clone_into(&mut self.now);
+            self.now = self.module.clone().unwrap_or_else(|| program.to_owned());
         }
         self.read_failure(line);
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
@@ -406,21 +418,41 @@ mod tests {
     }
 
     #[test]
-    fn every_test_program_is_either_heavy_or_light() {
+    fn every_module_of_tests_is_either_heavy_or_light() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut found = Vec::new();
-        for folder in ["manifest/tests", "xtask/tests"] {
-            let paths =
-                fs::read_dir(root.join(folder)).expect("tests").map(|entry| entry.expect("one").path());
-            let programs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-            found.extend(
-                programs.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()),
-            );
-        }
-        found.sort();
+        let main = fs::read_to_string(root.join("xtask/tests/it/main.rs")).expect("tests");
+        let found = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        // What they all use.
+        let mut found: Vec<_> = found.filter(|name| *name != "driver").collect();
+        found.sort_unstable();
         let mut known = [&HEAVY[..], &LIGHT].concat();
         known.sort_unstable();
         assert_eq!(found, known, "HEAVY and LIGHT name what `cargo xtask test` runs");
+
+        let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+        let mut programs = Vec::new();
+        for folder in ["manifest/tests", "xtask/tests"] {
+            let paths = fs::read_dir(root.join(folder)).expect("tests").flatten().map(|entry| entry.path());
+            let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+            programs.extend(files.filter_map(stem));
+        }
+        assert_eq!(programs, PROGRAMS, "PROGRAMS names the others");
+    }
+
+    /// libtest takes every test whose path holds `MODULE::`.
+    #[test]
+    fn no_module_of_tests_is_run_with_another() {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+        let mut below = Vec::new();
+        for folder in fs::read_dir(tests).expect("tests").flatten().filter(|entry| entry.path().is_dir()) {
+            let files = fs::read_dir(folder.path()).expect("a module").flatten();
+            below.extend(files.map(|entry| entry.path().with_extension("").display().to_string()));
+        }
+        let all = [&HEAVY[..], &LIGHT].concat();
+        for name in &all {
+            assert!(!below.iter().any(|path| path.ends_with(&format!("/{name}"))), "{name} is below another");
+            assert!(!all.iter().any(|other| other != name && other.ends_with(name)), "{name} ends another");
+        }
     }
 
     #[test]

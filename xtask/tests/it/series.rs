@@ -1,0 +1,70 @@
+//! The execve contract is one and the same in every QEMU series.
+
+use crate::driver::{Driver, checkout, wants};
+use serde_json::Value;
+use xtask::facts::Series;
+use xtask::facts::series::DEFAULT;
+
+/// Verifies these targets of a series; gives the targets for which the contract was really run.
+fn verified(series: &str, targets: &str) -> Vec<String> {
+    let json = Driver::usual().succeed(&["verify", "--json", "--qemu", series, "--target", targets]);
+    let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
+    let mut proven = Vec::new();
+    for report in reports {
+        let target = report["target"].as_str().unwrap();
+        let checks = report["report"]["checks"].as_array().unwrap();
+        let contract = checks.iter().find(|check| check["name"] == "contract").unwrap();
+        println!("{series} {target}: {contract}");
+        if contract["passed"].is_string() {
+            proven.push(target.to_owned());
+        }
+    }
+    proven
+}
+
+/// The other series than the usual one, the oldest first.
+fn others() -> Vec<String> {
+    let mut names = Series::names(&checkout().join("patches")).unwrap();
+    names.retain(|name| name != DEFAULT);
+    assert!(!names.is_empty());
+    names
+}
+
+/// They keep the contract for one target and say their version.
+fn keep_the_contract(series: &[String]) {
+    let lacks = wants::lacks(&["aarch64-linux-gnu-gcc"], "gcc-aarch64-linux-gnu libc6-dev-arm64-cross");
+    for series in series {
+        let proven = verified(series, "aarch64");
+        assert_eq!(proven.is_empty(), lacks.is_some(), "{series}");
+    }
+    if let Some(why) = lacks {
+        wants::partly_not_run(&why);
+    }
+}
+
+/// It is the farthest from the usual one; `providers` applies the patches of all.
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn the_oldest_series_keeps_the_contract_and_says_its_version() {
+    keep_the_contract(&others()[..1]);
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_the_other_series_keep_the_contract_and_say_their_version() {
+    keep_the_contract(&others()[1..]);
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_every_series_keeps_the_contract_for_every_target_with_a_compiler() {
+    for series in Series::names(&checkout().join("patches")).unwrap() {
+        let pins = Series::read(&checkout().join("patches"), &series).unwrap();
+        let all = pins.pins.build.targets.len();
+        assert!(all >= 33, "{series}");
+        let proven = verified(&series, "all");
+        for target in ["aarch64", "arm", "i386", "mips64el", "ppc64le", "riscv64", "s390x", "x86_64"] {
+            assert!(proven.iter().any(|proven| proven == target), "{series}: {target} of {proven:?}");
+        }
+    }
+}

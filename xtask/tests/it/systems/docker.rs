@@ -1,0 +1,165 @@
+//! A Docker engine of the test's own: `docker.io` as Debian packs it, with folders, sockets, control
+//! groups and namespaces that are nobody else's. What this machine's own engine holds is not touched.
+
+use super::debian::environment;
+use crate::driver::{Ended, is_root, mkdir};
+use rustix::process::Signal;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use xtask::process::end_with_parent;
+use xtask::store::Scratch;
+
+/// Seconds that one command may take.
+const LIMIT: &str = "900";
+/// Where Debian puts the two programs; a `docker` of another kind may stand before them in `PATH`.
+const DAEMON: &str = "/usr/sbin/dockerd";
+const CLIENT: &str = "/usr/bin/docker";
+
+/// A running engine; it ends with this value, or with the thread that started it.
+#[derive(Debug)]
+pub struct Engine {
+    namespaces: Child,
+    /// Images and logs.
+    data: Scratch,
+    /// Sockets, whose paths must be short.
+    sockets: TempDir,
+    cgroup: String,
+}
+
+impl Engine {
+    /// Starts it and waits until it answers.
+    pub fn start() -> Self {
+        assert!(is_root(), "this test starts dockerd and needs root");
+        assert!(Path::new(DAEMON).exists(), "this machine lacks dockerd: apt-get install docker.io");
+        let data = Scratch::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
+        let sockets = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/tmp").unwrap();
+        let cgroup = format!("anyarch-{}", std::process::id());
+        // The machine's own settings would meet the options below.
+        fs::write(data.path().join("daemon.json"), "{}").unwrap();
+        let log = File::create(data.path().join("dockerd.log")).unwrap();
+        let data_at = |option: &str, name: &str| format!("{option}={}", data.path().join(name).display());
+        let mut command = Command::new("unshare");
+        end_with_parent(&mut command, Signal::KILL, None);
+        command.args(["--mount", "--pid", "--fork", "--kill-child"]);
+        command.args(["--mount-proc", DAEMON]);
+        command.args([data_at("--config-file", "daemon.json"), data_at("--data-root", "images")]);
+        command.arg(format!("--exec-root={}", sockets.path().join("exec").display()));
+        command.arg(format!("--pidfile={}", sockets.path().join("pid").display()));
+        command.arg(format!("--host=unix://{}", sockets.path().join("docker").display()));
+        // No bridge, no rules, no forwarding: the machine's network stays as it is.
+        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        command.args(["--ip-forward=false", "--ip-masq=false"]);
+        command.args([
+            "--exec-opt=native.cgroupdriver=cgroupfs".to_owned(),
+            format!("--cgroup-parent={cgroup}"),
+        ]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let engine = Self { namespaces: command.spawn().unwrap(), data, sockets, cgroup };
+        engine.wait_until_it_answers();
+        engine
+    }
+
+    fn wait_until_it_answers(&self) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while self.run(&["version"]).code != Some(0) {
+            let log = fs::read_to_string(self.data.path().join("dockerd.log")).unwrap();
+            assert!(Instant::now() < deadline, "dockerd does not answer:\n{log}");
+            sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// `docker` with these words, and settings of no user.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=10", LIMIT, CLIENT]).args(words).env_clear().envs(environment());
+        command.env("DOCKER_HOST", self.address());
+        command.env("DOCKER_CONFIG", self.data.path().join("client")).env("HOME", self.data.path());
+        command
+    }
+
+    /// What `DOCKER_HOST` says to reach it.
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.sockets.path().join("docker").display())
+    }
+
+    pub fn run(&self, words: &[&str]) -> Ended {
+        Ended::of(&mut self.command(words))
+    }
+
+    /// Makes an image of a root file system.
+    pub fn import(&self, root: &Path, platform: &str, tag: &str) {
+        let mut tar = Command::new("tar")
+            .args(["--numeric-owner", "-C", root.to_str().unwrap(), "-c", "."])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut import = self.command(&["import", "--platform", platform, "-", tag]);
+        let ended = Ended::of(import.stdin(tar.stdout.take().unwrap()));
+        assert_eq!((tar.wait().unwrap().code(), ended.code), (Some(0), Some(0)), "{ended:?}");
+    }
+
+    /// A build context with this `Dockerfile` and these files.
+    pub fn context(&self, name: &str, dockerfile: &str, files: &[&Path]) -> PathBuf {
+        let folder = self.data.path().join(name);
+        fs::write(mkdir(&folder).join("Dockerfile"), dockerfile).unwrap();
+        for file in files {
+            fs::copy(file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+        folder
+    }
+
+    /// `docker build` by one of its two builders, with this machine's network.
+    pub fn build(&self, with_buildkit: bool, tag: &str, context: &Path) -> Ended {
+        let mut words = vec!["build", "--network=host", "--tag", tag];
+        // Docker knows these names without an ARG, and keeps their values out of the image.
+        for name in ["http_proxy", "https_proxy", "no_proxy"] {
+            words.extend(["--build-arg", name]);
+        }
+        words.push(context.to_str().unwrap());
+        let mut command = self.command(&words);
+        Ended::of(command.env("DOCKER_BUILDKIT", if with_buildkit { "1" } else { "0" }))
+    }
+
+    /// The daemon, as this process sees it.
+    fn daemon(&self) -> Option<String> {
+        let pid = self.namespaces.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next().map(str::to_owned)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon() {
+            let _ = Command::new("kill").args(["-TERM", &daemon]).status();
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while self.namespaces.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
+                sleep(Duration::from_millis(100));
+            }
+        }
+        let _ = self.namespaces.kill();
+        let _ = self.namespaces.wait();
+        remove_cgroups(Path::new("/sys/fs/cgroup"), &self.cgroup);
+    }
+}
+
+/// Removes the empty control groups of that name, under whatever controllers.
+fn remove_cgroups(folder: &Path, name: &str) {
+    for controller in fs::read_dir(folder).into_iter().flatten().flatten() {
+        remove_cgroup(&controller.path().join(name));
+    }
+    remove_cgroup(&folder.join(name));
+}
+
+fn remove_cgroup(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
