@@ -12,7 +12,7 @@ use crate::plan::{self, Plan, TreePlan};
 use crate::progress::count;
 use crate::release;
 use crate::reproduce::{Difference, FactDifference, difference, facts};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::store::{self, Scratch};
 use crate::toolchain;
 use crate::verify::{self, Depth};
@@ -84,7 +84,7 @@ enum Outcome {
 }
 
 /// Rebuilds the released pairs that were asked for; what differs is told, and an error.
-pub fn run(session: &Session, arguments: &Reproduce) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Reproduce) -> Result<()> {
     let Reproduce { folder, selection } = arguments;
     if !selection.profile.is_static() {
         let name = selection.profile.name();
@@ -202,7 +202,7 @@ fn check_facts(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Rele
 
 /// Builds the pairs of a host in folders that nothing was built in before. They are removed, unless
 /// something in them is to be looked at.
-fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
+fn rebuild(session: &BuildSession, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
     let scratch = Scratch::new(&session.workspace.trees)?;
     let kept = session.workspace.trees.join(format!(
         "reproduced-{}-{}-{}",
@@ -234,7 +234,7 @@ fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released
 
 fn rebuild_in(
     folder: &Path,
-    session: &Session,
+    session: &BuildSession,
     plan: &Plan,
     tree: &TreePlan,
     released: &[Released],

@@ -8,7 +8,7 @@ use crate::error::{Lacks, Usage};
 use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::plan::{Plan, TreePlan};
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::toolchain;
 use crate::verify::{self, Depth, Reference, Report};
 use anyhow::{Context as _, Error, Result, bail};
@@ -61,7 +61,7 @@ struct Row {
 }
 
 /// Checks the emulators that were asked for. Those that hold are listed also when others do not.
-pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Verify) -> Result<()> {
     if let Some(folder) = &arguments.reproduce {
         let targets = arguments.selection.targets.join(",");
         bail!(Usage(format!(
@@ -111,7 +111,12 @@ fn line(row: &Row) -> String {
 }
 
 /// Compiles and checks the emulators of a host.
-fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) -> Result<Vec<Result<Row>>> {
+fn check(
+    session: &BuildSession,
+    plan: &Plan,
+    tree: &TreePlan,
+    arguments: &Verify,
+) -> Result<Vec<Result<Row>>> {
     let prepared = Prepared::new(session, plan, tree, None)?;
     let runner = runner::of(session, plan, tree)?;
     let compares = (arguments.upstream || arguments.tcg) && tree.host.is_native();
@@ -141,7 +146,7 @@ struct Upstream {
 }
 
 impl Upstream {
-    fn make(session: &Session, plan: &Plan, tree: &TreePlan, prepared: &Prepared) -> Result<Self> {
+    fn make(session: &BuildSession, plan: &Plan, tree: &TreePlan, prepared: &Prepared) -> Result<Self> {
         let source = source::upstream(session, &plan.series)?;
         let emulators = compile::upstream(session, plan, tree, &source, &prepared.toolchain)?;
         Ok(Self { source, emulators })

@@ -4,7 +4,7 @@ use super::{BuildTree, Emulator, Facts, file_name};
 use crate::facts::Target;
 use crate::patch::PartTree;
 use crate::plan::{Plan, TreePlan};
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::toolchain::Toolchain;
 use anyhow::{Context as _, Result};
 use std::path::Path;
@@ -47,7 +47,7 @@ impl PartEmulator {
 impl<'a> PartBuild<'a> {
     /// Configures a tree beside the source, for the targets of `tree`.
     pub fn open(
-        session: &'a Session,
+        session: &'a BuildSession,
         plan: &Plan,
         tree: &TreePlan,
         source: &PartTree,

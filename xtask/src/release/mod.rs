@@ -17,7 +17,7 @@ use crate::compile::Facts;
 use crate::facts::Series;
 use crate::package::{self, Record, Tarball};
 use crate::plan::Plan;
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, bail, ensure};
 use peers::Peers;
@@ -91,7 +91,7 @@ impl Release {
     /// Copies what is not there yet into the release's folder, and writes beside it what a stranger needs:
     /// source, SBOM, installer, the manifest of all of these, a page, where it came from, the sums of
     /// every file, and their signature.
-    pub fn publish(mut self, session: &Session, wishes: &Wishes) -> Result<Published> {
+    pub fn publish(mut self, session: &BuildSession, wishes: &Wishes) -> Result<Published> {
         let folder = session.workspace.out.join(self.series.release());
         // A build would write other sums meanwhile.
         let lock = session.workspace.trees.join(format!("sums-{}", self.series.release()));

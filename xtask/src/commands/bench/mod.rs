@@ -15,7 +15,7 @@ use crate::facts::{Target, series};
 use crate::patch::{self, PatchedTree};
 use crate::plan::{Plan, Profile, Request, TreePlan};
 use crate::process::Logged;
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::store::Scratch;
 use crate::toolchain::{self, Toolchain, Tooling};
 use anyhow::{Context as _, Result, ensure};
@@ -85,7 +85,7 @@ struct Figure {
 }
 
 /// Measures what was asked for and prints the figures.
-pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
     let mut figures = Vec::new();
     for measure in &arguments.what {
         let bench = || Setting::new(session);
@@ -114,13 +114,13 @@ pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
 
 /// Everything downloaded and ready, and a folder that vanishes afterwards.
 struct Setting<'a> {
-    session: &'a Session,
+    session: &'a BuildSession,
     home: Scratch,
     toolchain: Toolchain,
 }
 
 impl<'a> Setting<'a> {
-    fn new(session: &'a Session) -> Result<Self> {
+    fn new(session: &'a BuildSession) -> Result<Self> {
         let home = Scratch::new(&session.workspace.trees)?;
         let plan = plan_for(session, &[ONE])?;
         super::source::patched(session, &plan.series, None)?;

@@ -11,7 +11,7 @@ use crate::package;
 use crate::plan::{Plan, TreePlan};
 use crate::process;
 use crate::progress::count;
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::verify::{self, Depth, Runner, Verified};
 use anyhow::{Error, Result, anyhow, ensure};
 use rayon::prelude::*;
@@ -38,7 +38,7 @@ pub struct Made {
 }
 
 /// Makes the tarballs of a plan that are not up to date.
-pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made> {
+pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<Made> {
     let mut made = Made::default();
     let mut columns = Vec::new();
     // Why this machine makes none that run the others, if it does not.
@@ -104,7 +104,7 @@ struct Place<'a> {
 /// All trees that take part, with what they are made from: those of the plan, and the one with its runners, if that
 /// is another.
 fn places<'a>(
-    session: &Session,
+    session: &BuildSession,
     plan: &'a Plan,
     given: Option<&str>,
 ) -> Result<Vec<(Place<'a>, Result<Prepared>)>> {
@@ -129,7 +129,7 @@ fn places<'a>(
 
 /// What is to be done for a host.
 struct Column<'a> {
-    session: &'a Session,
+    session: &'a BuildSession,
     place: Place<'a>,
     prepared: Prepared,
     missing: Vec<Target>,
@@ -144,7 +144,7 @@ struct Done {
 
 impl<'a> Column<'a> {
     /// What is there already goes to `made`.
-    fn new(session: &'a Session, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
+    fn new(session: &'a BuildSession, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
         let mut column = Self { session, place, prepared, missing: Vec::new() };
         if place.packs {
             made.keys.insert(place.tree.host.platform.clone(), column.prepared.key.clone());
@@ -268,7 +268,7 @@ impl<'a> Column<'a> {
         runner: Option<&Runner>,
         crew: &Crew,
     ) -> Result<Option<Row>> {
-        let _slot = self.session.slots()?.take()?;
+        let _slot = self.session.slots.take()?;
         self.goes_on()?;
         let started = Instant::now();
         let target = emulator.target();
@@ -305,7 +305,7 @@ impl<'a> Column<'a> {
 /// Does `one` with all of these, a few at a time. What fails is told when it fails; unless the others are to go on,
 /// `stop` hears of it then, and no more are begun.
 fn each<T: Send>(
-    session: &Session,
+    session: &BuildSession,
     crew: &Crew,
     host: &Host,
     done: &Mutex<&mut Done>,
@@ -338,25 +338,29 @@ mod tests {
     use crate::commands::build::crew::tests::foreign;
     use crate::plan::tests::workspace;
     use crate::progress::Progress;
+    use crate::session::Session;
+    use crate::workspace::Workspace;
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn session(keep_going: bool) -> Session {
-        Session {
-            workspace: workspace(),
+    /// Its slots are in a folder of their own.
+    fn session(home: &Path, keep_going: bool) -> BuildSession {
+        let session = Session {
+            workspace: Workspace { trees: home.to_owned(), ..workspace() },
             progress: Progress::new(0),
             jobs: 1,
-            slots: None,
-            keep_going,
             json: false,
             offline: true,
-        }
+        };
+        BuildSession::new(session, keep_going).expect("slots")
     }
 
     /// Does four things, of which the second fails, one at a time. Gives how many were begun, what came of all, how
     /// many failures were told before the last was begun, and how often all was stopped.
     fn second_of_four_fails(keep_going: bool) -> (usize, Result<()>, usize, usize) {
         let (host, target) = foreign();
-        let session = session(keep_going);
+        let home = tempfile::tempdir().expect("a folder");
+        let session = session(home.path(), keep_going);
         let [begun, told, stopped] = [0; 3].map(AtomicUsize::new);
         let mut done = Done::default();
         let done = Mutex::new(&mut done);

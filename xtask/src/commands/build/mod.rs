@@ -15,7 +15,7 @@ use crate::facts::{Host, Target};
 use crate::package::{self, Tarball};
 use crate::plan::{Impossible, Plan};
 use crate::progress::{count, human_bytes};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::verify::Report;
 use anyhow::{Error, Result, bail};
 use clap::Args;
@@ -120,20 +120,22 @@ pub struct Work {
     pub packing_processor_seconds: f64,
 }
 
+/// `build --dry-run`.
+pub fn dry_run(session: &Session, arguments: &Build) -> Result<()> {
+    plan_command::print(session, &arguments.selection.request(), PlanFormat::Table)
+}
+
 /// `build`.
-pub fn run(session: &Session, arguments: &Build) -> Result<()> {
-    if arguments.dry_run {
-        return plan_command::print(session, &arguments.selection.request(), PlanFormat::Table);
-    }
+pub fn run(session: &BuildSession, arguments: &Build) -> Result<()> {
     pack_all(session, &arguments.selection, arguments.source.as_deref())
 }
 
 /// `package`.
-pub fn package(session: &Session, selection: &Selection) -> Result<()> {
+pub fn package(session: &BuildSession, selection: &Selection) -> Result<()> {
     pack_all(session, selection, None)
 }
 
-fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Result<()> {
+fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) -> Result<()> {
     let started = Instant::now();
     if !selection.profile.is_static() {
         let name = selection.profile.name();

@@ -7,7 +7,7 @@ use crate::facts::Target;
 use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;
 use crate::plan::{Plan, TreePlan};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::toolchain::{self, Compilers, Toolchain, Where};
 use crate::verify;
 use anyhow::Result;
@@ -26,7 +26,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// Gets source and toolchain; `given` is where the user says that the source is.
-    pub fn new(session: &Session, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
+    pub fn new(session: &BuildSession, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
         all(session, plan, &[tree], given)?.remove(0)
     }
 
@@ -37,7 +37,7 @@ impl Prepared {
     }
 
     /// The host's build tree, configured.
-    pub fn open<'a>(&self, session: &'a Session, plan: &Plan, tree: &TreePlan) -> Result<BuildTree<'a>> {
+    pub fn open<'a>(&self, session: &'a BuildSession, plan: &Plan, tree: &TreePlan) -> Result<BuildTree<'a>> {
         BuildTree::open(session, plan, tree, &self.source, &self.toolchain)
     }
 }
@@ -45,7 +45,7 @@ impl Prepared {
 /// The source, and the toolchain of each tree's host. What only some hosts lack is an error of these alone
 /// where the others are to go on.
 pub fn all(
-    session: &Session,
+    session: &BuildSession,
     plan: &Plan,
     trees: &[&TreePlan],
     given: Option<&str>,

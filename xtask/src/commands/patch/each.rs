@@ -7,7 +7,7 @@ use crate::error::Usage;
 use crate::facts::Target;
 use crate::patch::{PartTree, Tried, each};
 use crate::plan::{Plan, Profile, Request, TreePlan};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::source::PinnedSource;
 use crate::{store, toolchain, verify};
 use anyhow::{Context as _, Result};
@@ -33,7 +33,7 @@ impl Each {
     }
 
     /// Builds and runs an emulator after each patch, in one tree. As each is done, a line tells of it.
-    pub fn run(&self, session: &Session, pinned: &PinnedSource) -> Result<Vec<Tried>> {
+    pub fn run(&self, session: &BuildSession, pinned: &PinnedSource) -> Result<Vec<Tried>> {
         let Self { plan, tree, target } = self;
         let toolchain = toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)?;
         let mut source = PartTree::unpatched(session, &plan.series, pinned)?;
