@@ -103,8 +103,8 @@ pub fn is_writable(session: &Session, release: &str) -> Result<()> {
 
 /// Whether tarballs of all pairs of a plan lie there, from whatever they were made.
 pub fn are_there(session: &Session, plan: &Plan) -> bool {
-    let is_there = |target: &Target, host| place(session, &plan.release, *target, host).is_file();
-    plan.trees.iter().all(|tree| tree.targets.iter().all(|target| is_there(target, &tree.host)))
+    let is_there = |target: &Target, host| place(session, plan.release(), *target, host).is_file();
+    plan.trees().iter().all(|tree| tree.targets().iter().all(|target| is_there(target, tree.host())))
 }
 
 fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathBuf {

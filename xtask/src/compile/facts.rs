@@ -1,6 +1,6 @@
 //! What emulators are made from and with, and the key of the tree that follows from it.
 
-use crate::facts::{Host, Series};
+use crate::facts::{Host, Series, Target};
 use crate::plan::{Plan, Profile, TreePlan};
 use crate::store;
 use crate::toolchain::Toolchain;
@@ -77,22 +77,27 @@ fn ldflags(host: &Host, profile: Profile) -> Vec<String> {
 impl Facts {
     /// What the emulators of a tree are made from and with.
     pub fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
-        let series = &plan.series;
+        Self::configured_for(tree.configured(), plan, tree, toolchain)
+    }
+
+    /// The same for a tree that is configured for other targets. Nothing of it is packed.
+    pub fn configured_for(targets: &[Target], plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
+        let series = plan.series();
         let targets: Vec<String> =
-            tree.configured.iter().map(|target| format!("{}-linux-user", target.name)).collect();
+            targets.iter().map(|target| format!("{}-linux-user", target.name)).collect();
         let mut configure = series.pins.build.configure.clone();
-        configure.retain(|option| plan.profile.is_static() || option != "--static");
-        configure.extend(plan.profile.configure().iter().map(|option| (*option).to_owned()));
-        configure.push(if tree.host.elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
+        configure.retain(|option| plan.profile().is_static() || option != "--static");
+        configure.extend(plan.profile().configure().iter().map(|option| (*option).to_owned()));
+        configure.push(if tree.host().elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
         configure.push(format!("{PKGVERSION}{}", pkgversion(series)));
         configure.push(format!("--target-list={}", targets.join(",")));
         Self {
-            release: plan.release.clone(),
+            release: plan.release().to_owned(),
             tag: series.pins.tag.clone(),
             commit: series.pins.git.commit.clone(),
             patches: series.patches.iter().map(|patch| (patch.name.clone(), patch.sha256.clone())).collect(),
-            profile: plan.profile,
-            triple: tree.host.triple.clone(),
+            profile: plan.profile(),
+            triple: tree.host().triple.clone(),
             compiler: toolchain.cc_version.clone(),
             compiler_options: toolchain.compilers.options.clone(),
             linker: toolchain.ld_version.clone(),
@@ -103,9 +108,9 @@ impl Facts {
                 .map(|p| (p.file.clone(), p.sha256.clone()))
                 .collect(),
             configure,
-            cflags: cflags(plan.profile),
+            cflags: cflags(plan.profile()),
             header: toolchain.header_hash(),
-            ldflags: ldflags(&tree.host, plan.profile),
+            ldflags: ldflags(tree.host(), plan.profile()),
         }
     }
 
@@ -139,5 +144,5 @@ pub fn pkgversion(series: &Series) -> String {
 /// The key of the tree that a plan's host is built in: everything that goes into it.
 pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
     let facts = Facts::gather(plan, tree, toolchain);
-    store::short_key(&(RECIPE, &facts, crate::patch::key(&plan.series)?, toolchain.key()?))
+    store::short_key(&(RECIPE, &facts, crate::patch::key(plan.series())?, toolchain.key()?))
 }

@@ -113,7 +113,7 @@ impl UpstreamEmulator {
 impl<'a> BuildTree<'a> {
     /// Where the tree with this key is, or will be: beside the source.
     pub fn place(source: &Path, plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, key: &str) -> PathBuf {
-        let name = format!("{}{key}{}", place_prefix(plan, &tree.host), toolchain.suffix());
+        let name = format!("{}{key}{}", place_prefix(plan, tree.host()), toolchain.suffix());
         source.with_file_name(name)
     }
 
@@ -139,7 +139,7 @@ impl<'a> BuildTree<'a> {
         toolchain: &Toolchain,
     ) -> Result<Self> {
         let facts = Facts::gather(plan, tree, toolchain).without_patches();
-        let source_key = patch::upstream_key(&plan.series)?;
+        let source_key = patch::upstream_key(plan.series())?;
         let key = store::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
         let path = Self::place(source.path(), plan, tree, toolchain, &key);
         Self::at(path, facts, session, plan, tree, source, toolchain)
@@ -158,7 +158,7 @@ impl<'a> BuildTree<'a> {
         let opened = Self {
             lock: Lock::acquire(&path, &session.progress)?,
             session,
-            host: tree.host.clone(),
+            host: tree.host().clone(),
             toolchain: toolchain.clone(),
             facts,
             path,
@@ -393,7 +393,7 @@ pub fn upstream(
     toolchain: &Toolchain,
 ) -> Result<Vec<UpstreamEmulator>> {
     let build = BuildTree::open_upstream(session, plan, tree, source, toolchain)?;
-    let emulators = build.make(&tree.targets, source)?.all()?;
+    let emulators = build.make(tree.targets(), source)?.all()?;
     Ok(emulators.into_iter().map(UpstreamEmulator).collect())
 }
 
@@ -412,7 +412,7 @@ pub fn report_place(emulator: &Path) -> PathBuf {
 
 /// What the names of a host's trees begin with.
 pub fn place_prefix(plan: &Plan, host: &Host) -> String {
-    format!("{}-{}-", host.file_name(), plan.profile.name())
+    format!("{}-{}-", host.file_name(), plan.profile().name())
 }
 
 /// The file that says that a tree is configured.

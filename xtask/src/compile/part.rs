@@ -53,9 +53,10 @@ impl<'a> PartBuild<'a> {
         source: &PartTree,
         toolchain: &Toolchain,
     ) -> Result<Self> {
-        let facts = Facts::gather(plan, tree, toolchain);
+        // Each patch may have meson run again, which takes longer the more targets there are.
+        let facts = Facts::configured_for(tree.targets(), plan, tree, toolchain);
         // Its logs have this name, too, and outlive it.
-        let path = source.path().with_file_name(format!("each-{}", plan.series.pins.series));
+        let path = source.path().with_file_name(format!("each-{}", plan.series().pins.series));
         BuildTree::at(path, facts, session, plan, tree, source, toolchain).map(Self)
     }
 

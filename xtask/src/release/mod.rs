@@ -72,10 +72,11 @@ impl Release {
         let has = |target: &str, host: &str| {
             self.tarballs.iter().any(|one| one.target().name == target && one.host() == host)
         };
-        let pairs = plan.trees.iter().flat_map(|tree| tree.targets.iter().map(move |target| (tree, target)));
+        let pairs =
+            plan.trees().iter().flat_map(|tree| tree.targets().iter().map(move |target| (tree, target)));
         pairs
-            .filter(|(tree, target)| !has(target.name, &tree.host.platform))
-            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host.platform))
+            .filter(|(tree, target)| !has(target.name, &tree.host().platform))
+            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host().platform))
             .collect()
     }
 

@@ -50,18 +50,18 @@ pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<
                 if place.runs_others {
                     crippled = Some(format!("{error:#}"));
                 }
-                made.failed.push(Failure::new(session, &place.tree.host, None, error));
+                made.failed.push(Failure::new(session, place.tree.host(), None, error));
             }
             Err(error) => return Err(error),
         }
     }
     if columns.iter().any(|column| !column.missing.is_empty()) {
-        package::is_writable(session, &plan.release)?;
+        package::is_writable(session, plan.release())?;
     }
     // Who is to run here what is missing.
     let foreign = columns.iter().filter(|column| !column.host().is_native() && !column.missing.is_empty());
     let wanted: Vec<Target> = foreign.filter_map(|column| column.host().as_target().ok()).collect();
-    let runners = plan.runners().map_or(&[][..], |(_, tree)| &tree.targets);
+    let runners = plan.runners().map_or(&[][..], |(_, tree)| tree.targets());
     let runners: Vec<Target> = runners.iter().filter(|target| wanted.contains(target)).copied().collect();
     let crew = Crew::new(&runners, (PACKERS * columns.len().max(1)).min(session.jobs))?;
     if let Some(reason) = crippled {
@@ -110,8 +110,8 @@ fn places<'a>(
 ) -> Result<Vec<(Place<'a>, Result<Prepared>)>> {
     let own = plan.runs_its_own();
     let place =
-        |tree: &'a TreePlan| Place { plan, tree, packs: true, runs_others: own && tree.host.is_native() };
-    let mut asked: Vec<Place<'a>> = plan.trees.iter().map(place).collect();
+        |tree: &'a TreePlan| Place { plan, tree, packs: true, runs_others: own && tree.host().is_native() };
+    let mut asked: Vec<Place<'a>> = plan.trees().iter().map(place).collect();
     let mut others = Vec::new();
     if let Some((plan, tree)) = plan.runners()
         && !asked.iter().any(|place| place.runs_others)
@@ -147,8 +147,8 @@ impl<'a> Column<'a> {
     fn new(session: &'a BuildSession, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
         let mut column = Self { session, place, prepared, missing: Vec::new() };
         if place.packs {
-            made.keys.insert(place.tree.host.platform.clone(), column.prepared.key.clone());
-            column.missing = column.sort(&place.tree.targets, &mut made.rows);
+            made.keys.insert(place.tree.host().platform.clone(), column.prepared.key.clone());
+            column.missing = column.sort(place.tree.targets(), &mut made.rows);
         }
         column
     }
@@ -166,7 +166,7 @@ impl<'a> Column<'a> {
     }
 
     fn host(&self) -> &Host {
-        &self.place.tree.host
+        self.place.tree.host()
     }
 
     /// The first failure ends the others, unless they are to go on.
@@ -272,7 +272,7 @@ impl<'a> Column<'a> {
         self.goes_on()?;
         let started = Instant::now();
         let target = emulator.target();
-        let verified = verify::verify(self.session, &self.place.plan.series, emulator, Depth::Quick, runner);
+        let verified = verify::verify(self.session, self.place.plan.series(), emulator, Depth::Quick, runner);
         let outcome = verified.as_ref().map(Verified::clone).map_err(|error| format!("{error:#}"));
         // Who waits for this one finds that all is ended, where it is.
         let verified = verified.map_err(|error| self.stop(error, crew));
@@ -284,7 +284,7 @@ impl<'a> Column<'a> {
         if !packs {
             return Ok(None);
         }
-        let epoch = self.place.plan.series.pins.epoch;
+        let epoch = self.place.plan.series().pins.epoch;
         let source = self.prepared.source.path();
         let before = process::thread_time();
         let tarball = package::pack(self.session, &verified, source, &self.prepared.key, epoch)?;

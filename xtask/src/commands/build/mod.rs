@@ -144,21 +144,21 @@ fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) 
     let plan = Plan::make(&session.workspace, &selection.request())?;
     // Where all is up to date, nothing is written.
     if !package::are_there(session, &plan) {
-        package::is_writable(session, &plan.release)?;
+        package::is_writable(session, plan.release())?;
     }
-    for line in gaps(&plan.impossible) {
+    for line in gaps(plan.impossible()) {
         session.progress.say(&line);
     }
     let mut made = matrix::make(session, &plan, given)?;
-    let targets = &plan.series.pins.build.targets;
+    let targets = &plan.series().pins.build.targets;
     let place = |row: &Row| {
-        let tree = plan.trees.iter().position(|tree| tree.host.platform == row.tarball.host());
+        let tree = plan.trees().iter().position(|tree| tree.host().platform == row.tarball.host());
         (tree, targets.iter().position(|name| *name == row.tarball.target().name))
     };
     made.rows.sort_by_key(place);
-    let folder = session.workspace.out.join(&plan.release);
+    let folder = session.workspace.out.join(plan.release());
     let listed = current(&folder, &plan, &made)?;
-    let (sums, others) = package::write_sums(session, &plan.release, &listed)?;
+    let (sums, others) = package::write_sums(session, plan.release(), &listed)?;
     if !others.is_empty() {
         session.progress.say(&format!(
             "note: not in SHA256SUMS, since they were made from something else: {}\n      \
@@ -168,14 +168,14 @@ fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) 
     }
     let built = Built {
         folder,
-        release: plan.release,
+        release: plan.release().to_owned(),
         sums,
         seconds: started.elapsed().as_secs_f64(),
         peak_memory: peak_memory(),
         work: made.work,
         tarballs: made.rows,
         failed: made.failed,
-        impossible: plan.impossible,
+        impossible: plan.impossible().to_vec(),
     };
     show(session, &built, || table(&built))?;
     for row in &built.tarballs {
@@ -229,7 +229,7 @@ fn current(folder: &Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
         }
         let belongs = |one: &Tarball| {
             let same_key = made.keys.get(one.host()).is_none_or(|key| *key == one.record().key);
-            same_key && one.record().facts.is_of(&plan.series, plan.profile)
+            same_key && one.record().facts.is_of(plan.series(), plan.profile())
         };
         listed.extend(package::found(&path).filter(belongs));
     }
@@ -293,27 +293,27 @@ mod tests {
     #[test]
     fn what_can_not_be_made_is_told_once_a_reason_with_its_targets_and_hosts() {
         let plan = Plan::make(&workspace(), &request(&["x86_64", "s390x"], &["all"])).expect("a plan");
-        let lines = gaps(&plan.impossible);
-        assert_eq!(lines.len(), 1 + plan.series.pins.left_out_hosts.len(), "{lines:?}");
+        let lines = gaps(plan.impossible());
+        assert_eq!(lines.len(), 1 + plan.series().pins.left_out_hosts.len(), "{lines:?}");
         let mut narrow = Host::all(&workspace().root.join("toolchains")).expect("hosts");
-        let has = |host: &Host| !plan.series.pins.left_out_hosts.contains_key(&host.platform);
+        let has = |host: &Host| !plan.series().pins.left_out_hosts.contains_key(&host.platform);
         narrow.retain(|host| host.elf.bits == 32 && has(host));
         let narrow: Vec<&str> = narrow.iter().map(|host| host.platform.as_str()).collect();
         let told = format!("not possible: s390x, x86_64 for {}: QEMU 10.2 has no 64-bit", narrow.join(", "));
         assert!(lines[0].starts_with(&told), "{lines:?}");
 
         let plan = Plan::make(&workspace(), &request(&["all"], &["amd64"])).expect("a plan");
-        let lines = gaps(&plan.impossible);
+        let lines = gaps(plan.impossible());
         assert!(lines.iter().any(|line| line.starts_with("not possible: cris for amd64: ")), "{lines:?}");
         let plan = Plan::make(&workspace(), &request(&["x86_64"], &["amd64"])).expect("a plan");
-        assert_eq!(gaps(&plan.impossible), Vec::<String>::new());
+        assert_eq!(gaps(plan.impossible()), Vec::<String>::new());
     }
 
     #[test]
     fn programs_read_what_can_not_be_made() {
         let plan = Plan::make(&workspace(), &request(&["x86_64"], &["all"])).expect("a plan");
         let built = Built {
-            release: plan.release,
+            release: plan.release().to_owned(),
             folder: PathBuf::new(),
             sums: PathBuf::new(),
             seconds: 0.0,
@@ -321,7 +321,7 @@ mod tests {
             work: Work::default(),
             tarballs: Vec::new(),
             failed: Vec::new(),
-            impossible: plan.impossible,
+            impossible: plan.impossible().to_vec(),
         };
         let json = serde_json::to_value(&built).expect("JSON");
         let first = &json["impossible"][0];

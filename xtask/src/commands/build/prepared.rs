@@ -32,8 +32,8 @@ impl Prepared {
 
     /// The tarball of a target, if it is up to date.
     pub fn find(&self, session: &Session, plan: &Plan, tree: &TreePlan, target: Target) -> Option<Tarball> {
-        let runs_here = tree.host.is_native() || plan.runs(&tree.host);
-        package::ready(session, &plan.release, target, &tree.host, runs_here, &self.key)
+        let runs_here = tree.host().is_native() || plan.runs(tree.host());
+        package::ready(session, plan.release(), target, tree.host(), runs_here, &self.key)
     }
 
     /// The host's build tree, configured.
@@ -51,15 +51,15 @@ pub fn all(
     given: Option<&str>,
 ) -> Result<Vec<Result<Prepared>>> {
     // Before any download, and once for all hosts.
-    toolchain::can_call(&plan.tooling)?;
+    toolchain::can_call(plan.tooling())?;
     if !session.keep_going {
         have_compilers(plan, trees)?;
     }
     let toolchain = |tree: &&TreePlan| -> Result<Toolchain> {
-        toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)
+        toolchain::prepare(session, tree.host(), plan.series(), plan.tooling())
     };
     let (source, toolchains) = rayon::join(
-        || source::patched(session, &plan.series, given),
+        || source::patched(session, plan.series(), given),
         || trees.par_iter().map(toolchain).collect::<Vec<Result<Toolchain>>>(),
     );
     let source = source?;
@@ -67,7 +67,7 @@ pub fn all(
     let ready = |(tree, toolchain): (&&TreePlan, Result<Toolchain>)| -> Result<Prepared> {
         let toolchain = toolchain?;
         let tree_key = compile::key(plan, tree, &toolchain)?;
-        let key = package::key(&tree_key, &suite_key, &tree.host, plan.series.pins.epoch)?;
+        let key = package::key(&tree_key, &suite_key, tree.host(), plan.series().pins.epoch)?;
         Ok(Prepared { key, toolchain, source: source.clone() })
     };
     Ok(trees.iter().zip(toolchains).map(ready).collect())
@@ -76,13 +76,14 @@ pub fn all(
 /// Before any download: the compilers that are missing for any of the hosts, with one command for all, or what calls
 /// them and can't.
 fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
-    if plan.tooling.toolchain == Where::Container {
+    if plan.tooling().toolchain == Where::Container {
         return Ok(());
     }
-    let lacking = |tree: &&TreePlan| Some((tree.host.platform.clone(), Compilers::find(&tree.host).err()?));
+    let lacking =
+        |tree: &&TreePlan| Some((tree.host().platform.clone(), Compilers::find(tree.host()).err()?));
     let mut missing: Vec<(String, Lacks)> = trees.iter().filter_map(lacking).collect();
     if missing.is_empty() {
-        return trees.iter().try_for_each(|tree| toolchain::find(&tree.host, &plan.tooling).map(drop));
+        return trees.iter().try_for_each(|tree| toolchain::find(tree.host(), plan.tooling()).map(drop));
     }
     if missing.len() == 1 {
         // One host alone says it best itself.
