@@ -1,11 +1,13 @@
 //! Stage 6: a verified emulator as a small archive, the same bytes wherever and whenever it is made.
 
-use crate::compile::{Facts, Library};
+use crate::compile::{self, Facts, Library};
 use crate::facts::hosts::XzFilter;
 use crate::facts::{Host, Target};
-use crate::plan::{self, Plan};
+use crate::patch::PatchedTree;
+use crate::plan::{self, Plan, TreePlan};
 use crate::session::Session;
 use crate::store::{self, Lock};
+use crate::toolchain::Toolchain;
 use crate::verify::{Report, Verified};
 use anyhow::{Context as _, Result};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
@@ -82,8 +84,26 @@ pub struct Record {
 
 /// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
 /// layout and the time of its files.
-pub fn key(tree_key: &str, suite_key: &str, host: &Host, epoch: u64) -> Result<String> {
-    store::short_key(&(LAYOUT, tree_key, suite_key, &host.elf, epoch))
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    hash: String,
+    /// The time of all files in the tarball, in seconds since 1970.
+    epoch: u64,
+}
+
+impl Key {
+    /// The key of the pairs of a tree. `suite_key` stands for the checks.
+    pub fn new(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, suite_key: &str) -> Result<Self> {
+        let tree_key = compile::key(plan, tree, toolchain)?;
+        let epoch = plan.series().pins.epoch;
+        let hash = store::short_key(&(LAYOUT, tree_key, suite_key, &tree.host().elf, epoch))?;
+        Ok(Self { hash, epoch })
+    }
+
+    /// Whether the tarball of this record was made with this key.
+    pub fn is_of(&self, record: &Record) -> bool {
+        self.hash == record.key
+    }
 }
 
 /// Where the record of a tarball stands: beside it.
@@ -119,12 +139,12 @@ pub fn ready(
     target: Target,
     host: &Host,
     runs_here: bool,
-    key: &str,
+    key: &Key,
 ) -> Option<Tarball> {
     let found = found(&place(session, release, target, host))?;
     let proven = session.offline || !runs_here || !found.record.emulator.is_incomplete();
     let known = session.offline || !found.record.linked.is_empty();
-    (proven && known && found.record.key == key).then_some(found)
+    (proven && known && key.is_of(&found.record)).then_some(found)
 }
 
 /// What is known of a tarball, by the file beside it alone.
@@ -141,7 +161,7 @@ pub fn found(path: &Path) -> Option<Tarball> {
 }
 
 /// Packs a verified emulator into the folder of its release.
-pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, epoch: u64) -> Result<Tarball> {
+pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &Key) -> Result<Tarball> {
     let emulator = verified.emulator();
     let (target, host, facts) = (emulator.target(), emulator.host(), emulator.facts());
     let path = place(session, &facts.release, target, host);
@@ -152,16 +172,16 @@ pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, ep
         "{} changed since it was verified; run the command again",
         emulator.path().display()
     );
-    let members = members(target, &content, facts, source)?;
+    let members = members(target, &content, facts, source.path())?;
     store::write_file_with(&path, |file| {
-        write_archive(file, &members, host.elf.xz_filter, epoch)?;
+        write_archive(file, &members, host.elf.xz_filter, key.epoch)?;
         Ok(())
     })
     .context("the tarball can't be written")?;
     let record = Record {
         target: target.name.to_owned(),
         host: host.platform.clone(),
-        key: key.to_owned(),
+        key: key.hash.clone(),
         sha256: store::sha256_file(&path)?,
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),

@@ -250,8 +250,7 @@ fn rebuild_in(
         let target = emulator.target();
         ensure!(target == one.target, "{} was built in another one's place", target.emulator());
         let verified = verify::verify(&apart, plan.series(), emulator, Depth::Quick, runner.as_ref())?;
-        let (source, epoch) = (prepared.source.path(), plan.series().pins.epoch);
-        let tarball = package::pack(&apart, &verified, source, &prepared.key, epoch)?;
+        let tarball = package::pack(&apart, &verified, &prepared.source, &prepared.key)?;
         rows.push(compare(tree, one, tarball.path(), &build.linked(target))?);
     }
     Ok(rows)

@@ -32,7 +32,7 @@ pub struct Made {
     /// What failed, where the others went on.
     pub failed: Vec<Failure>,
     /// The keys of the hosts' pairs.
-    pub keys: BTreeMap<String, String>,
+    pub keys: BTreeMap<String, package::Key>,
     /// What it took.
     pub work: Work,
 }
@@ -284,10 +284,8 @@ impl<'a> Column<'a> {
         if !packs {
             return Ok(None);
         }
-        let epoch = self.place.plan.series().pins.epoch;
-        let source = self.prepared.source.path();
         let before = process::thread_time();
-        let tarball = package::pack(self.session, &verified, source, &self.prepared.key, epoch)?;
+        let tarball = package::pack(self.session, &verified, &self.prepared.source, &self.prepared.key)?;
         crew.span.packed(process::thread_time() - before);
         let seconds = started.elapsed().as_secs_f64();
         let summary = tarball.record().emulator.summary();

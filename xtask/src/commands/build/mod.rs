@@ -228,7 +228,7 @@ fn current(folder: &Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
             continue;
         }
         let belongs = |one: &Tarball| {
-            let same_key = made.keys.get(one.host()).is_none_or(|key| *key == one.record().key);
+            let same_key = made.keys.get(one.host()).is_none_or(|key| key.is_of(one.record()));
             same_key && one.record().facts.is_of(plan.series(), plan.profile())
         };
         listed.extend(package::found(&path).filter(belongs));

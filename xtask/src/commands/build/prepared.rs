@@ -1,7 +1,7 @@
 //! A host's source and toolchain, ready to compile, and which of its tarballs are there already.
 
 use crate::commands::source;
-use crate::compile::{self, BuildTree};
+use crate::compile::BuildTree;
 use crate::error::{INSTALL, Lacks};
 use crate::facts::Target;
 use crate::package::{self, Tarball};
@@ -20,8 +20,8 @@ pub struct Prepared {
     pub source: PatchedTree,
     /// What compiles it.
     pub toolchain: Toolchain,
-    /// Stands for a pair's whole way.
-    pub key: String,
+    /// What the tarballs of this host are made from and by.
+    pub key: package::Key,
 }
 
 impl Prepared {
@@ -66,8 +66,7 @@ pub fn all(
     let suite_key = verify::suite_key(session)?;
     let ready = |(tree, toolchain): (&&TreePlan, Result<Toolchain>)| -> Result<Prepared> {
         let toolchain = toolchain?;
-        let tree_key = compile::key(plan, tree, &toolchain)?;
-        let key = package::key(&tree_key, &suite_key, tree.host(), plan.series().pins.epoch)?;
+        let key = package::Key::new(plan, tree, &toolchain, &suite_key)?;
         Ok(Prepared { key, toolchain, source: source.clone() })
     };
     Ok(trees.iter().zip(toolchains).map(ready).collect())
