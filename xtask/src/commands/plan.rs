@@ -159,7 +159,8 @@ fn folders(home: &Path) -> Vec<PathBuf> {
 fn state(session: &Session, plan: &Plan, host: &Host, target: Target, places: &[&PathBuf]) -> State {
     let tarball =
         session.workspace.out.join(plan.release()).join(plan::tarball(&target, plan.release(), host));
-    let is_of_plan = |record: &package::Record| record.facts.is_of(plan.series(), plan.profile());
+    let is_of_plan =
+        |record: &package::Record| record.facts.other_pin(plan.series(), plan.profile()).is_none();
     if tarball.is_file() && package::record(&tarball).as_ref().is_some_and(is_of_plan) {
         return State::Packaged;
     }

@@ -1,7 +1,7 @@
 //! What emulators are made from and with, and the key of the tree that follows from it.
 
 use crate::facts::{Host, Series, Target};
-use crate::plan::{Plan, Profile, TreePlan};
+use crate::plan::{self, Plan, Profile, TreePlan};
 use crate::store;
 use crate::toolchain::Toolchain;
 use anyhow::Result;
@@ -114,12 +114,27 @@ impl Facts {
         }
     }
 
-    /// Whether this is what the series is made from now: the same tag and patches.
-    pub fn is_of(&self, series: &Series, profile: Profile) -> bool {
-        let now = series.patches.iter().map(|patch| (&patch.name, &patch.sha256));
-        self.tag == series.pins.tag
-            && self.profile == profile
-            && self.patches.iter().map(|(name, hash)| (name, hash)).eq(now)
+    /// What of the pins is another one than what the series is made from now, in words.
+    pub fn other_pin(&self, series: &Series, profile: Profile) -> Option<String> {
+        let of = |what: &str, seen: &str, wanted: &str| {
+            (seen != wanted).then(|| format!("{what} {seen}, not {wanted}"))
+        };
+        let patches = || {
+            let now: Vec<(&String, &String)> =
+                series.patches.iter().map(|patch| (&patch.name, &patch.sha256)).collect();
+            let seen: Vec<(&String, &String)> =
+                self.patches.iter().map(|(name, hash)| (name, hash)).collect();
+            let odd =
+                seen.iter().find(|one| !now.contains(one)).or(now.iter().find(|one| !seen.contains(one)));
+            let odd = odd.map(|(name, _)| format!("the patch {name} is missing, added or another one"));
+            odd.or_else(|| (seen != now).then(|| "the patches are in another order".to_owned()))
+        };
+        let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "unknown".to_owned());
+        of("tag", &self.tag, &series.pins.tag)
+            .or_else(|| of("release", &self.release, &plan::release(series, profile)))
+            .or_else(|| of("profile", self.profile.name(), profile.name()))
+            .or_else(|| of("commit", &commit(&self.commit), &commit(&series.pins.git.commit)))
+            .or_else(patches)
     }
 
     /// The same without our patches and our name. All that decides about speed and behaviour stays.

@@ -227,11 +227,8 @@ fn current(folder: &Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
         if listed.iter().any(|known| known.path() == path) {
             continue;
         }
-        let belongs = |one: &Tarball| {
-            let same_key = made.keys.get(one.host()).is_none_or(|key| key.is_of(one.record()));
-            same_key && one.record().facts.is_of(plan.series(), plan.profile())
-        };
-        listed.extend(package::found(&path).filter(belongs));
+        let same_key = |one: &Tarball| made.keys.get(one.host()).is_none_or(|key| key.is_of(one.record()));
+        listed.extend(package::found(&path, plan.series(), plan.profile()).filter(same_key));
     }
     Ok(listed)
 }

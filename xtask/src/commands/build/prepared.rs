@@ -33,7 +33,7 @@ impl Prepared {
     /// The tarball of a target, if it is up to date.
     pub fn find(&self, session: &Session, plan: &Plan, tree: &TreePlan, target: Target) -> Option<Tarball> {
         let runs_here = tree.host().is_native() || plan.runs(tree.host());
-        package::ready(session, plan.release(), target, tree.host(), runs_here, &self.key)
+        package::ready(session, plan, target, tree.host(), runs_here, &self.key)
     }
 
     /// The host's build tree, configured.
