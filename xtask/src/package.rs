@@ -10,14 +10,14 @@ use crate::store::{self, Lock};
 use crate::toolchain::Toolchain;
 use crate::verify::{Report, Verified};
 use anyhow::{Context as _, Result, ensure};
-use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
-use liblzma::write::XzEncoder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
+use xz2::stream::{Check, Filters, LzmaOptions, Stream};
+use xz2::write::XzEncoder;
 
 /// Texts of QEMU's own that go with every emulator.
 const LICENSES: [&str; 3] = ["COPYING", "COPYING.LIB", "LICENSE"];
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn an_archive_holds_folders_before_files_and_nobodys_name() {
         let bytes = archive();
-        let mut tar = tar::Archive::new(liblzma::read::XzDecoder::new(bytes.as_slice()));
+        let mut tar = tar::Archive::new(xz2::read::XzDecoder::new(bytes.as_slice()));
         let mut seen = Vec::new();
         for entry in tar.entries().expect("entries") {
             let mut entry = entry.expect("an entry");

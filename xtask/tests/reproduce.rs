@@ -6,8 +6,6 @@
 mod driver;
 
 use driver::{Data, Driver, Ended, Somebody, files, is_root, mkdir, released, run, scratch, tarball};
-use liblzma::read::XzDecoder;
-use liblzma::write::XzEncoder;
 use object::{Object as _, ObjectSection as _};
 use serde_json::Value;
 use std::fs;
@@ -15,6 +13,8 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use xtask::workspace::Workspace;
+use xz2::read::XzDecoder;
+use xz2::write::XzEncoder;
 
 /// Builds are long and use every processor: one at a time.
 static MACHINE: Mutex<()> = Mutex::new(());

@@ -6,14 +6,14 @@ use crate::driver::{Ended, Somebody, mkdir, run};
 use crate::machine::{
     ARCHIVE, DOWNLOADERS, Machine, PAIRED, RELEASE, SHELLS, by_each, left, mirror, own_mirror, program, start,
 };
-use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
-use liblzma::write::XzEncoder;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+use xz2::stream::{Check, Filters, LzmaOptions, Stream};
+use xz2::write::XzEncoder;
 
 #[test]
 fn without_permission_nothing_is_installed_and_the_folder_is_named() {

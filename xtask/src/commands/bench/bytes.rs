@@ -7,11 +7,11 @@ use crate::facts::hosts::XzFilter;
 use crate::package;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
-use liblzma::write::XzEncoder;
 use object::{Object as _, ObjectSection as _};
 use std::fs;
 use std::io::Write as _;
 use std::process::Command;
+use xz2::write::XzEncoder;
 
 /// What is changed of the facts to do without a measure.
 type Without = fn(&mut Facts);

@@ -13,11 +13,11 @@ use crate::release::peers::{FILE, Packed, Peer, Peers};
 use crate::session::Session;
 use crate::store::Scratch;
 use anyhow::{Context as _, Result, bail};
-use liblzma::write::XzEncoder;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
+use xz2::write::XzEncoder;
 
 /// `xz -9e`: the preset, and liblzma's `LZMA_PRESET_EXTREME`.
 const XZ_9E: u32 = 9 | 1 << 31;
