@@ -189,12 +189,12 @@ fn table(done: &[Installed]) -> String {
     let line = |one: &Installed| {
         format!(
             "{:<14} {:<9} {:<10} {:>9}  {:<10}  {}\n",
-            one.target,
-            one.host,
-            one.release,
-            human_bytes(one.size),
-            one.state.words(),
-            one.path.display()
+            one.target(),
+            one.host(),
+            one.release(),
+            human_bytes(one.size()),
+            one.state().words(),
+            one.path().display()
         )
     };
     done.iter().map(line).collect()
