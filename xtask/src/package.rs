@@ -1,21 +1,23 @@
 //! Stage 6: a verified emulator as a small archive, the same bytes wherever and whenever it is made.
 
-use crate::compile::{Facts, Library};
+use crate::compile::{self, Facts, Library};
 use crate::facts::hosts::XzFilter;
-use crate::facts::{Host, Target};
-use crate::plan::{self, Plan};
+use crate::facts::{Host, Series, Target};
+use crate::patch::PatchedTree;
+use crate::plan::{self, Plan, Profile, TreePlan};
 use crate::session::Session;
 use crate::store::{self, Lock};
+use crate::toolchain::Toolchain;
 use crate::verify::{Report, Verified};
-use anyhow::{Context as _, Result};
-use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
-use liblzma::write::XzEncoder;
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
+use xz2::stream::{Check, Filters, LzmaOptions, Stream};
+use xz2::write::XzEncoder;
 
 /// Texts of QEMU's own that go with every emulator.
 const LICENSES: [&str; 3] = ["COPYING", "COPYING.LIB", "LICENSE"];
@@ -24,8 +26,8 @@ pub(crate) const WINDOW: u32 = 2 << 20;
 /// What the format may change in; counted up when the layout or the compression does.
 const LAYOUT: u32 = 2;
 
-/// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one; [`found`] takes it again by its
-/// record, when its bytes are still those.
+/// A packed emulator. Only [`pack`] makes one, from a [`Verified`] one; [`found`] and [`Recorded::of`] take it
+/// again by its record, when its bytes are still those and it was made from the pins of the series.
 #[derive(Debug, Clone, Serialize)]
 pub struct Tarball {
     target: Target,
@@ -57,6 +59,63 @@ impl Tarball {
     }
 }
 
+/// An archive that is what the record beside it says. It may be of any pins; [`Recorded::of`] makes a [`Tarball`]
+/// of it.
+#[derive(Debug)]
+pub struct Recorded {
+    target: Target,
+    path: PathBuf,
+    record: Record,
+}
+
+impl Recorded {
+    /// Reads the record of this archive, and compares the archive with it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let record = record(path).with_context(|| {
+            let place = record_place(path);
+            format!("its record {} is missing, cut or of another version of this driver", place.display())
+        })?;
+        let same = store::sha256_file(path).is_ok_and(|found| found == record.sha256);
+        ensure!(same, "its bytes are not those of its record: copy both again");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ensure!(
+            name == expected_name(&record),
+            "its record is that of {}, {} for {}",
+            expected_name(&record),
+            record.target,
+            record.host
+        );
+        let target = Target::named(&record.target).ok();
+        let target =
+            target.with_context(|| format!("its record is of an unknown target, {}", record.target))?;
+        Ok(Self { target, path: path.to_owned(), record })
+    }
+
+    /// What is known of it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The tarball, if it was made from what this series pins now.
+    pub fn of(self, series: &Series, profile: Profile) -> Result<Tarball, OtherPins> {
+        let Self { target, path, record } = self;
+        match record.facts.other_pin(series, profile) {
+            Some(difference) => Err(OtherPins(difference)),
+            None => Ok(Tarball { target, host: record.host.clone(), path, record }),
+        }
+    }
+}
+
+/// What of an archive's pins is another one.
+#[derive(Debug, thiserror::Error)]
+#[error("of other pins than this checkout's: {0}")]
+pub struct OtherPins(String);
+
+fn expected_name(record: &Record) -> String {
+    let host = record.host.replace('/', "-");
+    format!("qemu-{}-{}-linux-{host}{EXTENSION}", record.target, record.facts.release)
+}
+
 /// What is known of a packed emulator. It stands beside its tarball, so that releases can be joined that
 /// several machines made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,8 +141,26 @@ pub struct Record {
 
 /// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
 /// layout and the time of its files.
-pub fn key(tree_key: &str, suite_key: &str, host: &Host, epoch: u64) -> Result<String> {
-    store::short_key(&(LAYOUT, tree_key, suite_key, &host.elf, epoch))
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    hash: String,
+    /// The time of all files in the tarball, in seconds since 1970.
+    epoch: u64,
+}
+
+impl Key {
+    /// The key of the pairs of a tree. `suite_key` stands for the checks.
+    pub fn new(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, suite_key: &str) -> Result<Self> {
+        let tree_key = compile::key(plan, tree, toolchain)?;
+        let epoch = plan.series().pins.epoch;
+        let hash = store::short_key(&(LAYOUT, tree_key, suite_key, &tree.host().elf, epoch))?;
+        Ok(Self { hash, epoch })
+    }
+
+    /// Whether the tarball of this record was made with this key.
+    pub fn is_of(&self, record: &Record) -> bool {
+        self.hash == record.key
+    }
 }
 
 /// Where the record of a tarball stands: beside it.
@@ -103,8 +180,8 @@ pub fn is_writable(session: &Session, release: &str) -> Result<()> {
 
 /// Whether tarballs of all pairs of a plan lie there, from whatever they were made.
 pub fn are_there(session: &Session, plan: &Plan) -> bool {
-    let is_there = |target: &Target, host| place(session, &plan.release, *target, host).is_file();
-    plan.trees.iter().all(|tree| tree.targets.iter().all(|target| is_there(target, &tree.host)))
+    let is_there = |target: &Target, host| place(session, plan.release(), *target, host).is_file();
+    plan.trees().iter().all(|tree| tree.targets().iter().all(|target| is_there(target, tree.host())))
 }
 
 fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathBuf {
@@ -115,16 +192,17 @@ fn place(session: &Session, release: &str, target: Target, host: &Host) -> PathB
 /// machine can do now (nothing more, if it does not run the host's programs), and it is known what is in it.
 pub fn ready(
     session: &Session,
-    release: &str,
+    plan: &Plan,
     target: Target,
     host: &Host,
     runs_here: bool,
-    key: &str,
+    key: &Key,
 ) -> Option<Tarball> {
-    let found = found(&place(session, release, target, host))?;
+    let path = place(session, plan.release(), target, host);
+    let found = found(&path, plan.series(), plan.profile())?;
     let proven = session.offline || !runs_here || !found.record.emulator.is_incomplete();
     let known = session.offline || !found.record.linked.is_empty();
-    (proven && known && found.record.key == key).then_some(found)
+    (proven && known && key.is_of(&found.record)).then_some(found)
 }
 
 /// What is known of a tarball, by the file beside it alone.
@@ -132,36 +210,34 @@ pub fn record(tarball: &Path) -> Option<Record> {
     store::read_json(&record_place(tarball))
 }
 
-/// The tarball in this file, if its record stands beside it and it is still the same.
-pub fn found(path: &Path) -> Option<Tarball> {
-    let record = record(path)?;
-    let target = Target::named(&record.target).ok()?;
-    let same = store::sha256_file(path).is_ok_and(|found| found == record.sha256);
-    same.then(|| Tarball { target, host: record.host.clone(), path: path.to_owned(), record })
+/// The tarball in this file, if its record stands beside it, it is still the same, and it was made from what the
+/// series pins now.
+pub fn found(path: &Path, series: &Series, profile: Profile) -> Option<Tarball> {
+    Recorded::read(path).ok()?.of(series, profile).ok()
 }
 
 /// Packs a verified emulator into the folder of its release.
-pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, epoch: u64) -> Result<Tarball> {
+pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &Key) -> Result<Tarball> {
     let emulator = verified.emulator();
     let (target, host, facts) = (emulator.target(), emulator.host(), emulator.facts());
     let path = place(session, &facts.release, target, host);
     let content =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
-    anyhow::ensure!(
+    ensure!(
         store::sha256(&content) == verified.report().sha256,
         "{} changed since it was verified; run the command again",
         emulator.path().display()
     );
-    let members = members(target, &content, facts, source)?;
+    let members = members(target, &content, facts, source.path())?;
     store::write_file_with(&path, |file| {
-        write_archive(file, &members, host.elf.xz_filter, epoch)?;
+        write_archive(file, &members, host.elf.xz_filter, key.epoch)?;
         Ok(())
     })
     .context("the tarball can't be written")?;
     let record = Record {
         target: target.name.to_owned(),
         host: host.platform.clone(),
-        key: key.to_owned(),
+        key: key.hash.clone(),
         sha256: store::sha256_file(&path)?,
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),
@@ -327,6 +403,8 @@ const DESCRIPTIONS: [&str; 3] = [anyarch_manifest::FILE, anyarch_manifest::SIGNA
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::series;
+    use serde_json::{Value, json};
     use std::io::Read as _;
 
     fn archive() -> Vec<u8> {
@@ -344,7 +422,7 @@ mod tests {
     #[test]
     fn an_archive_holds_folders_before_files_and_nobodys_name() {
         let bytes = archive();
-        let mut tar = tar::Archive::new(liblzma::read::XzDecoder::new(bytes.as_slice()));
+        let mut tar = tar::Archive::new(xz2::read::XzDecoder::new(bytes.as_slice()));
         let mut seen = Vec::new();
         for entry in tar.entries().expect("entries") {
             let mut entry = entry.expect("an entry");
@@ -370,5 +448,84 @@ mod tests {
     #[test]
     fn packing_twice_gives_the_same_bytes() {
         assert_eq!(archive(), archive());
+    }
+
+    fn series() -> Series {
+        let patches = Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches");
+        Series::read(&patches, series::DEFAULT).expect("a series")
+    }
+
+    /// The record of what qemu-arm for amd64 is packed in, once it was changed.
+    fn record_of(content: &[u8], change: impl FnOnce(&mut Value)) -> Value {
+        let series = series();
+        let mut record = json!({
+            "target": "arm",
+            "host": "amd64",
+            "key": "0123",
+            "sha256": store::sha256(content),
+            "size": content.len(),
+            "emulator": { "sha256": "", "size": 1, "checks": [] },
+            "facts": {
+                "release": series.release(),
+                "tag": series.pins.tag,
+                "commit": series.pins.git.commit,
+                "patches": series.patches.iter().map(|one| (&one.name, &one.sha256)).collect::<Vec<_>>(),
+                "profile": "release",
+                "triple": "x86_64-linux-gnu",
+                "compiler": "gcc",
+                "compiler_options": [],
+                "linker": "ld",
+                "sysroot": [],
+                "configure": [],
+                "cflags": [],
+                "ldflags": [],
+            },
+        });
+        change(&mut record);
+        record
+    }
+
+    /// Reads an archive back whose record was changed in this way.
+    fn read_back(change: impl FnOnce(&mut Value)) -> Result<Tarball> {
+        let home = tempfile::tempdir().expect("a folder");
+        let name = format!("qemu-arm-{}-linux-amd64.tar.xz", series().release());
+        let path = home.path().join(name);
+        fs::write(&path, b"an archive").expect("written");
+        store::write_json(&record_place(&path), &record_of(b"an archive", change)).expect("written");
+        let found = found(&path, &series(), Profile::Release);
+        let read = Recorded::read(&path).and_then(|one| Ok(one.of(&series(), Profile::Release)?));
+        assert_eq!(found.is_some(), read.is_ok());
+        read
+    }
+
+    #[test]
+    fn an_archive_with_a_tampered_or_foreign_record_is_no_tarball() {
+        let tarball = read_back(|_| ()).expect("nothing was changed");
+        assert_eq!((tarball.target().name, tarball.host()), ("arm", "amd64"));
+        type Change = fn(&mut Value);
+        let changes: [(Change, &str); 11] = [
+            (|record| record["sha256"] = json!("0".repeat(64)), "its bytes are not those of its record"),
+            (|record| record["target"] = json!("sh4"), "its record is that of qemu-sh4-"),
+            (|record| record["host"] = json!("arm64"), "its record is that of qemu-arm-"),
+            (|record| drop(record["facts"].take()), "is missing, cut or of another version"),
+            (
+                |record| record["facts"]["release"] = json!("10.2.2-9"),
+                "its record is that of qemu-arm-10.2.2-9",
+            ),
+            (|record| record["facts"]["tag"] = json!("v1.0"), "tag v1.0, not v"),
+            (|record| record["facts"]["commit"] = json!("0123"), "commit 0123, not "),
+            (|record| record["facts"]["profile"] = json!("dev"), "profile dev, not release"),
+            (|record| record["facts"]["patches"][0][1] = json!("0123"), "is missing, added or another one"),
+            (|record| drop(patches(record).pop()), "is missing, added or another one"),
+            (|record| patches(record).reverse(), "the patches are in another order"),
+        ];
+        for (change, told) in changes {
+            let error = read_back(change).expect_err(told).to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    fn patches(record: &mut Value) -> &mut Vec<Value> {
+        record["facts"]["patches"].as_array_mut().expect("a list")
     }
 }

@@ -68,36 +68,26 @@ pub struct Request {
     pub tooling: Tooling,
 }
 
-/// What is going to be made.
+/// What is going to be made. Only [`Plan::make`] makes one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
-    /// `10.2.2-1`, and `10.2.2-1-dev` for the dev profile.
-    pub release: String,
-    /// How it is compiled.
-    pub profile: Profile,
-    /// How compilers are called.
-    pub tooling: Tooling,
-    /// What it is made from.
-    pub series: Series,
-    /// One build tree a host.
-    pub trees: Vec<TreePlan>,
+    release: String,
+    profile: Profile,
+    tooling: Tooling,
+    series: Series,
+    trees: Vec<TreePlan>,
     /// The emulators of this machine that run those for other hosts, so that these can be proven here: a plan with
     /// one tree, of this series or of a newer one.
-    pub runners: Option<Box<Self>>,
-    /// What was asked for with `all`, and can't be.
-    pub impossible: Vec<Impossible>,
+    runners: Option<Box<Self>>,
+    impossible: Vec<Impossible>,
 }
 
-/// A build tree: a host and the targets that are built in it.
+/// A build tree: a host and the targets that are built in it. It comes from a [`Plan`].
 #[derive(Debug, Clone, Serialize)]
 pub struct TreePlan {
-    /// What the emulators run on.
-    pub host: Host,
-    /// What is built now.
-    pub targets: Vec<Target>,
-    /// What the tree is configured for: all targets of the series that this host can have. Bytes do
-    /// depend on this list, so it does not follow from what is asked for today.
-    pub configured: Vec<Target>,
+    host: Host,
+    targets: Vec<Target>,
+    configured: Vec<Target>,
 }
 
 /// A pair that no build can make.
@@ -148,11 +138,7 @@ impl Plan {
 
     fn of(request: &Request, series: Series, trees: Vec<TreePlan>) -> Self {
         Self {
-            release: match request.profile {
-                Profile::Release => series.release(),
-                // Nothing that is made for work on QEMU may pass for a release.
-                other => format!("{}-{}", series.release(), other.name()),
-            },
+            release: release(&series, request.profile),
             profile: request.profile,
             tooling: request.tooling.clone(),
             series,
@@ -160,6 +146,36 @@ impl Plan {
             runners: None,
             impossible: Vec::new(),
         }
+    }
+
+    /// `10.2.2-1`, and `10.2.2-1-dev` for the dev profile.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// How it is compiled.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// How compilers are called.
+    pub fn tooling(&self) -> &Tooling {
+        &self.tooling
+    }
+
+    /// What it is made from.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// One build tree a host.
+    pub fn trees(&self) -> &[TreePlan] {
+        &self.trees
+    }
+
+    /// What was asked for with `all`, and can't be.
+    pub fn impossible(&self) -> &[Impossible] {
+        &self.impossible
     }
 
     /// The tree whose emulators run those for other hosts, with the plan that it belongs to.
@@ -189,6 +205,22 @@ impl TreePlan {
     fn new(host: &Host, targets: Vec<Target>, series: &Series, limits: &Limits) -> Result<Self> {
         let (configured, _) = limits.split(&series.targets()?, host);
         Ok(Self { host: host.clone(), targets, configured })
+    }
+
+    /// What the emulators run on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// What is built now.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// What the tree is configured for: all targets of the series that this host can have. Bytes do
+    /// depend on this list, so it does not follow from what is asked for today.
+    pub fn configured(&self) -> &[Target] {
+        &self.configured
     }
 }
 
@@ -296,6 +328,15 @@ fn can_be_sanitized(series: &Series, hosts: &[Host]) -> Result<()> {
         bail!(Usage(format!("QEMU {name} is not built sanitized here; newer series are")));
     }
     Ok(())
+}
+
+/// The name of what is made from a series.
+pub fn release(series: &Series, profile: Profile) -> String {
+    match profile {
+        Profile::Release => series.release(),
+        // Nothing that is made for work on QEMU may pass for a release.
+        other => format!("{}-{}", series.release(), other.name()),
+    }
 }
 
 /// The name of a pair's tarball.

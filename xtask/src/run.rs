@@ -7,8 +7,8 @@ use crate::commands::{
 };
 use crate::interrupt;
 use crate::progress::{Progress, count, human_bytes};
-use crate::session::Session;
-use crate::slots::{self, Slots};
+use crate::session::{BuildSession, Session};
+use crate::slots;
 use crate::store;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
@@ -23,7 +23,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         return completions::run(Cli::command(), arguments);
     }
     let global = &cli.global;
-    let mut session = Session {
+    let session = Session {
         workspace: Workspace::locate(
             global.root.as_deref(),
             global.build_dir.as_deref(),
@@ -31,8 +31,6 @@ pub fn run(cli: &Cli) -> Result<()> {
         )?,
         progress: Progress::new(global.verbose),
         jobs: global.jobs.map_or_else(|| slots::fitting(processors(), slots::free_memory()), usize::from),
-        slots: None,
-        keep_going: global.keep_going,
         json: global.json,
         offline: global.offline,
     };
@@ -48,24 +46,27 @@ pub fn run(cli: &Cli) -> Result<()> {
         });
         let trees = store::claim(&session.workspace.trees);
         in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
-        let slots = Slots::new(&session.workspace.trees, session.jobs);
-        session.slots = Some(slots.context("the folder of build trees can't be used; say --build-dir")?);
         tell_of_little_memory(&session);
     }
+    let building = |session: Session| {
+        BuildSession::new(session, global.keep_going)
+            .context("the folder of build trees can't be used; say --build-dir")
+    };
     match &cli.command {
-        Command::Build(arguments) => build::run(&session, arguments),
+        Command::Build(arguments) if arguments.dry_run => build::dry_run(&session, arguments),
+        Command::Build(arguments) => build::run(&building(session)?, arguments),
         Command::Plan(arguments) => plan::run(&session, arguments),
         Command::Source(arguments) => source::run(&session, arguments),
         Command::Toolchain(arguments) => toolchain::run(&session, arguments),
-        Command::Verify(arguments) => verify::run(&session, arguments),
-        Command::Reproduce(arguments) => reproduce::run(&session, arguments),
-        Command::Package(arguments) => package::run(&session, arguments),
-        Command::Release(arguments) => release::run(&session, arguments),
-        Command::Fetch(arguments) => fetch::run(&session, arguments),
-        Command::Patch(command) => patch::run(&session, command),
+        Command::Verify(arguments) => verify::run(&building(session)?, arguments),
+        Command::Reproduce(arguments) => reproduce::run(&building(session)?, arguments),
+        Command::Package(arguments) => package::run(&building(session)?, arguments),
+        Command::Release(arguments) => release::run(&building(session)?, arguments),
+        Command::Fetch(arguments) => fetch::run(&session, arguments, global.keep_going),
+        Command::Patch(command) => patch::run(&building(session)?, command),
         Command::Rootfs(arguments) => rootfs::run(&session, arguments),
         Command::Test(arguments) => test::run(&session, arguments),
-        Command::Bench(arguments) => bench::run(&session, arguments),
+        Command::Bench(arguments) => bench::run(&building(session)?, arguments),
         Command::Doctor(_) => doctor::run(&session),
         Command::Clean(arguments) => clean::run(&session, arguments),
         Command::Completions(_) => Ok(()), // Done above.

@@ -3,11 +3,12 @@
 use crate::progress::Progress;
 use crate::slots::Slots;
 use crate::workspace::Workspace;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use std::ops::Deref;
 use std::path::Path;
 
 /// One run of the driver.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     /// Where things are.
     pub workspace: Workspace,
@@ -15,35 +16,42 @@ pub struct Session {
     pub progress: Progress,
     /// How many jobs may run at a time.
     pub jobs: usize,
-    /// The slots of these jobs, for commands that run any.
-    pub slots: Option<Slots>,
-    /// Whether a failure leaves the others going.
-    pub keep_going: bool,
     /// Whether stdout gets JSON.
     pub json: bool,
     /// Whether only the caches may be used.
     pub offline: bool,
 }
 
-impl Session {
+/// A run that compiles or packs. Only commands that do so get one.
+#[derive(Debug)]
+pub struct BuildSession {
+    /// What every command is told.
+    pub session: Session,
+    /// The slots of its jobs.
+    pub slots: Slots,
+    /// Whether a failure leaves the others going.
+    pub keep_going: bool,
+}
+
+impl Deref for BuildSession {
+    type Target = Session;
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl BuildSession {
+    /// A run that builds, with as many slots as it may have jobs.
+    pub fn new(session: Session, keep_going: bool) -> Result<Self> {
+        let slots = Slots::new(&session.workspace.trees, session.jobs)?;
+        Ok(Self { session, slots, keep_going })
+    }
+
     /// The same run with build trees and output in folders of their own below `folder`: nothing of what is
     /// there already is used but the cache.
     pub fn apart(&self, folder: &Path) -> Result<Self> {
         let workspace =
             Workspace { trees: folder.join("trees"), out: folder.join("out"), ..self.workspace.clone() };
-        Ok(Self {
-            slots: Some(Slots::new(&workspace.trees, self.jobs)?),
-            workspace,
-            progress: self.progress.clone(),
-            jobs: self.jobs,
-            keep_going: self.keep_going,
-            json: self.json,
-            offline: self.offline,
-        })
-    }
-
-    /// The job slots.
-    pub fn slots(&self) -> Result<&Slots> {
-        self.slots.as_ref().context("this command has no job slots")
+        Self::new(Session { workspace, ..self.session.clone() }, self.keep_going)
     }
 }

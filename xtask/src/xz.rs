@@ -1,9 +1,9 @@
 //! xz streams, with a limit to the memory that unpacking them takes: whoever packs one chooses that, up to 4 GiB, and
 //! a few bytes are enough to ask for it.
 
-use liblzma::read::XzDecoder;
-use liblzma::stream::{CONCATENATED, Error, Stream};
 use std::io::{self, Read};
+use xz2::read::XzDecoder;
+use xz2::stream::{CONCATENATED, Error, Stream};
 
 /// How much memory may be taken for a stream, and what to do about one that wants more.
 #[derive(Debug, Clone, Copy)]
@@ -78,9 +78,9 @@ impl<R: Read> Read for Decoder<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use liblzma::stream::{Check, Filters, LzmaOptions};
-    use liblzma::write::XzEncoder;
     use std::io::Write as _;
+    use xz2::stream::{Check, Filters, LzmaOptions};
+    use xz2::write::XzEncoder;
 
     fn options(dictionary: u32) -> LzmaOptions {
         let mut options = LzmaOptions::new_preset(0).expect("a preset");

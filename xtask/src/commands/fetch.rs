@@ -54,8 +54,8 @@ pub struct Fetch {
     pub prefix: Option<PathBuf>,
 }
 
-/// Fetches what is asked for, and says where it is.
-pub fn run(session: &Session, arguments: &Fetch) -> Result<()> {
+/// Fetches what is asked for, and says where it is; a failure may leave the others going.
+pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()> {
     let release = release(session, arguments)?;
     let (targets, hosts) = (targets(&arguments.targets)?, hosts(session, &arguments.hosts)?);
     let keys = arguments.key.as_deref().map(fetch::signature::keys).transpose()?.unwrap_or_default();
@@ -75,7 +75,7 @@ pub fn run(session: &Session, arguments: &Fetch) -> Result<()> {
     for one in &chosen {
         match fetch::bring(session, &mirrors, &index.manifest, one, &place(one)) {
             Ok(installed) => done.push(installed),
-            Err(error) if session.keep_going => {
+            Err(error) if keep_going => {
                 session.progress.say(&format!("failed: qemu-{} for {}: {error:#}", one.target, one.host));
                 failed.push(format!("qemu-{} for {}", one.target, one.host));
             }
@@ -189,12 +189,12 @@ fn table(done: &[Installed]) -> String {
     let line = |one: &Installed| {
         format!(
             "{:<14} {:<9} {:<10} {:>9}  {:<10}  {}\n",
-            one.target,
-            one.host,
-            one.release,
-            human_bytes(one.size),
-            one.state.words(),
-            one.path.display()
+            one.target(),
+            one.host(),
+            one.release(),
+            human_bytes(one.size()),
+            one.state().words(),
+            one.path().display()
         )
     };
     done.iter().map(line).collect()

@@ -2,7 +2,7 @@
 
 use super::build;
 use super::selection::Selection;
-use crate::session::Session;
+use crate::session::BuildSession;
 use anyhow::Result;
 use clap::Args;
 
@@ -15,6 +15,6 @@ pub struct Package {
 }
 
 /// Packs what was asked for.
-pub fn run(session: &Session, arguments: &Package) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Package) -> Result<()> {
     build::package(session, &arguments.selection)
 }

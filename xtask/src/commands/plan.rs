@@ -115,35 +115,35 @@ pub fn print(session: &Session, request: &Request, format: PlanFormat) -> Result
 /// The jobs of a workflow, one a host, on one line as GitHub's `fromJSON` takes it for a `matrix`.
 fn github(plan: &Plan) -> serde_json::Value {
     let job = |tree: &TreePlan| {
-        let names: Vec<&str> = tree.targets.iter().map(|target| target.name).collect();
+        let names: Vec<&str> = tree.targets().iter().map(|target| target.name).collect();
         json!({
-            "host": tree.host.platform,
-            "name": tree.host.file_name(),
-            "runner": tree.host.runner,
+            "host": tree.host().platform,
+            "name": tree.host().file_name(),
+            "runner": tree.host().runner,
             "targets": names.join(","),
-            "packages": tree.host.compiler.packages.join(" "),
+            "packages": tree.host().compiler.packages.join(" "),
         })
     };
-    json!({ "include": plan.trees.iter().map(job).collect::<Vec<_>>() })
+    json!({ "include": plan.trees().iter().map(job).collect::<Vec<_>>() })
 }
 
 fn pairs(session: &Session, plan: &Plan) -> Result<Vec<Pair>> {
-    let home = patch::place(session, &plan.series)?;
+    let home = patch::place(session, plan.series())?;
     let home = home.parent().context("a source tree without a folder")?;
     let folders = folders(home);
     let mut pairs = Vec::new();
-    for tree in &plan.trees {
-        let prefix = compile::place_prefix(plan, &tree.host);
+    for tree in plan.trees() {
+        let prefix = compile::place_prefix(plan, tree.host());
         let is_of_host = |path: &&PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
         };
         let places: Vec<&PathBuf> = folders.iter().filter(is_of_host).collect();
-        for target in &tree.targets {
+        for target in tree.targets() {
             pairs.push(Pair {
                 target: *target,
-                host: tree.host.platform.clone(),
-                tarball: plan::tarball(target, &plan.release, &tree.host),
-                state: state(session, plan, &tree.host, *target, &places),
+                host: tree.host().platform.clone(),
+                tarball: plan::tarball(target, plan.release(), tree.host()),
+                state: state(session, plan, tree.host(), *target, &places),
             });
         }
     }
@@ -157,12 +157,14 @@ fn folders(home: &Path) -> Vec<PathBuf> {
 
 /// How far a pair has come, by what is on the disk: hashes are for `build` to compare.
 fn state(session: &Session, plan: &Plan, host: &Host, target: Target, places: &[&PathBuf]) -> State {
-    let tarball = session.workspace.out.join(&plan.release).join(plan::tarball(&target, &plan.release, host));
-    let is_of_plan = |record: &package::Record| record.facts.is_of(&plan.series, plan.profile);
+    let tarball =
+        session.workspace.out.join(plan.release()).join(plan::tarball(&target, plan.release(), host));
+    let is_of_plan =
+        |record: &package::Record| record.facts.other_pin(plan.series(), plan.profile()).is_none();
     if tarball.is_file() && package::record(&tarball).as_ref().is_some_and(is_of_plan) {
         return State::Packaged;
     }
-    let emulators = places.iter().map(|place| compile::stripped(place, plan.profile, target));
+    let emulators = places.iter().map(|place| compile::stripped(place, plan.profile(), target));
     let best = emulators.filter(|emulator| emulator.is_file()).map(|emulator| {
         let proven = !compile::is_older(&compile::report_place(&emulator), &emulator);
         if proven { State::Verified } else { State::Built }
@@ -172,24 +174,24 @@ fn state(session: &Session, plan: &Plan, host: &Host, target: Target, places: &[
 
 /// The matrix at a glance: a row a target, a column a host.
 fn table(plan: &Plan, pairs: &[Pair]) -> String {
-    let hosts: Vec<&str> = plan.trees.iter().map(|tree| tree.host.platform.as_str()).collect();
+    let hosts: Vec<&str> = plan.trees().iter().map(|tree| tree.host().platform.as_str()).collect();
     let mut text = format!(
         "release {}: QEMU {} with {}, {} profile; {} for {}\n\n",
-        plan.release,
-        plan.series.pins.tag,
-        count(plan.series.patches.len(), "change"),
-        plan.profile.name(),
+        plan.release(),
+        plan.series().pins.tag,
+        count(plan.series().patches.len(), "change"),
+        plan.profile().name(),
         count(pairs.len(), "emulator"),
         count(hosts.len(), "host"),
     );
     let mut reasons: Vec<&str> = Vec::new();
-    for none in &plan.impossible {
+    for none in plan.impossible() {
         if !reasons.contains(&none.reason.as_str()) {
             reasons.push(&none.reason);
         }
     }
-    let mut targets: Vec<&str> = plan.series.pins.build.targets.iter().map(String::as_str).collect();
-    for none in &plan.impossible {
+    let mut targets: Vec<&str> = plan.series().pins.build.targets.iter().map(String::as_str).collect();
+    for none in plan.impossible() {
         if !targets.contains(&none.target.as_str()) {
             targets.push(&none.target);
         }
@@ -207,7 +209,7 @@ fn table(plan: &Plan, pairs: &[Pair]) -> String {
     for target in targets {
         let cell = |host: &&str| -> Option<&str> {
             let pair = pairs.iter().find(|pair| pair.target.name == target && pair.host == **host);
-            let none = plan.impossible.iter().find(|none| none.target == target && none.host == **host);
+            let none = plan.impossible().iter().find(|none| none.target == target && none.host == **host);
             let reason = none.and_then(|none| reasons.iter().position(|reason| *reason == none.reason));
             pair.map(|pair| pair.state.mark()).or(reason.map(|number| digits[number].as_str()))
         };
@@ -225,17 +227,17 @@ fn table(plan: &Plan, pairs: &[Pair]) -> String {
         let _ = writeln!(text, "{number}  not possible: {reason}");
     }
     // A host that nothing can be made for has no column.
-    let without = plan.impossible.iter().filter(|none| !hosts.contains(&none.host.as_str()));
+    let without = plan.impossible().iter().filter(|none| !hosts.contains(&none.host.as_str()));
     let mut without: Vec<&str> = without.map(|none| none.host.as_str()).collect();
     without.dedup();
     if !without.is_empty() {
         let _ = writeln!(text, "nothing of this can be made for {}", without.join(", "));
     }
     if let Some((of, tree)) = plan.runners() {
-        let names: Vec<&str> = tree.targets.iter().map(|target| target.name).collect();
-        let host = &tree.host.platform;
+        let names: Vec<&str> = tree.targets().iter().map(|target| target.name).collect();
+        let host = &tree.host().platform;
         let whose =
-            if plan.runs_its_own() { String::new() } else { format!(" of {}", of.series.pins.series) };
+            if plan.runs_its_own() { String::new() } else { format!(" of {}", of.series().pins.series) };
         let _ = writeln!(text, "run in {host}'s own{whose}: {}", names.join(" "));
     }
     text
@@ -256,15 +258,15 @@ mod tests {
             state: State::Verified,
         };
         let pairs: Vec<Pair> = plan
-            .trees
+            .trees()
             .iter()
-            .flat_map(|tree| tree.targets.iter().map(|target| pair(target, &tree.host)))
+            .flat_map(|tree| tree.targets().iter().map(|target| pair(target, tree.host())))
             .collect();
         let table = table(&plan, &pairs);
         let row = |name: &str| table.lines().find(|line| line.split_whitespace().next() == Some(name));
         let words: Vec<&str> = row("aarch64").expect("a row").split_whitespace().collect();
-        assert_eq!(words.len(), 1 + plan.trees.len(), "{table}");
-        let wide = plan.trees.iter().filter(|tree| tree.host.elf.bits == 64).count();
+        assert_eq!(words.len(), 1 + plan.trees().len(), "{table}");
+        let wide = plan.trees().iter().filter(|tree| tree.host().elf.bits == 64).count();
         assert_eq!(words.iter().filter(|word| **word == "v").count(), wide, "{table}");
         assert!(table.contains("not possible: QEMU 10.2 has no 64-bit targets on 32-bit hosts"), "{table}");
         assert!(table.contains("7.2 has them: --qemu 7.2"), "{table}");
@@ -278,7 +280,7 @@ mod tests {
             Plan::make(&plan::tests::workspace(), &plan::tests::request(&["all"], &["all"])).expect("a plan");
         let jobs = github(&plan);
         let jobs = jobs["include"].as_array().expect("a list");
-        assert_eq!(jobs.len(), plan.trees.len());
+        assert_eq!(jobs.len(), plan.trees().len());
         for job in jobs {
             assert!(["host", "name", "runner", "targets"].iter().all(|key| job[key].is_string()), "{job}");
         }

@@ -8,7 +8,7 @@ use crate::plan::{Plan, Profile, Request};
 use crate::progress::{count, human_bytes};
 use crate::release::page;
 use crate::release::{self, Published, Wishes, sums};
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::toolchain::Tooling;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -57,7 +57,7 @@ fn base_address(text: &str) -> Result<String, Usage> {
 }
 
 /// Joins folders, and says what the release holds and lacks.
-pub fn run(session: &Session, arguments: &ReleaseArgs) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
     let series = Series::read(&session.workspace.root.join("patches"), &arguments.series)?;
     arguments.sign.as_deref().map(sums::can_sign).transpose()?;
     package::is_writable(session, &series.release())?;

@@ -12,7 +12,7 @@ use crate::plan::{self, Plan, TreePlan};
 use crate::progress::count;
 use crate::release;
 use crate::reproduce::{Difference, FactDifference, difference, facts};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::store::{self, Scratch};
 use crate::toolchain;
 use crate::verify::{self, Depth};
@@ -84,7 +84,7 @@ enum Outcome {
 }
 
 /// Rebuilds the released pairs that were asked for; what differs is told, and an error.
-pub fn run(session: &Session, arguments: &Reproduce) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Reproduce) -> Result<()> {
     let Reproduce { folder, selection } = arguments;
     if !selection.profile.is_static() {
         let name = selection.profile.name();
@@ -92,7 +92,7 @@ pub fn run(session: &Session, arguments: &Reproduce) -> Result<()> {
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
     let released: Vec<(&TreePlan, Vec<Released>)> =
-        plan.trees.iter().map(|tree| Ok((tree, all(&plan, tree, folder)?))).collect::<Result<_>>()?;
+        plan.trees().iter().map(|tree| Ok((tree, all(&plan, tree, folder)?))).collect::<Result<_>>()?;
     let mut rows = Vec::new();
     for (tree, released) in &released {
         rows.extend(check_facts(session, &plan, tree, released)?);
@@ -143,14 +143,14 @@ fn line(row: &Row) -> String {
 /// The released archives of a tree's targets; each must be what its record says, where there is one.
 fn all(plan: &Plan, tree: &TreePlan, folder: &Path) -> Result<Vec<Released>> {
     let one = |target: &Target| {
-        let name = plan::tarball(target, &plan.release, &tree.host);
+        let name = plan::tarball(target, plan.release(), tree.host());
         let path = folder.join(&name);
         if !path.is_file() {
             return Err(missing(folder, &name));
         }
         open(*target, path.clone()).with_context(|| format!("{} can't be compared with", path.display()))
     };
-    tree.targets.iter().map(one).collect()
+    tree.targets().iter().map(one).collect()
 }
 
 /// An archive is not there: what is, for people who took the wrong folder or release.
@@ -176,7 +176,7 @@ impl Released {
     fn row(&self, tree: &TreePlan, outcome: Outcome) -> Row {
         Row {
             target: self.target,
-            host: tree.host.platform.clone(),
+            host: tree.host().platform.clone(),
             archive: self.path.clone(),
             released: self.sha256.clone(),
             rebuilt: None,
@@ -190,10 +190,10 @@ impl Released {
 
 /// Compares what was released with what would be built; nothing is built yet.
 fn check_facts(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
-    let toolchain = toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)?;
+    let toolchain = toolchain::prepare(session, tree.host(), plan.series(), plan.tooling())?;
     let here = Facts::gather(plan, tree, &toolchain);
     let row = |one: &Released| {
-        let found = facts(&one.facts, &here, &tree.host);
+        let found = facts(&one.facts, &here, tree.host());
         let outcome = if found.is_empty() { Outcome::NotBuilt } else { Outcome::OtherFacts };
         Row { facts: found, ..one.row(tree, outcome) }
     };
@@ -202,12 +202,12 @@ fn check_facts(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Rele
 
 /// Builds the pairs of a host in folders that nothing was built in before. They are removed, unless
 /// something in them is to be looked at.
-fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
+fn rebuild(session: &BuildSession, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
     let scratch = Scratch::new(&session.workspace.trees)?;
     let kept = session.workspace.trees.join(format!(
         "reproduced-{}-{}-{}",
-        plan.release,
-        tree.host.file_name(),
+        plan.release(),
+        tree.host().file_name(),
         process::id()
     ));
     let mut rows = match rebuild_in(scratch.path(), session, plan, tree, released) {
@@ -234,7 +234,7 @@ fn rebuild(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released
 
 fn rebuild_in(
     folder: &Path,
-    session: &Session,
+    session: &BuildSession,
     plan: &Plan,
     tree: &TreePlan,
     released: &[Released],
@@ -244,14 +244,13 @@ fn rebuild_in(
     let apart = session.apart(folder)?;
     let prepared = Prepared::new(&apart, plan, tree, None)?;
     let build = prepared.open(&apart, plan, tree)?;
-    let emulators = build.compile(&tree.targets, &prepared.source)?.all()?;
+    let emulators = build.compile(tree.targets(), &prepared.source)?.all()?;
     let mut rows = Vec::new();
     for (emulator, one) in emulators.into_iter().zip(released) {
         let target = emulator.target();
         ensure!(target == one.target, "{} was built in another one's place", target.emulator());
-        let verified = verify::verify(&apart, &plan.series, emulator, Depth::Quick, runner.as_ref())?;
-        let (source, epoch) = (prepared.source.path(), plan.series.pins.epoch);
-        let tarball = package::pack(&apart, &verified, source, &prepared.key, epoch)?;
+        let verified = verify::verify(&apart, plan.series(), emulator, Depth::Quick, runner.as_ref())?;
+        let tarball = package::pack(&apart, &verified, &prepared.source, &prepared.key)?;
         rows.push(compare(tree, one, tarball.path(), &build.linked(target))?);
     }
     Ok(rows)

@@ -8,7 +8,7 @@ use crate::error::{Lacks, Usage};
 use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::plan::{Plan, TreePlan};
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::toolchain;
 use crate::verify::{self, Depth, Reference, Report};
 use anyhow::{Context as _, Error, Result, bail};
@@ -61,7 +61,7 @@ struct Row {
 }
 
 /// Checks the emulators that were asked for. Those that hold are listed also when others do not.
-pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Verify) -> Result<()> {
     if let Some(folder) = &arguments.reproduce {
         let targets = arguments.selection.targets.join(",");
         bail!(Usage(format!(
@@ -74,11 +74,11 @@ pub fn run(session: &Session, arguments: &Verify) -> Result<()> {
     }
     let plan = Plan::make(&session.workspace, &arguments.selection.request())?;
     // Once for all hosts.
-    toolchain::can_call(&plan.tooling)?;
+    toolchain::can_call(plan.tooling())?;
     let (mut rows, mut errors): (Vec<Row>, Vec<Error>) = (Vec::new(), Vec::new());
-    for tree in &plan.trees {
+    for tree in plan.trees() {
         let checked = check(session, &plan, tree, arguments)
-            .with_context(|| format!("nothing for {} could be verified", tree.host.platform));
+            .with_context(|| format!("nothing for {} could be verified", tree.host().platform));
         let checked = match checked {
             Err(error) if session.keep_going => vec![Err(error)],
             checked => checked?,
@@ -111,19 +111,24 @@ fn line(row: &Row) -> String {
 }
 
 /// Compiles and checks the emulators of a host.
-fn check(session: &Session, plan: &Plan, tree: &TreePlan, arguments: &Verify) -> Result<Vec<Result<Row>>> {
+fn check(
+    session: &BuildSession,
+    plan: &Plan,
+    tree: &TreePlan,
+    arguments: &Verify,
+) -> Result<Vec<Result<Row>>> {
     let prepared = Prepared::new(session, plan, tree, None)?;
     let runner = runner::of(session, plan, tree)?;
-    let compares = (arguments.upstream || arguments.tcg) && tree.host.is_native();
+    let compares = (arguments.upstream || arguments.tcg) && tree.host().is_native();
     let upstream = compares.then(|| Upstream::make(session, plan, tree, &prepared)).transpose()?;
     let build = prepared.open(session, plan, tree)?;
-    let Compiled { emulators, failed } = build.compile(&tree.targets, &prepared.source)?;
+    let Compiled { emulators, failed } = build.compile(tree.targets(), &prepared.source)?;
     let one = |emulator: Emulator| -> Result<Row> {
         let target = emulator.target();
         let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
         let depth = Depth::Whole(reference);
-        let verified = verify::verify(session, &plan.series, emulator, depth, runner.as_ref())?;
-        let host = tree.host.platform.clone();
+        let verified = verify::verify(session, plan.series(), emulator, depth, runner.as_ref())?;
+        let host = tree.host().platform.clone();
         Ok(Row { target, host, report: verified.report().clone() })
     };
     // QEMU's tests run three at a time for each target, and some of them mind a busy machine.
@@ -141,8 +146,8 @@ struct Upstream {
 }
 
 impl Upstream {
-    fn make(session: &Session, plan: &Plan, tree: &TreePlan, prepared: &Prepared) -> Result<Self> {
-        let source = source::upstream(session, &plan.series)?;
+    fn make(session: &BuildSession, plan: &Plan, tree: &TreePlan, prepared: &Prepared) -> Result<Self> {
+        let source = source::upstream(session, plan.series())?;
         let emulators = compile::upstream(session, plan, tree, &source, &prepared.toolchain)?;
         Ok(Self { source, emulators })
     }

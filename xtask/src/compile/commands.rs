@@ -57,7 +57,7 @@ pub fn configure_command(
     }
     configure
         .current_dir(folder)
-        .env("SOURCE_DATE_EPOCH", plan.series.pins.epoch.to_string())
+        .env("SOURCE_DATE_EPOCH", plan.series().pins.epoch.to_string())
         .args(&facts.configure)
         .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
         .arg(format!("--cc={}", toolchain.cc().join(" ")))
@@ -68,7 +68,7 @@ pub fn configure_command(
         // The companions' names come by variables, so there is no prefix to tell.
         configure.arg("--cross-prefix=");
     }
-    if plan.series.pins.build.python_option {
+    if plan.series().pins.build.python_option {
         configure.arg(format!("--python={}", toolchain.python.join("bin/python3").display()));
     }
     Ok(toolchain.place.command(configure))

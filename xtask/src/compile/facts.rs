@@ -1,7 +1,7 @@
 //! What emulators are made from and with, and the key of the tree that follows from it.
 
-use crate::facts::{Host, Series};
-use crate::plan::{Plan, Profile, TreePlan};
+use crate::facts::{Host, Series, Target};
+use crate::plan::{self, Plan, Profile, TreePlan};
 use crate::store;
 use crate::toolchain::Toolchain;
 use anyhow::Result;
@@ -77,22 +77,27 @@ fn ldflags(host: &Host, profile: Profile) -> Vec<String> {
 impl Facts {
     /// What the emulators of a tree are made from and with.
     pub fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
-        let series = &plan.series;
+        Self::configured_for(tree.configured(), plan, tree, toolchain)
+    }
+
+    /// The same for a tree that is configured for other targets. Nothing of it is packed.
+    pub fn configured_for(targets: &[Target], plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
+        let series = plan.series();
         let targets: Vec<String> =
-            tree.configured.iter().map(|target| format!("{}-linux-user", target.name)).collect();
+            targets.iter().map(|target| format!("{}-linux-user", target.name)).collect();
         let mut configure = series.pins.build.configure.clone();
-        configure.retain(|option| plan.profile.is_static() || option != "--static");
-        configure.extend(plan.profile.configure().iter().map(|option| (*option).to_owned()));
-        configure.push(if tree.host.elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
+        configure.retain(|option| plan.profile().is_static() || option != "--static");
+        configure.extend(plan.profile().configure().iter().map(|option| (*option).to_owned()));
+        configure.push(if tree.host().elf.pie { "--enable-pie".into() } else { "--disable-pie".into() });
         configure.push(format!("{PKGVERSION}{}", pkgversion(series)));
         configure.push(format!("--target-list={}", targets.join(",")));
         Self {
-            release: plan.release.clone(),
+            release: plan.release().to_owned(),
             tag: series.pins.tag.clone(),
             commit: series.pins.git.commit.clone(),
             patches: series.patches.iter().map(|patch| (patch.name.clone(), patch.sha256.clone())).collect(),
-            profile: plan.profile,
-            triple: tree.host.triple.clone(),
+            profile: plan.profile(),
+            triple: tree.host().triple.clone(),
             compiler: toolchain.cc_version.clone(),
             compiler_options: toolchain.compilers.options.clone(),
             linker: toolchain.ld_version.clone(),
@@ -103,18 +108,33 @@ impl Facts {
                 .map(|p| (p.file.clone(), p.sha256.clone()))
                 .collect(),
             configure,
-            cflags: cflags(plan.profile),
+            cflags: cflags(plan.profile()),
             header: toolchain.header_hash(),
-            ldflags: ldflags(&tree.host, plan.profile),
+            ldflags: ldflags(tree.host(), plan.profile()),
         }
     }
 
-    /// Whether this is what the series is made from now: the same tag and patches.
-    pub fn is_of(&self, series: &Series, profile: Profile) -> bool {
-        let now = series.patches.iter().map(|patch| (&patch.name, &patch.sha256));
-        self.tag == series.pins.tag
-            && self.profile == profile
-            && self.patches.iter().map(|(name, hash)| (name, hash)).eq(now)
+    /// What of the pins is another one than what the series is made from now, in words.
+    pub fn other_pin(&self, series: &Series, profile: Profile) -> Option<String> {
+        let of = |what: &str, seen: &str, wanted: &str| {
+            (seen != wanted).then(|| format!("{what} {seen}, not {wanted}"))
+        };
+        let patches = || {
+            let now: Vec<(&String, &String)> =
+                series.patches.iter().map(|patch| (&patch.name, &patch.sha256)).collect();
+            let seen: Vec<(&String, &String)> =
+                self.patches.iter().map(|(name, hash)| (name, hash)).collect();
+            let odd =
+                seen.iter().find(|one| !now.contains(one)).or(now.iter().find(|one| !seen.contains(one)));
+            let odd = odd.map(|(name, _)| format!("the patch {name} is missing, added or another one"));
+            odd.or_else(|| (seen != now).then(|| "the patches are in another order".to_owned()))
+        };
+        let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "unknown".to_owned());
+        of("tag", &self.tag, &series.pins.tag)
+            .or_else(|| of("release", &self.release, &plan::release(series, profile)))
+            .or_else(|| of("profile", self.profile.name(), profile.name()))
+            .or_else(|| of("commit", &commit(&self.commit), &commit(&series.pins.git.commit)))
+            .or_else(patches)
     }
 
     /// The same without our patches and our name. All that decides about speed and behaviour stays.
@@ -139,5 +159,5 @@ pub fn pkgversion(series: &Series) -> String {
 /// The key of the tree that a plan's host is built in: everything that goes into it.
 pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
     let facts = Facts::gather(plan, tree, toolchain);
-    store::short_key(&(RECIPE, &facts, crate::patch::key(&plan.series)?, toolchain.key()?))
+    store::short_key(&(RECIPE, &facts, crate::patch::key(plan.series())?, toolchain.key()?))
 }

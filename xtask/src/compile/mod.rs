@@ -17,7 +17,7 @@ use crate::patch::{self, PatchedTree, SourceTree, UpstreamTree};
 use crate::plan::{Plan, Profile, TreePlan};
 use crate::process::{Logged, capture, output};
 use crate::progress::Step;
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::store::{self, Lock};
 use crate::toolchain::{Toolchain, refuse_blanks};
 use anyhow::{Context as _, Error, Result, anyhow};
@@ -32,7 +32,7 @@ use std::time::Instant;
 /// A build tree that is configured, and locked for this run.
 #[derive(Debug)]
 pub struct BuildTree<'a> {
-    session: &'a Session,
+    session: &'a BuildSession,
     path: PathBuf,
     host: Host,
     toolchain: Toolchain,
@@ -113,13 +113,13 @@ impl UpstreamEmulator {
 impl<'a> BuildTree<'a> {
     /// Where the tree with this key is, or will be: beside the source.
     pub fn place(source: &Path, plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, key: &str) -> PathBuf {
-        let name = format!("{}{key}{}", place_prefix(plan, &tree.host), toolchain.suffix());
+        let name = format!("{}{key}{}", place_prefix(plan, tree.host()), toolchain.suffix());
         source.with_file_name(name)
     }
 
     /// The configured tree: as it is, else made.
     pub fn open(
-        session: &'a Session,
+        session: &'a BuildSession,
         plan: &Plan,
         tree: &TreePlan,
         source: &PatchedTree,
@@ -132,14 +132,14 @@ impl<'a> BuildTree<'a> {
 
     /// The configured tree for upstream's emulators.
     fn open_upstream(
-        session: &'a Session,
+        session: &'a BuildSession,
         plan: &Plan,
         tree: &TreePlan,
         source: &UpstreamTree,
         toolchain: &Toolchain,
     ) -> Result<Self> {
         let facts = Facts::gather(plan, tree, toolchain).without_patches();
-        let source_key = patch::upstream_key(&plan.series)?;
+        let source_key = patch::upstream_key(plan.series())?;
         let key = store::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
         let path = Self::place(source.path(), plan, tree, toolchain, &key);
         Self::at(path, facts, session, plan, tree, source, toolchain)
@@ -148,7 +148,7 @@ impl<'a> BuildTree<'a> {
     fn at(
         path: PathBuf,
         facts: Facts,
-        session: &'a Session,
+        session: &'a BuildSession,
         plan: &Plan,
         tree: &TreePlan,
         source: &SourceTree,
@@ -158,7 +158,7 @@ impl<'a> BuildTree<'a> {
         let opened = Self {
             lock: Lock::acquire(&path, &session.progress)?,
             session,
-            host: tree.host.clone(),
+            host: tree.host().clone(),
             toolchain: toolchain.clone(),
             facts,
             path,
@@ -171,7 +171,7 @@ impl<'a> BuildTree<'a> {
     }
 
     fn configure(&self, plan: &Plan, source: &SourceTree) -> Result<()> {
-        let _slot = self.session.slots()?.take()?;
+        let _slot = self.session.slots.take()?;
         let step =
             self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
         store::remove(&self.path)?;
@@ -202,7 +202,7 @@ impl<'a> BuildTree<'a> {
 
     fn make(&self, targets: &[Target], source: &SourceTree) -> Result<Compiled> {
         source.unchanged()?;
-        let _slot = self.session.slots()?.take()?;
+        let _slot = self.session.slots.take()?;
         let names: Vec<String> = targets.iter().map(Target::emulator).collect();
         let whose = if self.facts.patches.is_empty() { " without patches" } else { "" };
         let what = match &names[..] {
@@ -233,7 +233,7 @@ impl<'a> BuildTree<'a> {
         if self.session.keep_going {
             words.splice(0..0, ["-k".to_owned(), "0".to_owned()]);
         }
-        let ninja = ninja_command(&self.path, &self.toolchain, Jobs::Shared(self.session.slots()?), &words);
+        let ninja = ninja_command(&self.path, &self.toolchain, Jobs::Shared(&self.session.slots), &words);
         let mut complaints = Complaints::default();
         let ended = Logged::new(ninja, &self.log("compile")).holding(&self.lock).run(
             &self.session.progress,
@@ -386,14 +386,14 @@ impl Compiled {
 /// Compiles the emulators of a plan's host from source without our patches, in a tree of their own:
 /// the same options, compiler and libraries, so that only the patches make a difference.
 pub fn upstream(
-    session: &Session,
+    session: &BuildSession,
     plan: &Plan,
     tree: &TreePlan,
     source: &UpstreamTree,
     toolchain: &Toolchain,
 ) -> Result<Vec<UpstreamEmulator>> {
     let build = BuildTree::open_upstream(session, plan, tree, source, toolchain)?;
-    let emulators = build.make(&tree.targets, source)?.all()?;
+    let emulators = build.make(tree.targets(), source)?.all()?;
     Ok(emulators.into_iter().map(UpstreamEmulator).collect())
 }
 
@@ -412,7 +412,7 @@ pub fn report_place(emulator: &Path) -> PathBuf {
 
 /// What the names of a host's trees begin with.
 pub fn place_prefix(plan: &Plan, host: &Host) -> String {
-    format!("{}-{}-", host.file_name(), plan.profile.name())
+    format!("{}-{}-", host.file_name(), plan.profile().name())
 }
 
 /// The file that says that a tree is configured.

@@ -4,7 +4,7 @@ use super::{BuildTree, Emulator, Facts, file_name};
 use crate::facts::Target;
 use crate::patch::PartTree;
 use crate::plan::{Plan, TreePlan};
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::toolchain::Toolchain;
 use anyhow::{Context as _, Result};
 use std::path::Path;
@@ -47,15 +47,16 @@ impl PartEmulator {
 impl<'a> PartBuild<'a> {
     /// Configures a tree beside the source, for the targets of `tree`.
     pub fn open(
-        session: &'a Session,
+        session: &'a BuildSession,
         plan: &Plan,
         tree: &TreePlan,
         source: &PartTree,
         toolchain: &Toolchain,
     ) -> Result<Self> {
-        let facts = Facts::gather(plan, tree, toolchain);
+        // Each patch may have meson run again, which takes longer the more targets there are.
+        let facts = Facts::configured_for(tree.targets(), plan, tree, toolchain);
         // Its logs have this name, too, and outlive it.
-        let path = source.path().with_file_name(format!("each-{}", plan.series.pins.series));
+        let path = source.path().with_file_name(format!("each-{}", plan.series().pins.series));
         BuildTree::at(path, facts, session, plan, tree, source, toolchain).map(Self)
     }
 

@@ -29,27 +29,65 @@ pub const MOST_ARCHIVE: u64 = 32 << 20;
 /// The same of what is in it, which has 8 MB. `dist/install.sh` has these limits, too.
 pub const MOST_UNPACKED: u64 = 256 << 20;
 
-/// An emulator that is in place.
+/// An emulator that is in place. Only [`bring`] makes one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Installed {
+    target: String,
+    host: String,
+    release: String,
+    path: PathBuf,
+    size: u64,
+    sha256: String,
+    archive: String,
+    archive_size: u64,
+    state: State,
+}
+
+impl Installed {
     /// What it emulates, by QEMU's name.
-    pub target: String,
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// What it runs on, by Docker's name.
-    pub host: String,
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The release that it is from.
-    pub release: String,
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
     /// Where it is.
-    pub path: PathBuf,
-    /// Its bytes.
-    pub size: u64,
-    /// Of those bytes.
-    pub sha256: String,
-    /// The archive that holds it.
-    pub archive: String,
-    /// The archive's bytes.
-    pub archive_size: u64,
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The SHA-256 of its bytes, in lower-case hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The name of the archive that holds it.
+    pub fn archive(&self) -> &str {
+        &self.archive
+    }
+
+    /// The archive's size in bytes.
+    pub fn archive_size(&self) -> u64 {
+        self.archive_size
+    }
+
     /// Whether this run had anything to do.
-    pub state: State,
+    pub fn state(&self) -> State {
+        self.state
+    }
 }
 
 /// What a run had to do.

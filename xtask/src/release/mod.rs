@@ -15,11 +15,11 @@ mod zst;
 
 use crate::compile::Facts;
 use crate::facts::Series;
-use crate::package::{self, Record, Tarball};
-use crate::plan::Plan;
-use crate::session::Session;
+use crate::package::{self, Recorded, Tarball};
+use crate::plan::{Plan, Profile};
+use crate::session::BuildSession;
 use crate::store::{self, Lock};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use peers::Peers;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -72,10 +72,11 @@ impl Release {
         let has = |target: &str, host: &str| {
             self.tarballs.iter().any(|one| one.target().name == target && one.host() == host)
         };
-        let pairs = plan.trees.iter().flat_map(|tree| tree.targets.iter().map(move |target| (tree, target)));
+        let pairs =
+            plan.trees().iter().flat_map(|tree| tree.targets().iter().map(move |target| (tree, target)));
         pairs
-            .filter(|(tree, target)| !has(target.name, &tree.host.platform))
-            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host.platform))
+            .filter(|(tree, target)| !has(target.name, &tree.host().platform))
+            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host().platform))
             .collect()
     }
 
@@ -91,13 +92,14 @@ impl Release {
     /// Copies what is not there yet into the release's folder, and writes beside it what a stranger needs:
     /// source, SBOM, installer, the manifest of all of these, a page, where it came from, the sums of
     /// every file, and their signature.
-    pub fn publish(mut self, session: &Session, wishes: &Wishes) -> Result<Published> {
+    pub fn publish(mut self, session: &BuildSession, wishes: &Wishes) -> Result<Published> {
         let folder = session.workspace.out.join(self.series.release());
         // A build would write other sums meanwhile.
         let lock = session.workspace.trees.join(format!("sums-{}", self.series.release()));
         let _lock = Lock::acquire(&lock, &session.progress)?;
         let peers = Peers::read(&session.workspace.root)?;
-        self.tarballs = self.tarballs.iter().map(|one| put(one, &folder)).collect::<Result<_>>()?;
+        self.tarballs =
+            self.tarballs.iter().map(|one| put(one, &folder, &self.series)).collect::<Result<_>>()?;
         let more = if wishes.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
         let documents = vec![
             source::write(session, &self.series, &folder)?,
@@ -130,7 +132,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The tarball in the release's folder; one that is there with other bytes is an error.
-fn put(tarball: &Tarball, folder: &Path) -> Result<Tarball> {
+fn put(tarball: &Tarball, folder: &Path, series: &Series) -> Result<Tarball> {
     let place = folder.join(tarball.path().file_name().context("a tarball without a name")?);
     if place != tarball.path() {
         ensure!(
@@ -142,7 +144,8 @@ fn put(tarball: &Tarball, folder: &Path) -> Result<Tarball> {
         copy(tarball.path(), &place)?;
         store::write_json(&package::record_place(&place), tarball.record())?;
     }
-    package::found(&place).with_context(|| format!("{} cannot be read back", place.display()))
+    package::found(&place, series, Profile::Release)
+        .with_context(|| format!("{} cannot be read back", place.display()))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -157,12 +160,11 @@ pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
     let mut chosen: BTreeMap<String, (Tarball, u64)> = BTreeMap::new();
     let mut hosts: BTreeMap<String, (PathBuf, Facts)> = BTreeMap::new();
     for path in tarballs(folders)? {
-        let (tarball, unpacked) =
+        let (recorded, unpacked) =
             checked(&path).with_context(|| format!("{} is not taken", path.display()))?;
+        let tarball = recorded.of(series, Profile::Release);
+        let tarball = tarball.map_err(|other| anyhow!("{} is {other}", path.display()))?;
         let record = tarball.record();
-        if let Some(difference) = differs_from_pins(&record.facts, series) {
-            bail!("{} is of other pins than this checkout's: {difference}", path.display());
-        }
         match hosts.get(&record.host) {
             Some((first, facts)) => {
                 if let Some(difference) = differ(facts, &record.facts) {
@@ -212,49 +214,14 @@ fn tarballs(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A tarball that is what its record says, inside and out, and the bytes of all files in it.
-fn checked(path: &Path) -> Result<(Tarball, u64)> {
-    let record = package::record(path).with_context(|| {
-        let place = package::record_place(path);
-        format!("its record {} is missing, cut or of another version of this driver", place.display())
-    })?;
-    let tarball = package::found(path).context("its bytes are not those of its record: copy both again")?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    ensure!(
-        name == expected_name(&record),
-        "its record is that of {}, {} for {}",
-        expected_name(&record),
-        record.target,
-        record.host
-    );
+/// An archive that is what its record says, inside and out, and the bytes of all files in it.
+fn checked(path: &Path) -> Result<(Recorded, u64)> {
+    let recorded = Recorded::read(path)?;
+    let record = recorded.record();
     let inside = inside::read(path, &record.target)?;
     ensure!(inside.emulator == record.emulator.sha256, "its emulator is not the one that was verified");
     ensure!(inside.facts == record.facts, "its build.json says other than its record");
-    Ok((tarball, inside.unpacked))
-}
-
-fn expected_name(record: &Record) -> String {
-    let host = record.host.replace('/', "-");
-    format!("qemu-{}-{}-linux-{host}{}", record.target, record.facts.release, package::EXTENSION)
-}
-
-/// What of the pins is another one, in words.
-fn differs_from_pins(facts: &Facts, series: &Series) -> Option<String> {
-    let of = |what: &str, seen: &str, wanted: &str| {
-        (seen != wanted).then(|| format!("{what} {seen}, not {wanted}"))
-    };
-    let patches = || {
-        let now: Vec<(&String, &String)> =
-            series.patches.iter().map(|patch| (&patch.name, &patch.sha256)).collect();
-        let seen: Vec<(&String, &String)> = facts.patches.iter().map(|(name, hash)| (name, hash)).collect();
-        let odd = seen.iter().find(|one| !now.contains(one)).or(now.iter().find(|one| !seen.contains(one)));
-        odd.map(|(name, _)| format!("the patch {name} is missing, added or another one"))
-    };
-    let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "unknown".to_owned());
-    of("tag", &facts.tag, &series.pins.tag)
-        .or_else(|| of("release", &facts.release, &series.release()))
-        .or_else(|| of("commit", &commit(&facts.commit), &commit(&series.pins.git.commit)))
-        .or_else(patches)
+    Ok((recorded, inside.unpacked))
 }
 
 /// What two tarballs of one host were made with, where that is not the same.

@@ -2,7 +2,7 @@
 
 use crate::package::{self, Tarball};
 use crate::progress::count;
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::store;
 use crate::xz;
 use anyarch_manifest::{Archive, ArchiveFormat};
@@ -18,15 +18,15 @@ pub const EXTENSION: &str = ".tar.zst";
 const LEVEL: i32 = 19;
 
 /// Writes a `.tar.zst` beside each of these, and gives them in the same order.
-pub fn write_all(session: &Session, tarballs: &[Tarball]) -> Result<Vec<Archive>> {
+pub fn write_all(session: &BuildSession, tarballs: &[Tarball]) -> Result<Vec<Archive>> {
     let step = session.progress.step(format!("pack {} with zstd", count(tarballs.len(), "emulator")));
     let written = tarballs.par_iter().map(|tarball| write(session, tarball.path())).collect::<Result<_>>()?;
     step.done("packed");
     Ok(written)
 }
 
-fn write(session: &Session, tarball: &Path) -> Result<Archive> {
-    let _slot = session.slots()?.take()?;
+fn write(session: &BuildSession, tarball: &Path) -> Result<Archive> {
+    let _slot = session.slots.take()?;
     let name = tarball.file_name().unwrap_or_default().to_string_lossy();
     let name = format!("{}{EXTENSION}", name.strip_suffix(package::EXTENSION).unwrap_or(&name));
     let path = tarball.with_file_name(&name);

@@ -98,9 +98,9 @@ fn member(old: &Member, new: &Member, linked: Option<&[u8]>) -> Option<Differenc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use liblzma::write::XzEncoder;
     use std::io::Write as _;
     use tar::{Builder, EntryType, Header};
+    use xz2::write::XzEncoder;
 
     /// Name, mode, owner, time and content of a member.
     type Planted<'a> = (&'a str, u32, u64, u64, &'a str);

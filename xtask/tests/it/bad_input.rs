@@ -375,8 +375,6 @@ fn an_edited_source_tree_is_not_compiled() {
             },
             progress: xtask::progress::Progress::new(0),
             jobs: 1,
-            slots: None,
-            keep_going: false,
             json: false,
             offline: true,
         },

@@ -4,14 +4,14 @@
 use crate::driver::{
     Data, Driver, Ended, Somebody, exclusive, files, is_root, mkdir, released, run, scratch, tarball,
 };
-use liblzma::read::XzDecoder;
-use liblzma::write::XzEncoder;
 use object::{Object as _, ObjectSection as _};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use xtask::workspace::Workspace;
+use xz2::read::XzDecoder;
+use xz2::write::XzEncoder;
 
 /// The target that is rebuilt.
 const TARGET: &str = "arm";

@@ -7,11 +7,11 @@ use crate::facts::hosts::XzFilter;
 use crate::package;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
-use liblzma::write::XzEncoder;
 use object::{Object as _, ObjectSection as _};
 use std::fs;
 use std::io::Write as _;
 use std::process::Command;
+use xz2::write::XzEncoder;
 
 /// What is changed of the facts to do without a measure.
 type Without = fn(&mut Facts);
@@ -30,11 +30,11 @@ const WIDE: u32 = 8 << 20;
 /// Builds one emulator as it ships, and once without each measure.
 pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     let plan = plan_for(bench.session, &[ONE])?;
-    let filter = plan.trees[0].host.elf.xz_filter;
+    let filter = plan.trees()[0].host().elf.xz_filter;
     bench.source()?;
     let tree = bench.tree(&plan)?;
     let build = |name: &str, without: Without| -> Result<Vec<u8>> {
-        let mut facts = Facts::gather(&plan, &plan.trees[0], &bench.toolchain);
+        let mut facts = Facts::gather(&plan, &plan.trees()[0], &bench.toolchain);
         without(&mut facts);
         let output = format!("qemu-{ONE}");
         let (folder, _) = bench.made(&tree, name, &plan, &facts, std::slice::from_ref(&output))?;

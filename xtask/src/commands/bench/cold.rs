@@ -17,8 +17,8 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
             &tree,
             &format!("bare-{round}"),
             &plan,
-            &plan.trees[0].targets,
-            &plan.trees[0].targets,
+            plan.trees()[0].targets(),
+            plan.trees()[0].targets(),
         )?);
         let folder = bench.fresh(&format!("driver-{round}"))?;
         driver.push(bench.driver(&folder, &["--target", ONE])?.1);

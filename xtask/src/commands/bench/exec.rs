@@ -147,10 +147,10 @@ fn refuse_natives(target: Target) -> Result<()> {
 /// The emulator, from the usual build tree.
 fn build(bench: &Setting<'_>, target: Target) -> Result<PathBuf> {
     let plan = plan_for(bench.session, &[target.name])?;
-    let tree = &plan.trees[0];
-    let source = crate::commands::source::patched(bench.session, &plan.series, None)?;
+    let tree = &plan.trees()[0];
+    let source = crate::commands::source::patched(bench.session, plan.series(), None)?;
     let build = BuildTree::open(bench.session, &plan, tree, &source, &bench.toolchain)?;
-    let emulators = build.compile(&tree.targets, &source)?.all()?;
+    let emulators = build.compile(tree.targets(), &source)?.all()?;
     copy(bench, emulators.first().context("no emulator was made")?.path(), "emulator")
 }
 

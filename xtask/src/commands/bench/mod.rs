@@ -13,9 +13,9 @@ use super::show;
 use crate::compile::{Facts, Jobs, configure_command, ninja_command};
 use crate::facts::{Target, series};
 use crate::patch::{self, PatchedTree};
-use crate::plan::{Plan, Profile, Request, TreePlan};
+use crate::plan::{Plan, Profile, Request};
 use crate::process::Logged;
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::store::Scratch;
 use crate::toolchain::{self, Toolchain, Tooling};
 use anyhow::{Context as _, Result, ensure};
@@ -85,7 +85,7 @@ struct Figure {
 }
 
 /// Measures what was asked for and prints the figures.
-pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
+pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
     let mut figures = Vec::new();
     for measure in &arguments.what {
         let bench = || Setting::new(session);
@@ -114,17 +114,17 @@ pub fn run(session: &Session, arguments: &Bench) -> Result<()> {
 
 /// Everything downloaded and ready, and a folder that vanishes afterwards.
 struct Setting<'a> {
-    session: &'a Session,
+    session: &'a BuildSession,
     home: Scratch,
     toolchain: Toolchain,
 }
 
 impl<'a> Setting<'a> {
-    fn new(session: &'a Session) -> Result<Self> {
+    fn new(session: &'a BuildSession) -> Result<Self> {
         let home = Scratch::new(&session.workspace.trees)?;
         let plan = plan_for(session, &[ONE])?;
-        super::source::patched(session, &plan.series, None)?;
-        let toolchain = toolchain::prepare(session, &plan.trees[0].host, &plan.series, &plan.tooling)?;
+        super::source::patched(session, plan.series(), None)?;
+        let toolchain = toolchain::prepare(session, plan.trees()[0].host(), plan.series(), plan.tooling())?;
         Ok(Self { session, home, toolchain })
     }
 
@@ -170,8 +170,7 @@ impl<'a> Setting<'a> {
         configured: &[Target],
         built: &[Target],
     ) -> Result<f64> {
-        let only = TreePlan { configured: configured.to_vec(), ..plan.trees[0].clone() };
-        let facts = Facts::gather(plan, &only, &self.toolchain);
+        let facts = Facts::configured_for(configured, plan, &plan.trees()[0], &self.toolchain);
         let outputs: Vec<String> = built.iter().map(Target::emulator).collect();
         let (folder, seconds) = self.made(tree, name, plan, &facts, &outputs)?;
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
@@ -203,7 +202,7 @@ impl<'a> Setting<'a> {
     fn tree(&self, plan: &Plan) -> Result<PatchedTree> {
         let mut workspace = self.session.workspace.clone();
         workspace.trees = self.home.path().to_owned();
-        let path = patch::place_in(&workspace, &plan.series)?;
+        let path = patch::place_in(&workspace, plan.series())?;
         patch::found(&path).with_context(|| format!("{} was not made", path.display()))
     }
 

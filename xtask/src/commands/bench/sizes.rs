@@ -7,16 +7,17 @@ use crate::apt::{self, Apt};
 use crate::error::Lacks;
 use crate::facts::{Series, series};
 use crate::package;
+use crate::plan::Profile;
 use crate::process;
 use crate::release::peers::{FILE, Packed, Peer, Peers};
 use crate::session::Session;
 use crate::store::Scratch;
 use anyhow::{Context as _, Result, bail};
-use liblzma::write::XzEncoder;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
+use xz2::write::XzEncoder;
 
 /// `xz -9e`: the preset, and liblzma's `LZMA_PRESET_EXTREME`.
 const XZ_9E: u32 = 9 | 1 << 31;
@@ -41,7 +42,7 @@ fn ours(session: &Session, host: &str) -> Result<Ours> {
     let series = Series::read(&session.workspace.root.join("patches"), series::DEFAULT)?;
     let folder = session.workspace.out.join(series.release());
     let tarballs = package::tarballs(&folder)?;
-    let found = tarballs.iter().filter_map(|path| package::found(path));
+    let found = tarballs.iter().filter_map(|path| package::found(path, &series, Profile::Release));
     let of_host = found.filter(|tarball| tarball.host() == host);
     let ours: Ours =
         of_host.map(|tarball| (tarball.target().name.to_owned(), tarball.record().size)).collect();

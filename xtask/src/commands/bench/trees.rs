@@ -9,10 +9,10 @@ const THREE: [&str; 3] = ["aarch64", "ppc64le", "m68k"];
 /// One tree, then three.
 pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     let all = plan_for(bench.session, &["all"])?;
-    let three = plan_for(bench.session, &THREE)?.trees[0].targets.clone();
+    let three = plan_for(bench.session, &THREE)?.trees()[0].targets().to_vec();
     bench.source()?;
     let tree = bench.tree(&all)?;
-    let targets = &all.trees[0].targets;
+    let targets = all.trees()[0].targets();
     let together = bench.bare(&tree, "all", &all, targets, targets)?;
     let mut single = Vec::new();
     for target in &three {

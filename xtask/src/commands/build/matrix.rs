@@ -11,7 +11,7 @@ use crate::package;
 use crate::plan::{Plan, TreePlan};
 use crate::process;
 use crate::progress::count;
-use crate::session::Session;
+use crate::session::BuildSession;
 use crate::verify::{self, Depth, Runner, Verified};
 use anyhow::{Error, Result, anyhow, ensure};
 use rayon::prelude::*;
@@ -32,13 +32,13 @@ pub struct Made {
     /// What failed, where the others went on.
     pub failed: Vec<Failure>,
     /// The keys of the hosts' pairs.
-    pub keys: BTreeMap<String, String>,
+    pub keys: BTreeMap<String, package::Key>,
     /// What it took.
     pub work: Work,
 }
 
 /// Makes the tarballs of a plan that are not up to date.
-pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made> {
+pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<Made> {
     let mut made = Made::default();
     let mut columns = Vec::new();
     // Why this machine makes none that run the others, if it does not.
@@ -50,18 +50,18 @@ pub fn make(session: &Session, plan: &Plan, given: Option<&str>) -> Result<Made>
                 if place.runs_others {
                     crippled = Some(format!("{error:#}"));
                 }
-                made.failed.push(Failure::new(session, &place.tree.host, None, error));
+                made.failed.push(Failure::new(session, place.tree.host(), None, error));
             }
             Err(error) => return Err(error),
         }
     }
     if columns.iter().any(|column| !column.missing.is_empty()) {
-        package::is_writable(session, &plan.release)?;
+        package::is_writable(session, plan.release())?;
     }
     // Who is to run here what is missing.
     let foreign = columns.iter().filter(|column| !column.host().is_native() && !column.missing.is_empty());
     let wanted: Vec<Target> = foreign.filter_map(|column| column.host().as_target().ok()).collect();
-    let runners = plan.runners().map_or(&[][..], |(_, tree)| &tree.targets);
+    let runners = plan.runners().map_or(&[][..], |(_, tree)| tree.targets());
     let runners: Vec<Target> = runners.iter().filter(|target| wanted.contains(target)).copied().collect();
     let crew = Crew::new(&runners, (PACKERS * columns.len().max(1)).min(session.jobs))?;
     if let Some(reason) = crippled {
@@ -104,14 +104,14 @@ struct Place<'a> {
 /// All trees that take part, with what they are made from: those of the plan, and the one with its runners, if that
 /// is another.
 fn places<'a>(
-    session: &Session,
+    session: &BuildSession,
     plan: &'a Plan,
     given: Option<&str>,
 ) -> Result<Vec<(Place<'a>, Result<Prepared>)>> {
     let own = plan.runs_its_own();
     let place =
-        |tree: &'a TreePlan| Place { plan, tree, packs: true, runs_others: own && tree.host.is_native() };
-    let mut asked: Vec<Place<'a>> = plan.trees.iter().map(place).collect();
+        |tree: &'a TreePlan| Place { plan, tree, packs: true, runs_others: own && tree.host().is_native() };
+    let mut asked: Vec<Place<'a>> = plan.trees().iter().map(place).collect();
     let mut others = Vec::new();
     if let Some((plan, tree)) = plan.runners()
         && !asked.iter().any(|place| place.runs_others)
@@ -129,7 +129,7 @@ fn places<'a>(
 
 /// What is to be done for a host.
 struct Column<'a> {
-    session: &'a Session,
+    session: &'a BuildSession,
     place: Place<'a>,
     prepared: Prepared,
     missing: Vec<Target>,
@@ -144,11 +144,11 @@ struct Done {
 
 impl<'a> Column<'a> {
     /// What is there already goes to `made`.
-    fn new(session: &'a Session, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
+    fn new(session: &'a BuildSession, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
         let mut column = Self { session, place, prepared, missing: Vec::new() };
         if place.packs {
-            made.keys.insert(place.tree.host.platform.clone(), column.prepared.key.clone());
-            column.missing = column.sort(&place.tree.targets, &mut made.rows);
+            made.keys.insert(place.tree.host().platform.clone(), column.prepared.key.clone());
+            column.missing = column.sort(place.tree.targets(), &mut made.rows);
         }
         column
     }
@@ -166,7 +166,7 @@ impl<'a> Column<'a> {
     }
 
     fn host(&self) -> &Host {
-        &self.place.tree.host
+        self.place.tree.host()
     }
 
     /// The first failure ends the others, unless they are to go on.
@@ -268,11 +268,11 @@ impl<'a> Column<'a> {
         runner: Option<&Runner>,
         crew: &Crew,
     ) -> Result<Option<Row>> {
-        let _slot = self.session.slots()?.take()?;
+        let _slot = self.session.slots.take()?;
         self.goes_on()?;
         let started = Instant::now();
         let target = emulator.target();
-        let verified = verify::verify(self.session, &self.place.plan.series, emulator, Depth::Quick, runner);
+        let verified = verify::verify(self.session, self.place.plan.series(), emulator, Depth::Quick, runner);
         let outcome = verified.as_ref().map(Verified::clone).map_err(|error| format!("{error:#}"));
         // Who waits for this one finds that all is ended, where it is.
         let verified = verified.map_err(|error| self.stop(error, crew));
@@ -284,10 +284,8 @@ impl<'a> Column<'a> {
         if !packs {
             return Ok(None);
         }
-        let epoch = self.place.plan.series.pins.epoch;
-        let source = self.prepared.source.path();
         let before = process::thread_time();
-        let tarball = package::pack(self.session, &verified, source, &self.prepared.key, epoch)?;
+        let tarball = package::pack(self.session, &verified, &self.prepared.source, &self.prepared.key)?;
         crew.span.packed(process::thread_time() - before);
         let seconds = started.elapsed().as_secs_f64();
         let summary = tarball.record().emulator.summary();
@@ -305,7 +303,7 @@ impl<'a> Column<'a> {
 /// Does `one` with all of these, a few at a time. What fails is told when it fails; unless the others are to go on,
 /// `stop` hears of it then, and no more are begun.
 fn each<T: Send>(
-    session: &Session,
+    session: &BuildSession,
     crew: &Crew,
     host: &Host,
     done: &Mutex<&mut Done>,
@@ -338,25 +336,29 @@ mod tests {
     use crate::commands::build::crew::tests::foreign;
     use crate::plan::tests::workspace;
     use crate::progress::Progress;
+    use crate::session::Session;
+    use crate::workspace::Workspace;
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn session(keep_going: bool) -> Session {
-        Session {
-            workspace: workspace(),
+    /// Its slots are in a folder of their own.
+    fn session(home: &Path, keep_going: bool) -> BuildSession {
+        let session = Session {
+            workspace: Workspace { trees: home.to_owned(), ..workspace() },
             progress: Progress::new(0),
             jobs: 1,
-            slots: None,
-            keep_going,
             json: false,
             offline: true,
-        }
+        };
+        BuildSession::new(session, keep_going).expect("slots")
     }
 
     /// Does four things, of which the second fails, one at a time. Gives how many were begun, what came of all, how
     /// many failures were told before the last was begun, and how often all was stopped.
     fn second_of_four_fails(keep_going: bool) -> (usize, Result<()>, usize, usize) {
         let (host, target) = foreign();
-        let session = session(keep_going);
+        let home = tempfile::tempdir().expect("a folder");
+        let session = session(home.path(), keep_going);
         let [begun, told, stopped] = [0; 3].map(AtomicUsize::new);
         let mut done = Done::default();
         let done = Mutex::new(&mut done);

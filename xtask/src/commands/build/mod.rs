@@ -15,7 +15,7 @@ use crate::facts::{Host, Target};
 use crate::package::{self, Tarball};
 use crate::plan::{Impossible, Plan};
 use crate::progress::{count, human_bytes};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::verify::Report;
 use anyhow::{Error, Result, bail};
 use clap::Args;
@@ -120,20 +120,22 @@ pub struct Work {
     pub packing_processor_seconds: f64,
 }
 
+/// `build --dry-run`.
+pub fn dry_run(session: &Session, arguments: &Build) -> Result<()> {
+    plan_command::print(session, &arguments.selection.request(), PlanFormat::Table)
+}
+
 /// `build`.
-pub fn run(session: &Session, arguments: &Build) -> Result<()> {
-    if arguments.dry_run {
-        return plan_command::print(session, &arguments.selection.request(), PlanFormat::Table);
-    }
+pub fn run(session: &BuildSession, arguments: &Build) -> Result<()> {
     pack_all(session, &arguments.selection, arguments.source.as_deref())
 }
 
 /// `package`.
-pub fn package(session: &Session, selection: &Selection) -> Result<()> {
+pub fn package(session: &BuildSession, selection: &Selection) -> Result<()> {
     pack_all(session, selection, None)
 }
 
-fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Result<()> {
+fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) -> Result<()> {
     let started = Instant::now();
     if !selection.profile.is_static() {
         let name = selection.profile.name();
@@ -142,21 +144,21 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
     let plan = Plan::make(&session.workspace, &selection.request())?;
     // Where all is up to date, nothing is written.
     if !package::are_there(session, &plan) {
-        package::is_writable(session, &plan.release)?;
+        package::is_writable(session, plan.release())?;
     }
-    for line in gaps(&plan.impossible) {
+    for line in gaps(plan.impossible()) {
         session.progress.say(&line);
     }
     let mut made = matrix::make(session, &plan, given)?;
-    let targets = &plan.series.pins.build.targets;
+    let targets = &plan.series().pins.build.targets;
     let place = |row: &Row| {
-        let tree = plan.trees.iter().position(|tree| tree.host.platform == row.tarball.host());
+        let tree = plan.trees().iter().position(|tree| tree.host().platform == row.tarball.host());
         (tree, targets.iter().position(|name| *name == row.tarball.target().name))
     };
     made.rows.sort_by_key(place);
-    let folder = session.workspace.out.join(&plan.release);
+    let folder = session.workspace.out.join(plan.release());
     let listed = current(&folder, &plan, &made)?;
-    let (sums, others) = package::write_sums(session, &plan.release, &listed)?;
+    let (sums, others) = package::write_sums(session, plan.release(), &listed)?;
     if !others.is_empty() {
         session.progress.say(&format!(
             "note: not in SHA256SUMS, since they were made from something else: {}\n      \
@@ -166,14 +168,14 @@ fn pack_all(session: &Session, selection: &Selection, given: Option<&str>) -> Re
     }
     let built = Built {
         folder,
-        release: plan.release,
+        release: plan.release().to_owned(),
         sums,
         seconds: started.elapsed().as_secs_f64(),
         peak_memory: peak_memory(),
         work: made.work,
         tarballs: made.rows,
         failed: made.failed,
-        impossible: plan.impossible,
+        impossible: plan.impossible().to_vec(),
     };
     show(session, &built, || table(&built))?;
     for row in &built.tarballs {
@@ -225,11 +227,8 @@ fn current(folder: &Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
         if listed.iter().any(|known| known.path() == path) {
             continue;
         }
-        let belongs = |one: &Tarball| {
-            let same_key = made.keys.get(one.host()).is_none_or(|key| *key == one.record().key);
-            same_key && one.record().facts.is_of(&plan.series, plan.profile)
-        };
-        listed.extend(package::found(&path).filter(belongs));
+        let same_key = |one: &Tarball| made.keys.get(one.host()).is_none_or(|key| key.is_of(one.record()));
+        listed.extend(package::found(&path, plan.series(), plan.profile()).filter(same_key));
     }
     Ok(listed)
 }
@@ -291,27 +290,27 @@ mod tests {
     #[test]
     fn what_can_not_be_made_is_told_once_a_reason_with_its_targets_and_hosts() {
         let plan = Plan::make(&workspace(), &request(&["x86_64", "s390x"], &["all"])).expect("a plan");
-        let lines = gaps(&plan.impossible);
-        assert_eq!(lines.len(), 1 + plan.series.pins.left_out_hosts.len(), "{lines:?}");
+        let lines = gaps(plan.impossible());
+        assert_eq!(lines.len(), 1 + plan.series().pins.left_out_hosts.len(), "{lines:?}");
         let mut narrow = Host::all(&workspace().root.join("toolchains")).expect("hosts");
-        let has = |host: &Host| !plan.series.pins.left_out_hosts.contains_key(&host.platform);
+        let has = |host: &Host| !plan.series().pins.left_out_hosts.contains_key(&host.platform);
         narrow.retain(|host| host.elf.bits == 32 && has(host));
         let narrow: Vec<&str> = narrow.iter().map(|host| host.platform.as_str()).collect();
         let told = format!("not possible: s390x, x86_64 for {}: QEMU 10.2 has no 64-bit", narrow.join(", "));
         assert!(lines[0].starts_with(&told), "{lines:?}");
 
         let plan = Plan::make(&workspace(), &request(&["all"], &["amd64"])).expect("a plan");
-        let lines = gaps(&plan.impossible);
+        let lines = gaps(plan.impossible());
         assert!(lines.iter().any(|line| line.starts_with("not possible: cris for amd64: ")), "{lines:?}");
         let plan = Plan::make(&workspace(), &request(&["x86_64"], &["amd64"])).expect("a plan");
-        assert_eq!(gaps(&plan.impossible), Vec::<String>::new());
+        assert_eq!(gaps(plan.impossible()), Vec::<String>::new());
     }
 
     #[test]
     fn programs_read_what_can_not_be_made() {
         let plan = Plan::make(&workspace(), &request(&["x86_64"], &["all"])).expect("a plan");
         let built = Built {
-            release: plan.release,
+            release: plan.release().to_owned(),
             folder: PathBuf::new(),
             sums: PathBuf::new(),
             seconds: 0.0,
@@ -319,7 +318,7 @@ mod tests {
             work: Work::default(),
             tarballs: Vec::new(),
             failed: Vec::new(),
-            impossible: plan.impossible,
+            impossible: plan.impossible().to_vec(),
         };
         let json = serde_json::to_value(&built).expect("JSON");
         let first = &json["impossible"][0];

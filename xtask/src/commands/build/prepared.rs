@@ -1,13 +1,13 @@
 //! A host's source and toolchain, ready to compile, and which of its tarballs are there already.
 
 use crate::commands::source;
-use crate::compile::{self, BuildTree};
+use crate::compile::BuildTree;
 use crate::error::{INSTALL, Lacks};
 use crate::facts::Target;
 use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;
 use crate::plan::{Plan, TreePlan};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::toolchain::{self, Compilers, Toolchain, Where};
 use crate::verify;
 use anyhow::Result;
@@ -20,24 +20,24 @@ pub struct Prepared {
     pub source: PatchedTree,
     /// What compiles it.
     pub toolchain: Toolchain,
-    /// Stands for a pair's whole way.
-    pub key: String,
+    /// What the tarballs of this host are made from and by.
+    pub key: package::Key,
 }
 
 impl Prepared {
     /// Gets source and toolchain; `given` is where the user says that the source is.
-    pub fn new(session: &Session, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
+    pub fn new(session: &BuildSession, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
         all(session, plan, &[tree], given)?.remove(0)
     }
 
     /// The tarball of a target, if it is up to date.
     pub fn find(&self, session: &Session, plan: &Plan, tree: &TreePlan, target: Target) -> Option<Tarball> {
-        let runs_here = tree.host.is_native() || plan.runs(&tree.host);
-        package::ready(session, &plan.release, target, &tree.host, runs_here, &self.key)
+        let runs_here = tree.host().is_native() || plan.runs(tree.host());
+        package::ready(session, plan, target, tree.host(), runs_here, &self.key)
     }
 
     /// The host's build tree, configured.
-    pub fn open<'a>(&self, session: &'a Session, plan: &Plan, tree: &TreePlan) -> Result<BuildTree<'a>> {
+    pub fn open<'a>(&self, session: &'a BuildSession, plan: &Plan, tree: &TreePlan) -> Result<BuildTree<'a>> {
         BuildTree::open(session, plan, tree, &self.source, &self.toolchain)
     }
 }
@@ -45,29 +45,28 @@ impl Prepared {
 /// The source, and the toolchain of each tree's host. What only some hosts lack is an error of these alone
 /// where the others are to go on.
 pub fn all(
-    session: &Session,
+    session: &BuildSession,
     plan: &Plan,
     trees: &[&TreePlan],
     given: Option<&str>,
 ) -> Result<Vec<Result<Prepared>>> {
     // Before any download, and once for all hosts.
-    toolchain::can_call(&plan.tooling)?;
+    toolchain::can_call(plan.tooling())?;
     if !session.keep_going {
         have_compilers(plan, trees)?;
     }
     let toolchain = |tree: &&TreePlan| -> Result<Toolchain> {
-        toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)
+        toolchain::prepare(session, tree.host(), plan.series(), plan.tooling())
     };
     let (source, toolchains) = rayon::join(
-        || source::patched(session, &plan.series, given),
+        || source::patched(session, plan.series(), given),
         || trees.par_iter().map(toolchain).collect::<Vec<Result<Toolchain>>>(),
     );
     let source = source?;
     let suite_key = verify::suite_key(session)?;
     let ready = |(tree, toolchain): (&&TreePlan, Result<Toolchain>)| -> Result<Prepared> {
         let toolchain = toolchain?;
-        let tree_key = compile::key(plan, tree, &toolchain)?;
-        let key = package::key(&tree_key, &suite_key, &tree.host, plan.series.pins.epoch)?;
+        let key = package::Key::new(plan, tree, &toolchain, &suite_key)?;
         Ok(Prepared { key, toolchain, source: source.clone() })
     };
     Ok(trees.iter().zip(toolchains).map(ready).collect())
@@ -76,13 +75,14 @@ pub fn all(
 /// Before any download: the compilers that are missing for any of the hosts, with one command for all, or what calls
 /// them and can't.
 fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
-    if plan.tooling.toolchain == Where::Container {
+    if plan.tooling().toolchain == Where::Container {
         return Ok(());
     }
-    let lacking = |tree: &&TreePlan| Some((tree.host.platform.clone(), Compilers::find(&tree.host).err()?));
+    let lacking =
+        |tree: &&TreePlan| Some((tree.host().platform.clone(), Compilers::find(tree.host()).err()?));
     let mut missing: Vec<(String, Lacks)> = trees.iter().filter_map(lacking).collect();
     if missing.is_empty() {
-        return trees.iter().try_for_each(|tree| toolchain::find(&tree.host, &plan.tooling).map(drop));
+        return trees.iter().try_for_each(|tree| toolchain::find(tree.host(), plan.tooling()).map(drop));
     }
     if missing.len() == 1 {
         // One host alone says it best itself.

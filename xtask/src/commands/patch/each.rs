@@ -7,7 +7,7 @@ use crate::error::Usage;
 use crate::facts::Target;
 use crate::patch::{PartTree, Tried, each};
 use crate::plan::{Plan, Profile, Request, TreePlan};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::source::PinnedSource;
 use crate::{store, toolchain, verify};
 use anyhow::{Context as _, Result};
@@ -33,15 +33,15 @@ impl Each {
     }
 
     /// Builds and runs an emulator after each patch, in one tree. As each is done, a line tells of it.
-    pub fn run(&self, session: &Session, pinned: &PinnedSource) -> Result<Vec<Tried>> {
+    pub fn run(&self, session: &BuildSession, pinned: &PinnedSource) -> Result<Vec<Tried>> {
         let Self { plan, tree, target } = self;
-        let toolchain = toolchain::prepare(session, &tree.host, &plan.series, &plan.tooling)?;
-        let mut source = PartTree::unpatched(session, &plan.series, pinned)?;
+        let toolchain = toolchain::prepare(session, tree.host(), plan.series(), plan.tooling())?;
+        let mut source = PartTree::unpatched(session, plan.series(), pinned)?;
         let build = PartBuild::open(session, plan, tree, &source, &toolchain)?;
         let mut last = None;
         each(
             &mut source,
-            &plan.series.patches,
+            &plan.series().patches,
             PartTree::add,
             |source| {
                 let emulator = build.compile(*target, source)?;
@@ -49,7 +49,7 @@ impl Each {
                 if last.replace(bytes.clone()) == Some(bytes) {
                     return Ok(SAME.to_owned());
                 }
-                verify::part(session, &plan.series, &emulator)
+                verify::part(session, plan.series(), &emulator)
                     .with_context(|| format!("its {} does not work", target.emulator()))
             },
             |tried| if session.json { Ok(()) } else { print(line(tried, plan).as_bytes()) },
@@ -68,13 +68,10 @@ fn request(arguments: &CheckArgs) -> Request {
     }
 }
 
-/// The plan's only target, in a tree that is configured for nothing else: each patch may have meson run again.
+/// The plan's only target, and its tree.
 fn one_target(plan: &Plan) -> Result<(TreePlan, Target)> {
-    match &plan.trees[..] {
-        [TreePlan { host, targets, .. }] if targets.len() == 1 => {
-            let tree = TreePlan { host: host.clone(), targets: targets.clone(), configured: targets.clone() };
-            Ok((tree, targets[0]))
-        }
+    match plan.trees() {
+        [tree] if tree.targets().len() == 1 => Ok((tree.clone(), tree.targets()[0])),
         _ => Err(Usage("--each builds one target: say one with --target".into()).into()),
     }
 }
@@ -82,7 +79,7 @@ fn one_target(plan: &Plan) -> Result<(TreePlan, Target)> {
 fn line(tried: &Tried, plan: &Plan) -> String {
     let what = match &tried.patch {
         Some(patch) => patch.clone(),
-        None => format!("QEMU {} without patches", plan.series.pins.version),
+        None => format!("QEMU {} without patches", plan.series().pins.version),
     };
     format!("{what}: compiles, {} ({:.0} s)\n", tried.seen, tried.seconds)
 }

@@ -5,7 +5,7 @@ mod each;
 use super::source::SourceArgs;
 use super::{print, show};
 use crate::facts::{Series, Topic, series};
-use crate::session::Session;
+use crate::session::{BuildSession, Session};
 use crate::toolchain::Tooling;
 use crate::{patch, source, store};
 use anyhow::Result;
@@ -67,7 +67,7 @@ pub struct CheckArgs {
 }
 
 /// Keeps the patches of a series in shape.
-pub fn run(session: &Session, command: &Patch) -> Result<()> {
+pub fn run(session: &BuildSession, command: &Patch) -> Result<()> {
     match command {
         Patch::Check(arguments) => check(session, arguments),
         Patch::Open { folder, topics, source } => {
@@ -104,7 +104,7 @@ struct Found {
     each: Option<Vec<patch::Tried>>,
 }
 
-fn check(session: &Session, arguments: &CheckArgs) -> Result<()> {
+fn check(session: &BuildSession, arguments: &CheckArgs) -> Result<()> {
     let plan = arguments.each.then(|| each::Each::plan(session, arguments)).transpose()?;
     let series = read(session, &arguments.source.series)?;
     let pinned = source::obtain(session, &series, arguments.source.source.as_deref())?;

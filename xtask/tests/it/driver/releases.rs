@@ -13,8 +13,6 @@ use anyarch_manifest::{
     Archive, ArchiveFormat, Artifact, Build, Check, Emulator, FILE, FileName, Manifest, Outcome, Patch,
     Sha256, Source,
 };
-use liblzma::stream::{Check as Sum, Filters, LzmaOptions, Stream};
-use liblzma::write::XzEncoder;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +20,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tar::{Builder, EntryType, Header};
+use xz2::stream::{Check as Sum, Filters, LzmaOptions, Stream};
+use xz2::write::XzEncoder;
 
 /// What every release has; `arm` only for the last host.
 pub const PAIRS: [(&str, &str); 5] = [

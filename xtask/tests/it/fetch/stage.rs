@@ -129,8 +129,6 @@ impl Stage {
             },
             progress: Progress::new(0),
             jobs: 1,
-            slots: None,
-            keep_going: false,
             json: false,
             offline: false,
         }

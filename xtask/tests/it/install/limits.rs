@@ -6,14 +6,14 @@ use super::machine::{
 use crate::driver::releases::{packed_with, tar};
 use crate::driver::server::Wrong;
 use crate::driver::{Ended, Somebody, mkdir, run};
-use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
-use liblzma::write::XzEncoder;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+use xz2::stream::{Check, Filters, LzmaOptions, Stream};
+use xz2::write::XzEncoder;
 
 #[test]
 fn without_permission_nothing_is_installed_and_the_folder_is_named() {

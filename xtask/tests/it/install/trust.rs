@@ -2,11 +2,11 @@
 
 use super::machine::{ARCHIVE, Machine, PAIRED, RELEASE, SHELLS, own_mirror};
 use crate::driver::releases::{FakeRelease, Key, Member, tar};
-use liblzma::write::XzEncoder;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use tar::{EntryType, Header};
+use xz2::write::XzEncoder;
 
 #[test]
 fn only_what_the_key_has_signed_is_installed() {
