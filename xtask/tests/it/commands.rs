@@ -193,7 +193,7 @@ fn what_a_run_in_another_container_is_at_is_not_swept_and_what_a_killed_one_left
         return wants::not_run("this machine has no namespaces for `unshare --user --pid`");
     }
 
-    let mut living = driver.start(&["source"]);
+    let mut living = driver.start(&["patch", "check"]);
     server.wait_for(".tar.xz", 1);
     let deadline = Instant::now() + Duration::from_secs(20);
     let downloads = driver.cache.clone().unwrap().join("downloads");

@@ -70,7 +70,7 @@ fn waits_that_are_no_whole_seconds_are_refused() {
                 machine.has_nothing(&machine.install(&server.url()), 2, &[name, "whole seconds"]);
             }
             let machine = with(name, "9999");
-            machine.has_installed(&machine.install(&server.url()), release);
+            machine.has_installed(&machine.install(&server.url()), &release);
         }
         let machine = with("ANYARCH_TIMEOUT", "0");
         machine.has_nothing(&machine.install(&server.url()), 2, &["ANYARCH_TIMEOUT", "from 1"]);
@@ -95,7 +95,7 @@ fn a_script_of_no_release_says_what_to_name_and_a_filled_in_one_needs_nothing() 
     let filled = text.replace("@RELEASE@", RELEASE).replace("@BASE@", &server.url());
     machine.script = machine.home.path().join("install.sh");
     fs::write(&machine.script, filled).unwrap();
-    machine.has_installed(&machine.plain(&["--target", "arm64", "--host", "x86_64"]), release);
+    machine.has_installed(&machine.plain(&["--target", "arm64", "--host", "x86_64"]), &release);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn an_emulator_for_this_machine_says_its_version() {
         machine.has("getconf", "echo 64");
         let ended = machine.run(&server.url(), &["--target", "aarch64"]);
         // The emulator is a script of /bin/sh.
-        machine.has_installed(&ended, release);
+        machine.has_installed(&ended, &release);
         assert!(ended.stderr.contains("qemu-aarch64 version 1.2.3"), "{}", ended.stderr);
     }
 }
@@ -268,10 +268,10 @@ fn a_script_that_arrives_cut_does_nothing_and_a_whole_one_on_a_pipe_installs() {
             assert_eq!(ended.stdout, "", "{shell:?} at {cut}");
             assert!(!machine.prefix().exists(), "{shell:?} at {cut}: {}", ended.stderr);
         }
-        machine.has_installed(&piped(&machine, &text), release);
+        machine.has_installed(&piped(&machine, &text), &release);
         fs::remove_dir_all(machine.prefix()).unwrap();
         // Only its last newline is missing.
-        machine.has_installed(&piped(&machine, &text[..text.len() - 1]), release);
+        machine.has_installed(&piped(&machine, &text[..text.len() - 1]), &release);
     }
 }
 
@@ -282,7 +282,7 @@ fn passwords_in_addresses_are_not_printed() {
         server.wrong(ARCHIVE, Wrong::Status(500, None), 1);
         let address = server.url().replace("http://", "http://me:secret@");
         let ended = machine.install(&address);
-        machine.has_installed(&ended, release);
+        machine.has_installed(&ended, &release);
         assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
     });
 }

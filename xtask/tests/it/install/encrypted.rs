@@ -99,7 +99,7 @@ fn a_downloader_that_may_not_check_certificates_is_named() {
         let mut machine = Machine::new(PAIRED[0].0, downloader);
         let warns = |from: &str, machine: &Machine| {
             let ended = machine.install(from);
-            machine.has_installed(&ended, release);
+            machine.has_installed(&ended, &release);
             ended.stderr.contains("certificates") && ended.stderr.contains("give --key, or install curl")
         };
         trust(&mut machine, &encrypted);

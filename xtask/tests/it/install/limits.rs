@@ -87,7 +87,7 @@ fn several_installs_at_once_do_not_harm_each_other() {
             let ended = one.wait_with_output().unwrap();
             assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         }
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
     }
 }
 
@@ -110,7 +110,7 @@ fn a_signal_ends_it_at_once_and_leaves_nothing() {
             assert!(since.elapsed() < Duration::from_secs(8), "{signal}: {:?}", since.elapsed());
             assert_eq!(left(&machine.prefix()), Vec::<PathBuf>::new(), "{signal}");
         }
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
     });
 }
 
@@ -133,7 +133,7 @@ fn one_that_is_killed_outright_leaves_no_emulator_and_the_next_one_installs_it()
         assert_eq!(machine.install(&server.url()).code, Some(0));
         assert!(work.exists(), "it could be another machine's, at work");
         run("touch", &["-d", "2 days ago", work.to_str().unwrap()]);
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
         assert!(!work.exists(), "a day later it is litter");
     });
 }
@@ -156,7 +156,7 @@ fn a_run_that_takes_days_is_no_litter_to_another() {
         assert!(work.is_dir(), "somebody works there");
         let ended = slow.wait_with_output().unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
     });
 }
 
@@ -190,7 +190,7 @@ fn what_the_machine_lacks_is_named_with_the_command_that_gets_it() {
         if other == "shasum" {
             machine.link("perl", "perl");
         }
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
     }
 }
 

@@ -4,10 +4,11 @@ use crate::driver::releases::FakeRelease;
 use crate::driver::server::Server;
 use crate::driver::{Ended, checkout, files, mkdir, scratch};
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use tempfile::TempDir;
 
@@ -211,14 +212,33 @@ pub fn left(prefix: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A whole release that all tests read, and a server in front of it.
-pub fn mirror() -> (&'static FakeRelease, Server) {
-    static SHARED: LazyLock<FakeRelease> = LazyLock::new(|| {
-        let base = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("install-mirror");
-        let _ = fs::remove_dir_all(&base);
-        FakeRelease::make(&base, RELEASE)
+/// A release in a folder that vanishes with it.
+#[derive(Debug)]
+pub struct Shared {
+    release: FakeRelease,
+    _home: TempDir,
+}
+
+impl Deref for Shared {
+    type Target = FakeRelease;
+
+    fn deref(&self) -> &FakeRelease {
+        &self.release
+    }
+}
+
+/// A whole release that all tests read which run now, and a server in front of it.
+pub fn mirror() -> (Arc<Shared>, Server) {
+    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let release = shared.upgrade().unwrap_or_else(|| {
+        let home = scratch();
+        let release = FakeRelease::make(&home.path().join("mirror"), RELEASE);
+        Arc::new(Shared { release, _home: home })
     });
-    (&SHARED, Server::of(&SHARED.base))
+    *shared = Arc::downgrade(&release);
+    let server = Server::of(&release.base);
+    (release, server)
 }
 
 /// The same for a test that changes it.

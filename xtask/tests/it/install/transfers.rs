@@ -13,11 +13,11 @@ fn every_shell_installs_by_every_downloader_and_then_there_is_nothing_to_do() {
         for downloader in DOWNLOADERS {
             let (release, server) = mirror();
             let machine = Machine::new(shell, downloader);
-            machine.has_installed(&machine.install(&server.url()), release);
+            machine.has_installed(&machine.install(&server.url()), &release);
             assert_eq!(server.got(), ["SHA256SUMS", ARCHIVE].map(|name| format!("/{RELEASE}/{name}")));
 
             let again = machine.install(&server.url());
-            machine.has_installed(&again, release);
+            machine.has_installed(&again, &release);
             assert!(again.stderr.contains("is up to date"), "{}", again.stderr);
             assert_eq!(server.asked(ARCHIVE).len(), 1, "{shell:?} {downloader}");
         }
@@ -29,7 +29,7 @@ fn a_transfer_that_broke_goes_on_from_where_it_did() {
     by_each(|machine| {
         let (release, server) = mirror();
         server.wrong(ARCHIVE, Wrong::Cut(90_000), 2);
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
         let ranges: Vec<Option<String>> = server.asked(ARCHIVE).into_iter().map(|one| one.range).collect();
         let [None, Some(second), Some(third)] = ranges.as_slice() else { panic!("{ranges:?}") };
         assert_eq!((second.as_str(), third.as_str()), ("bytes=90000-", "bytes=180000-"));
@@ -44,7 +44,7 @@ fn a_mirror_may_lead_elsewhere_and_there_a_broken_transfer_goes_on() {
         server.wrong("SHA256SUMS", Wrong::Redirect(format!("{}/{RELEASE}/SHA256SUMS", other.url())), ALWAYS);
         server.wrong(ARCHIVE, Wrong::Redirect(format!("{}/{RELEASE}/{ARCHIVE}?a=b", other.url())), ALWAYS);
         other.wrong(ARCHIVE, Wrong::Cut(90_000), 1);
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
         let ranges: Vec<Option<String>> = other.asked(ARCHIVE).into_iter().map(|one| one.range).collect();
         assert_eq!(ranges, [None, Some("bytes=90000-".to_owned())]);
     });
@@ -70,12 +70,12 @@ fn a_download_ends_well_when_the_server_comes_to_its_senses() {
             for (wrong, times) in spell {
                 server.wrong(ARCHIVE, wrong.clone(), *times);
             }
-            machine.has_installed(&machine.install(&server.url()), release);
+            machine.has_installed(&machine.install(&server.url()), &release);
             fs::remove_dir_all(machine.prefix()).unwrap();
         }
         let (release, server) = mirror();
         server.wrong("SHA256SUMS", Wrong::Cut(100), 2).wrong("SHA256SUMS", Wrong::Status(503, None), 2);
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
     });
 }
 
@@ -129,7 +129,7 @@ fn the_next_mirror_gives_what_the_first_can_not() {
             good.mend();
             server.wrong(ARCHIVE, wrong.clone(), ALWAYS);
             let pair = ["--target", "aarch64", "--host", "amd64", "--from", &good.url()];
-            machine.has_installed(&machine.run(&server.url(), &pair), release);
+            machine.has_installed(&machine.run(&server.url(), &pair), &release);
             assert_eq!(good.got(), [format!("/{RELEASE}/{ARCHIVE}")], "{wrong:?}");
             fs::remove_dir_all(machine.prefix()).unwrap();
         }
@@ -141,7 +141,7 @@ fn the_next_mirror_gives_what_the_first_can_not() {
             good.mend();
             server.wrong("SHA256SUMS", wrong, ALWAYS);
             let pair = ["--target", "aarch64", "--host", "amd64", "--from", &good.url()];
-            machine.has_installed(&machine.run(&server.url(), &pair), release);
+            machine.has_installed(&machine.run(&server.url(), &pair), &release);
             assert_eq!(server.asked(ARCHIVE), []);
             fs::remove_dir_all(machine.prefix()).unwrap();
         }
@@ -179,7 +179,7 @@ fn a_transfer_that_stalls_or_crawls_is_given_up() {
         machine.environment.push(("ANYARCH_TIMEOUT".into(), "1".into()));
         let (release, server) = mirror();
         server.wrong(ARCHIVE, Wrong::Stall(120_000), 1);
-        machine.has_installed(&machine.install(&server.url()), release);
+        machine.has_installed(&machine.install(&server.url()), &release);
         assert_eq!(server.asked(ARCHIVE).len(), 2);
 
         fs::remove_dir_all(machine.prefix()).unwrap();
@@ -223,11 +223,11 @@ fn mirrors_come_from_the_environment_as_well_and_through_proxies() {
         let (release, server) = mirror();
         machine.environment.push(("ANYARCH_FROM".into(), format!("/nowhere {}", server.url())));
         let arguments = ["--release", RELEASE, "--target", "aarch64", "--host", "amd64"];
-        machine.has_installed(&machine.plain(&arguments), release);
+        machine.has_installed(&machine.plain(&arguments), &release);
 
         fs::remove_dir_all(machine.prefix()).unwrap();
         machine.environment.push(("http_proxy".into(), server.url()));
-        machine.has_installed(&machine.install("http://mirror.invalid"), release);
+        machine.has_installed(&machine.install("http://mirror.invalid"), &release);
         assert_eq!(server.asked(ARCHIVE)[1].proxied.as_deref(), Some("mirror.invalid"));
     });
 }
