@@ -7,6 +7,7 @@ use crate::plan::{self, Plan};
 use crate::session::Session;
 use crate::store::{self, Lock};
 use crate::verify::{Report, Verified};
+use anyarch_manifest::layout;
 use anyhow::{Context as _, Result};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
@@ -180,16 +181,16 @@ struct Member {
 
 /// The files of an archive, sorted by name; their folders go before them.
 fn members(target: Target, emulator: &[u8], facts: &Facts, source: &Path) -> Result<Vec<Member>> {
-    let name = target.emulator();
-    let docs = format!("share/doc/anyarch/{name}");
-    let mut members = vec![Member { name: format!("bin/{name}"), mode: 0o755, content: emulator.to_vec() }];
+    let docs = layout::docs(target.name);
+    let program = layout::emulator(target.name);
+    let mut members = vec![Member { name: program, mode: 0o755, content: emulator.to_vec() }];
     for license in LICENSES {
         let text = fs::read(source.join(license)).with_context(|| format!("the source has no {license}"))?;
         members.push(Member { name: format!("{docs}/{license}"), mode: 0o644, content: text });
     }
     let mut build = serde_json::to_vec_pretty(facts).context("cannot encode the build facts")?;
     build.push(b'\n');
-    members.push(Member { name: format!("{docs}/build.json"), mode: 0o644, content: build });
+    members.push(Member { name: layout::build_facts(target.name), mode: 0o644, content: build });
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
 }

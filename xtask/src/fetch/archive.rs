@@ -2,6 +2,7 @@
 //! vouches for it, and nothing is written outside the folder that was meant.
 
 use crate::xz;
+use anyarch_manifest::layout::{self, docs, emulator};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -12,16 +13,6 @@ use tar::{Archive, Entry, EntryType};
 
 /// What headers and padding may add to the bytes of the files: there are a dozen members.
 const OVERHEAD: u64 = 1 << 20;
-
-/// The emulator's name in its archive, and below the folder where it is installed.
-pub fn emulator(target: &str) -> String {
-    format!("bin/qemu-{target}")
-}
-
-/// The folder of its texts, likewise.
-pub fn docs(target: &str) -> String {
-    format!("share/doc/anyarch/qemu-{target}")
-}
 
 /// Unpacks a released `.tar.xz` of a target into an empty, private folder. Its files may have `limit` bytes.
 pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
@@ -48,7 +39,7 @@ pub fn belongs(target: &str, kind: EntryType, name: &str) -> Result<()> {
     ensure!(name.split('/').all(|part| !["", ".", ".."].contains(&part)), "leads elsewhere");
     let docs = docs(target);
     let is_below_docs = name.strip_prefix(&docs).is_some_and(|rest| rest.starts_with('/'));
-    let is_on_the_way = name == "bin" || format!("{docs}/").starts_with(&format!("{name}/"));
+    let is_on_the_way = name == layout::BIN || format!("{docs}/").starts_with(&format!("{name}/"));
     match kind {
         EntryType::Directory => ensure!(is_on_the_way || is_below_docs, "does not belong there"),
         EntryType::Regular => ensure!(name == emulator(target) || is_below_docs, "does not belong there"),

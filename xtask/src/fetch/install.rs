@@ -3,7 +3,7 @@
 use super::archive;
 use crate::progress::Progress;
 use crate::store::{self, Scratch};
-use anyarch_manifest::Artifact;
+use anyarch_manifest::{Artifact, layout};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Where the emulator of a target stands.
 pub fn place(prefix: &Path, target: &str) -> PathBuf {
-    prefix.join(archive::emulator(target))
+    prefix.join(layout::emulator(target))
 }
 
 /// Whether this very emulator is there, and can be run, with its texts.
@@ -22,7 +22,7 @@ pub fn is_current(prefix: &Path, artifact: &Artifact) -> Result<bool> {
     Ok(meta.is_file()
         && meta.permissions().mode() & 0o111 != 0
         && meta.len() == artifact.emulator.size
-        && prefix.join(archive::docs(&artifact.target)).is_dir()
+        && prefix.join(layout::docs(&artifact.target)).is_dir()
         && store::sha256_file(&place)? == artifact.emulator.sha256.as_str())
 }
 
@@ -43,7 +43,7 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
     let new = scratch.path().join("new");
     fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))?;
     archive::unpack_xz(archive, &new, target, artifact.unpacked_size)?;
-    let found = store::sha256_file(&new.join(archive::emulator(target)))?;
+    let found = store::sha256_file(&new.join(layout::emulator(target)))?;
     let wanted = artifact.emulator.sha256.as_str();
     ensure!(
         found == wanted,
@@ -51,9 +51,9 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
     );
     // Whoever is killed between these leaves no texts, so that the next run installs anew: an emulator with
     // those of another release would be taken for up to date.
-    let docs = archive::docs(target);
+    let docs = layout::docs(target);
     let texts = Texts::put_away(prefix.join(&docs), scratch.path().join("old"))?;
-    if let Err(error) = put_emulator(&new.join(archive::emulator(target)), &place(prefix, target)) {
+    if let Err(error) = put_emulator(&new.join(layout::emulator(target)), &place(prefix, target)) {
         texts.put_back();
         return Err(error);
     }
