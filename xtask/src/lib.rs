@@ -27,6 +27,7 @@ pub mod workspace;
 pub mod apt;
 pub mod download;
 pub mod error;
+pub mod git;
 pub mod interrupt;
 pub mod process;
 pub mod progress;

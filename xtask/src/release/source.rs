@@ -3,10 +3,11 @@
 
 use super::manifest::document;
 use crate::facts::Series;
+use crate::git;
 use crate::package::append;
 use crate::process::capture;
 use crate::session::Session;
-use crate::source::{self, git};
+use crate::source;
 use crate::store;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Context as _, Result, ensure};

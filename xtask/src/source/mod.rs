@@ -1,13 +1,13 @@
 //! Stage 1: pinned source. Whatever it came from, it is checked against the series' pins before
 //! anybody uses it, and it says where it came from.
 
-pub mod git;
 mod tree;
 
 use crate::apt::Apt;
 use crate::download;
 use crate::error::Usage;
 use crate::facts::Series;
+use crate::git;
 use crate::session::Session;
 use crate::unpack::{self, Rules};
 use anyhow::{Context as _, Result, anyhow, bail};

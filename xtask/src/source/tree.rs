@@ -1,7 +1,7 @@
 //! Source from a plain folder: checked by the id that git gives its content.
 
-use super::git::{git, init};
 use crate::facts::Series;
+use crate::git::{git, init};
 use crate::process::capture;
 use crate::session::Session;
 use crate::store::{Lock, Scratch};

@@ -1,4 +1,4 @@
-//! Source from git: one commit, without history, in a repository of the cache.
+//! git: a pinned commit without history, in a repository of the cache; and the program as every stage calls it.
 
 use crate::process::{self, capture, ended};
 use crate::session::Session;
