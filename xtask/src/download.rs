@@ -1,7 +1,9 @@
 //! Downloads over HTTP: checked against a hash before anybody sees them, kept by that hash.
 
+use crate::files;
+use crate::hash;
+use crate::lock::Lock;
 use crate::session::Session;
-use crate::store::{self, Lock};
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail, ensure};
 use data_encoding::HEXLOWER;
@@ -35,10 +37,10 @@ pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<Pa
     if !path.is_file() {
         return Ok(None);
     }
-    if store::sha256_file(&path)? == sha256 {
+    if hash::sha256_file(&path)? == sha256 {
         return Ok(Some(path));
     }
-    store::remove(&path)?;
+    files::remove(&path)?;
     Ok(None)
 }
 
@@ -47,7 +49,7 @@ pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<Pa
 pub fn keep(workspace: &Workspace, file: &Path, sha256: &str, name: &str) -> Result<PathBuf> {
     let path = place(workspace, sha256, name);
     let mut from = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    store::write_file_with(&path, |to| copy_checked(&mut from, to, sha256, |_| ()))
+    files::write_file_with(&path, |to| copy_checked(&mut from, to, sha256, |_| ()))
         .with_context(|| format!("{} was not kept", file.display()))?;
     Ok(path)
 }
@@ -86,7 +88,7 @@ pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
     let step = session.progress.step(format!("download {name}"));
     let mut response = request(url)?;
     let total = response.content_length();
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         copy_checked(&mut response, file, sha256, |done| step.bytes(done, total))
     })
     .with_context(|| format!("{url} was not downloaded"))?;

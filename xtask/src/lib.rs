@@ -25,15 +25,18 @@ pub mod workspace;
 
 // What the stages stand on.
 pub mod apt;
+pub mod claim;
 pub mod download;
 pub mod error;
+pub mod files;
 pub mod git;
+pub mod hash;
 pub mod interrupt;
+pub mod lock;
 pub mod process;
 pub mod progress;
 pub mod session;
 pub mod slots;
-pub mod store;
 pub mod unpack;
 pub mod xz;
 

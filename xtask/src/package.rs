@@ -3,9 +3,11 @@
 use crate::compile::{Facts, Library};
 use crate::facts::hosts::XzFilter;
 use crate::facts::{Host, Target};
+use crate::files;
+use crate::hash;
+use crate::lock::Lock;
 use crate::plan::{self, Plan};
 use crate::session::Session;
-use crate::store::{self, Lock};
 use crate::verify::{Report, Verified};
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result};
@@ -84,7 +86,7 @@ pub struct Record {
 /// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
 /// layout and the time of its files.
 pub fn key(tree_key: &str, suite_key: &str, host: &Host, epoch: u64) -> Result<String> {
-    store::short_key(&(LAYOUT, tree_key, suite_key, &host.elf, epoch))
+    hash::short_key(&(LAYOUT, tree_key, suite_key, &host.elf, epoch))
 }
 
 /// Where the record of a tarball stands: beside it.
@@ -98,7 +100,7 @@ pub const EXTENSION: &str = ".tar.xz";
 
 /// Says before anything is compiled or copied that a release can't be written to the output folder.
 pub fn is_writable(session: &Session, release: &str) -> Result<()> {
-    store::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
+    files::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
         .context("the tarball can't be written")
 }
 
@@ -130,14 +132,14 @@ pub fn ready(
 
 /// What is known of a tarball, by the file beside it alone.
 pub fn record(tarball: &Path) -> Option<Record> {
-    store::read_json(&record_place(tarball))
+    files::read_json(&record_place(tarball))
 }
 
 /// The tarball in this file, if its record stands beside it and it is still the same.
 pub fn found(path: &Path) -> Option<Tarball> {
     let record = record(path)?;
     let target = Target::named(&record.target).ok()?;
-    let same = store::sha256_file(path).is_ok_and(|found| found == record.sha256);
+    let same = hash::sha256_file(path).is_ok_and(|found| found == record.sha256);
     same.then(|| Tarball { target, host: record.host.clone(), path: path.to_owned(), record })
 }
 
@@ -149,12 +151,12 @@ pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, ep
     let content =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     anyhow::ensure!(
-        store::sha256(&content) == verified.report().sha256,
+        hash::sha256(&content) == verified.report().sha256,
         "{} changed since it was verified; run the command again",
         emulator.path().display()
     );
     let members = members(target, &content, facts, source)?;
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         write_archive(file, &members, host.elf.xz_filter, epoch)?;
         Ok(())
     })
@@ -163,13 +165,13 @@ pub fn pack(session: &Session, verified: &Verified, source: &Path, key: &str, ep
         target: target.name.to_owned(),
         host: host.platform.clone(),
         key: key.to_owned(),
-        sha256: store::sha256_file(&path)?,
+        sha256: hash::sha256_file(&path)?,
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),
         facts: facts.clone(),
         linked: emulator.libraries().to_vec(),
     };
-    store::write_json(&record_place(&path), &record)?;
+    files::write_json(&record_place(&path), &record)?;
     Ok(Tarball { target, host: host.platform.clone(), path, record })
 }
 
@@ -306,12 +308,12 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
     }
     if described {
         for stale in DESCRIPTIONS {
-            store::remove(&folder.join(stale))?;
+            files::remove(&folder.join(stale))?;
         }
         session.progress.say("note: what described the release in this folder is gone, since its tarballs changed: `cargo xtask release`");
     }
     if there != text {
-        store::write_file(&sums, text.as_bytes())?;
+        files::write_file(&sums, text.as_bytes())?;
     }
     Ok((sums, others))
 }

@@ -4,9 +4,10 @@
 //! driver be killed outright, the kernel sends the child SIGTERM; one that had not even begun does not.
 
 use crate::error::FULL_DISK_ADVICE;
+use crate::files;
 use crate::interrupt::{self, Registered};
+use crate::lock::Lock;
 use crate::progress::Progress;
-use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
@@ -48,7 +49,7 @@ impl<'a> Logged<'a> {
     pub fn run(mut self, progress: &Progress, mut on_line: impl FnMut(&str)) -> Result<()> {
         let shown = show(&self.command);
         progress.detail(&format!("$ {shown}"));
-        store::create_parent(self.log)?;
+        files::create_parent(self.log)?;
         let cannot_log = || format!("cannot write the log {}", self.log.display());
         let mut log = File::create(self.log).with_context(cannot_log)?;
         writeln!(log, "$ {shown}").with_context(cannot_log)?;

@@ -1,5 +1,6 @@
 //! Runs what the command line says: makes the session, takes the folders, hands over to the command.
 
+use crate::claim;
 use crate::cli::{Cli, Command};
 use crate::commands::{
     bench, build, clean, completions, doctor, fetch, package, patch, plan, release, reproduce, rootfs,
@@ -9,7 +10,6 @@ use crate::interrupt;
 use crate::progress::{Progress, count, human_bytes};
 use crate::session::Session;
 use crate::slots::{self, Slots};
-use crate::store;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
@@ -42,11 +42,11 @@ pub fn run(cli: &Cli) -> Result<()> {
         let refreshes = matches!(&cli.command, Command::Toolchain(arguments) if arguments.refresh);
         let cache = &session.workspace.cache;
         in_use.push(if refreshes {
-            store::claim_alone(cache).context("nothing was refreshed")?
+            claim::alone(cache).context("nothing was refreshed")?
         } else {
-            store::claim(cache).context("the cache can't be used; set ANYARCH_CACHE")?
+            claim::shared(cache).context("the cache can't be used; set ANYARCH_CACHE")?
         });
-        let trees = store::claim(&session.workspace.trees);
+        let trees = claim::shared(&session.workspace.trees);
         in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
         let slots = Slots::new(&session.workspace.trees, session.jobs);
         session.slots = Some(slots.context("the folder of build trees can't be used; say --build-dir")?);

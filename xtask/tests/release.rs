@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xtask::store::sha256_file;
+use xtask::hash::sha256_file;
 
 const RELEASE: &str = "10.2.2-1";
 const BASE: &str = "https://example.org/anyarch";

@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 use xtask::apt::Mirrors;
 use xtask::facts::Series;
 use xtask::facts::series::DEFAULT;
-use xtask::store::Scratch;
+use xtask::files::Scratch;
 
 /// The arm64 system as root's debootstrap leaves it; tests that change it take a copy.
 static ARM64: LazyLock<Debian> = LazyLock::new(|| Debian::bootstrap(Owner::root(), "aarch64"));

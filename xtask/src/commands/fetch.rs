@@ -1,12 +1,12 @@
 //! `fetch`: released emulators from a mirror, onto this machine.
 
 use super::show;
+use crate::claim;
 use crate::error::Usage;
 use crate::facts::{Host, Series, Target, series};
 use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, NoMirror, Patience};
 use crate::progress::{count, human_bytes};
 use crate::session::Session;
-use crate::store;
 use anyarch_manifest::{Artifact, FileName};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -62,7 +62,7 @@ pub fn run(session: &Session, arguments: &Fetch) -> Result<()> {
     let prefix = prefix(arguments)?;
     let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, Patience::default())?;
     let _in_use =
-        store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
+        claim::shared(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
     let index = fetch::index::read(&session.progress, &mirrors, &release, &keys)?;
     let chosen = fetch::choose(&index.manifest, &targets, &hosts)?;
     let is_one_host = chosen.iter().all(|one| one.host == chosen[0].host);

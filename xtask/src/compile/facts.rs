@@ -1,8 +1,8 @@
 //! What emulators are made from and with, and the key of the tree that follows from it.
 
 use crate::facts::{Host, Series};
+use crate::hash;
 use crate::plan::{Plan, Profile, TreePlan};
-use crate::store;
 use crate::toolchain::Toolchain;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -139,5 +139,5 @@ pub fn pkgversion(series: &Series) -> String {
 /// The key of the tree that a plan's host is built in: everything that goes into it.
 pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
     let facts = Facts::gather(plan, tree, toolchain);
-    store::short_key(&(RECIPE, &facts, crate::patch::key(&plan.series)?, toolchain.key()?))
+    hash::short_key(&(RECIPE, &facts, crate::patch::key(&plan.series)?, toolchain.key()?))
 }

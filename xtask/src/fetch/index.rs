@@ -4,8 +4,8 @@
 use super::mirror::{Mirror, Trouble};
 use super::signature;
 use super::transfer::Mirrors;
+use crate::hash;
 use crate::progress::Progress;
-use crate::store;
 use anyarch_manifest::{FILE, FileName, Manifest, SIGNATURE, SUMS, Sha256};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ssh_key::PublicKey;
@@ -63,7 +63,7 @@ fn useless(from: &Mirror, name: &str, error: &anyhow::Error) -> Trouble {
 fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
     let sums = parse(sums).with_context(|| format!("{SUMS} beside it cannot be read"))?;
     let wanted = sums.get(FILE).ok_or_else(|| anyhow!("{SUMS} beside it does not name it"))?.as_str();
-    let found = store::sha256(bytes);
+    let found = hash::sha256(bytes);
     ensure!(
         found == wanted,
         "it is not the one that {SUMS} names\n    its sha256 is    {found}\n    {SUMS} has {wanted}"

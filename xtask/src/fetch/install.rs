@@ -1,8 +1,9 @@
 //! An emulator and its texts below a prefix: there whole, or not at all.
 
 use super::archive;
+use crate::files::{self, Scratch};
+use crate::hash;
 use crate::progress::Progress;
-use crate::store::{self, Scratch};
 use anyarch_manifest::{Artifact, layout};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::fs::{self, File, TryLockError};
@@ -23,7 +24,7 @@ pub fn is_current(prefix: &Path, artifact: &Artifact) -> Result<bool> {
         && meta.permissions().mode() & 0o111 != 0
         && meta.len() == artifact.emulator.size
         && prefix.join(layout::docs(&artifact.target)).is_dir()
-        && store::sha256_file(&place)? == artifact.emulator.sha256.as_str())
+        && hash::sha256_file(&place)? == artifact.emulator.sha256.as_str())
 }
 
 /// Removes what killed runs left below a prefix in which there is nothing else to do, if no other run is at work there.
@@ -31,7 +32,7 @@ pub fn sweep(prefix: &Path) {
     if let Ok(folder) = File::open(prefix)
         && folder.try_lock().is_ok()
     {
-        store::sweep(prefix);
+        files::sweep(prefix);
     }
 }
 
@@ -43,7 +44,7 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
     let new = scratch.path().join("new");
     fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))?;
     archive::unpack_xz(archive, &new, target, artifact.unpacked_size)?;
-    let found = store::sha256_file(&new.join(layout::emulator(target)))?;
+    let found = hash::sha256_file(&new.join(layout::emulator(target)))?;
     let wanted = artifact.emulator.sha256.as_str();
     ensure!(
         found == wanted,
@@ -63,10 +64,10 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
 /// Whatever ran the old one goes on with it.
 fn put_emulator(from: &Path, to: &Path) -> Result<()> {
     let cannot = || format!("cannot put {} in place", to.display());
-    store::create_parent(to)?;
+    files::create_parent(to)?;
     match fs::rename(from, to) {
         // `bin` may be a link to another disk.
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => store::write_file_with(to, |file| {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => files::write_file_with(to, |file| {
             let mut source = File::open(from).with_context(cannot)?;
             io::copy(&mut source, file)?;
             Ok(file.set_permissions(fs::Permissions::from_mode(0o755))?)
@@ -84,7 +85,7 @@ struct Texts {
 impl Texts {
     /// Moves the old ones away, if there are any.
     fn put_away(place: PathBuf, old: PathBuf) -> Result<Self> {
-        store::create_parent(&place)?;
+        files::create_parent(&place)?;
         match fs::rename(&place, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed.with_context(|| format!("cannot replace {}", place.display()))?,

@@ -14,8 +14,8 @@ pub use transfer::{Mirrors, Patience};
 
 use crate::error::Usage;
 use crate::facts;
+use crate::files;
 use crate::session::Session;
-use crate::store;
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
 use anyhow::{Context as _, Result, bail, ensure};
 use install::PrefixLock;
@@ -149,7 +149,7 @@ pub fn bring(
         install::sweep(prefix);
         return Ok(installed(State::UpToDate));
     }
-    store::is_writable(prefix, "say --prefix DIR with a folder of yours")?;
+    files::is_writable(prefix, "say --prefix DIR with a folder of yours")?;
     let _lock = PrefixLock::acquire(prefix, &session.progress)?;
     // Another run may have been faster.
     if install::is_current(prefix, artifact)? {

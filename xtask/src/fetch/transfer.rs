@@ -3,9 +3,11 @@
 
 use super::mirror::{self, Body, Left, Mirror, Trouble};
 use crate::download::{self, STALL};
+use crate::files;
+use crate::hash;
+use crate::lock::Lock;
 use crate::progress::{Progress, Step, human_bytes};
 use crate::session::Session;
-use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::blocking::Client;
 use std::fs::File;
@@ -100,7 +102,7 @@ pub struct Downloaded {
 impl Downloaded {
     /// Removes it: it has served.
     pub fn discard(self) -> Result<()> {
-        store::remove(&self.path)
+        files::remove(&self.path)
     }
 }
 
@@ -403,7 +405,7 @@ fn is_wanted(file: &mut File, wanted: Wanted<'_>) -> io::Result<bool> {
 
 fn hash(file: &mut File) -> io::Result<String> {
     file.rewind()?;
-    store::sha256_of(file)
+    hash::sha256_of(file)
 }
 
 /// A failure of this machine's disk.

@@ -2,7 +2,7 @@
 
 use crate::compile::Facts;
 use crate::fetch::archive;
-use crate::store;
+use crate::hash;
 use crate::xz;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -51,7 +51,7 @@ pub fn read(path: &Path, target: &str) -> Result<Inside> {
             entry.by_ref().take(MOST_FACTS).read_to_end(&mut text).context("it is cut short")?;
             facts = Some(serde_json::from_slice(&text).context("its build.json cannot be read")?);
         } else if path == emulator {
-            hash = Some(store::sha256_of(&mut entry).context("it is cut short")?);
+            hash = Some(hash::sha256_of(&mut entry).context("it is cut short")?);
         }
     }
     let facts = facts.with_context(|| format!("it holds no {}", described.display()))?;

@@ -3,12 +3,12 @@
 
 use super::manifest::document;
 use crate::facts::Series;
+use crate::files;
 use crate::git;
 use crate::package::append;
 use crate::process::capture;
 use crate::session::Session;
 use crate::source;
-use crate::store;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
@@ -26,7 +26,7 @@ pub fn write(session: &Session, series: &Series, folder: &Path) -> Result<Docume
     let qemu = source::tarball(session, series)?;
     let qemu_name = qemu.file_name().context("a tarball without a name")?.to_string_lossy().into_owned();
     let path = folder.join(format!("{name}-source.tar"));
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         let mut archive = Builder::new(file);
         let mut add = |inside: &str, mode, content: &[u8]| {
             append(

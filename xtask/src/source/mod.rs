@@ -232,7 +232,7 @@ fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSo
 }
 
 fn tarball_of_user(session: &Session, series: &Series, path: &Path) -> Result<PinnedSource> {
-    let found = crate::store::sha256_file(path)?;
+    let found = crate::hash::sha256_file(path)?;
     let known = tarballs(series);
     let Some((sha256, name)) = known.iter().find(|(sha256, _)| *sha256 == found) else {
         let pinned: Vec<String> = known.iter().map(|(sha256, name)| format!("{sha256}  {name}")).collect();

@@ -99,8 +99,8 @@ fn a_lie_is_told_with_both_hashes_and_the_name_of_the_liar() {
     let turned: Vec<u8> = whole(&stage).iter().map(|byte| byte ^ 0x55).collect();
     let hashes = format!(
         "its sha256 is   {}\n    the release has {}",
-        xtask::store::sha256(&turned),
-        xtask::store::sha256(&whole(&stage))
+        xtask::hash::sha256(&turned),
+        xtask::hash::sha256(&whole(&stage))
     );
     assert!(error.contains(&format!("{}: it lies", liar.url())) && error.contains(&hashes), "{error}");
     assert!(error.contains(&format!("{}: it answers 404", other.url())), "{error}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::apt::Mirrors;
 use xtask::facts::Target;
-use xtask::store::Scratch;
+use xtask::files::Scratch;
 
 /// How a guest's children are asked for.
 pub const EXECVE: &[&str] = &["--execve", "self"];

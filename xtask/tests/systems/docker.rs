@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use xtask::files::Scratch;
 use xtask::process::end_with_parent;
-use xtask::store::Scratch;
 
 /// Seconds that one command may take.
 const LIMIT: &str = "900";
