@@ -2,11 +2,11 @@
 //! nothing but files and folders is made, and no more of them than the release says. For the fuzzer, and for a test
 //! of its corpus.
 
+use anyarch_client::archive;
 use anyarch_manifest::layout;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use xtask::fetch::archive;
 
 const TARGET: &str = "x";
 const LIMIT: u64 = 4096;

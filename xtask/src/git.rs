@@ -1,10 +1,10 @@
 //! git: a pinned commit without history, in a repository of the cache; and the program as every stage calls it.
 
-use crate::files;
-use crate::lock::Lock;
 use crate::process::{self, capture, ended};
 use crate::session::Session;
 use crate::unpack::{self, Rules};
+use anyarch_client::files;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,6 @@
 
 // The way of a release: one module a stage.
 pub mod compile;
-pub mod fetch;
 pub mod package;
 pub mod patch;
 pub mod plan;
@@ -25,20 +24,14 @@ pub mod workspace;
 
 // What the stages stand on.
 pub mod apt;
-pub mod claim;
+pub mod children;
 pub mod download;
 pub mod error;
-pub mod files;
 pub mod git;
-pub mod hash;
-pub mod interrupt;
-pub mod lock;
 pub mod process;
-pub mod progress;
 pub mod session;
 pub mod slots;
 pub mod unpack;
-pub mod xz;
 
 #[cfg(test)]
 mod layers;

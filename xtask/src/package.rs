@@ -3,12 +3,12 @@
 use crate::compile::{Facts, Library};
 use crate::facts::hosts::XzFilter;
 use crate::facts::{Host, Target};
-use crate::files;
-use crate::hash;
-use crate::lock::Lock;
 use crate::plan::{self, Plan};
 use crate::session::Session;
 use crate::verify::{Report, Verified};
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};

@@ -1,16 +1,16 @@
 //! Runs what the command line says: makes the session, takes the folders, hands over to the command.
 
-use crate::claim;
+use crate::children;
 use crate::cli::{Cli, Command};
 use crate::commands::{
     bench, build, clean, completions, doctor, fetch, package, patch, plan, release, reproduce, rootfs,
     source, test, toolchain, verify,
 };
-use crate::interrupt;
-use crate::progress::{Progress, count, human_bytes};
 use crate::session::Session;
 use crate::slots::{self, Slots};
 use crate::workspace::Workspace;
+use anyarch_client::claim;
+use anyarch_client::progress::{Progress, count, human_bytes};
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
 use std::num::NonZero;
@@ -36,7 +36,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         json: global.json,
         offline: global.offline,
     };
-    interrupt::install()?;
+    children::end_when_interrupted()?;
     let mut in_use = Vec::new();
     if makes_something(&cli.command) {
         let refreshes = matches!(&cli.command, Command::Toolchain(arguments) if arguments.refresh);

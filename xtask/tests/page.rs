@@ -6,6 +6,7 @@
 mod browser;
 mod driver;
 
+use anyarch_client::error::Usage;
 use anyarch_manifest::Manifest;
 use browser::{Browser, Scripts};
 use data_encoding::{BASE64, HEXLOWER};
@@ -17,7 +18,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use xtask::error::Usage;
 use xtask::facts::targets::TARGETS;
 use xtask::release::page;
 use xtask::release::peers::Peers;

@@ -5,6 +5,7 @@
 
 mod driver;
 
+use anyarch_client::hash::sha256_file;
 use anyarch_manifest::{ArchiveFormat, DocumentKind, Manifest, Outcome};
 use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate as _};
 use driver::foreign::{TARGET, lacks_compilers, part};
@@ -14,7 +15,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xtask::hash::sha256_file;
 
 const RELEASE: &str = "10.2.2-1";
 const BASE: &str = "https://example.org/anyarch";

@@ -1,11 +1,11 @@
 //! `clean`: what was made here, by kind.
 
 use super::show;
-use crate::claim;
-use crate::error::Usage;
-use crate::files;
-use crate::progress::human_bytes;
 use crate::session::Session;
+use anyarch_client::claim;
+use anyarch_client::error::Usage;
+use anyarch_client::files;
+use anyarch_client::progress::human_bytes;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;

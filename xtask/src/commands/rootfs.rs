@@ -2,10 +2,10 @@
 
 use super::show;
 use crate::apt::{self, Apt};
-use crate::error::Usage;
 use crate::facts::{Target, native, targets};
-use crate::files::{self, Scratch};
 use crate::session::Session;
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;

@@ -52,7 +52,8 @@ const HEAVY: [&str; 15] = [
 
 /// Test programs that build nothing, have caches of their own, and mostly wait: for servers, for clocks, for a
 /// browser. They run beside the heavy ones, and so do the unit tests.
-const LIGHT: [&str; 7] = ["bad_input", "commands", "corpus", "fetch", "install", "page", "reading"];
+const LIGHT: [&str; 8] =
+    ["bad_input", "commands", "corpus", "dependencies", "fetch", "install", "page", "reading"];
 
 /// How many of the slowest test programs are told.
 const SLOWEST: usize = 5;
@@ -409,7 +410,7 @@ mod tests {
     fn every_test_program_is_either_heavy_or_light() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut found = Vec::new();
-        for folder in ["manifest/tests", "xtask/tests"] {
+        for folder in ["client/tests", "manifest/tests", "xtask/tests"] {
             let paths =
                 fs::read_dir(root.join(folder)).expect("tests").map(|entry| entry.expect("one").path());
             let programs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
@@ -426,7 +427,7 @@ mod tests {
     #[test]
     fn no_test_is_skipped_for_a_word_within_its_name() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut folders = ["manifest", "xtask"].map(|name| root.join(name)).to_vec();
+        let mut folders = ["client", "manifest", "xtask"].map(|name| root.join(name)).to_vec();
         let mut names = Vec::new();
         while let Some(folder) = folders.pop() {
             for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path()) {

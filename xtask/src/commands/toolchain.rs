@@ -1,12 +1,12 @@
 //! `toolchain`: the third stage, for work on it.
 
 use super::show;
-use crate::error::Usage;
 use crate::facts::{Host, Series, series};
-use crate::files;
 use crate::session::Session;
 use crate::toolchain::Tooling;
 use crate::toolchain::{self, Toolchain};
+use anyarch_client::error::Usage;
+use anyarch_client::files;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! What emulators are made from and with, and the key of the tree that follows from it.
 
 use crate::facts::{Host, Series};
-use crate::hash;
 use crate::plan::{Plan, Profile, TreePlan};
 use crate::toolchain::Toolchain;
+use anyarch_client::hash;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 
 use super::topics::TOPICS;
 use super::{Target, Topic, read_toml, unknown};
-use crate::hash;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -273,7 +273,7 @@ fn read_patches(home: &Path, topic: Topic) -> Result<Vec<Patch>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files;
+    use anyarch_client::files;
 
     fn patches() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches")

@@ -2,7 +2,7 @@
 //! program for each comes from.
 
 use super::unknown;
-use crate::error::Usage;
+use anyarch_client::error::Usage;
 use anyarch_manifest::layout;
 
 /// One target of QEMU's linux-user emulation.

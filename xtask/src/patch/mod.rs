@@ -18,12 +18,12 @@ use apply::apply_one;
 
 use crate::facts::Series;
 use crate::facts::series::Patch;
-use crate::files;
-use crate::hash;
-use crate::lock::Lock;
 use crate::session::Session;
 use crate::source::PinnedSource;
 use crate::workspace::Workspace;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -2,14 +2,14 @@
 
 use super::message::with_topic;
 use super::refresh::{OPENED, base};
-use crate::error::Usage;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
-use crate::files::{self, Scratch};
 use crate::git;
 use crate::process::capture;
 use crate::session::Session;
 use crate::source::PinnedSource;
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};

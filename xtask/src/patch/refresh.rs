@@ -2,14 +2,14 @@
 
 use super::message::{topic_of, without_topic};
 use super::parts::{Commit, Part, parts};
-use crate::error::Usage;
 use crate::facts::series::COMMON;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
-use crate::files::{self, Scratch};
 use crate::git;
 use crate::process::capture;
 use crate::session::Session;
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,9 +1,9 @@
 //! What a tarball holds, read member by member: nothing is unpacked to the disk.
 
 use crate::compile::Facts;
-use crate::fetch::archive;
-use crate::hash;
-use crate::xz;
+use anyarch_client::archive;
+use anyarch_client::hash;
+use anyarch_client::xz;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::collections::BTreeSet;

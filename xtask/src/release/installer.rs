@@ -1,7 +1,7 @@
 //! The installer for people without Rust, told which release it belongs to and where that lies.
 
 use super::manifest::document;
-use crate::files;
+use anyarch_client::files;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;

@@ -3,9 +3,9 @@
 use super::Release;
 use crate::compile::Facts;
 use crate::facts::{Series, series};
-use crate::hash;
 use crate::package::{Record, Tarball};
 use crate::verify::{Check, Outcome};
+use anyarch_client::hash;
 use anyarch_manifest as format;
 use anyhow::{Context as _, Result};
 use format::{

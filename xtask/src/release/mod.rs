@@ -15,12 +15,12 @@ mod zst;
 
 use crate::compile::Facts;
 use crate::facts::Series;
-use crate::files;
-use crate::hash;
-use crate::lock::Lock;
 use crate::package::{self, Record, Tarball};
 use crate::plan::Plan;
 use crate::session::Session;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use peers::Peers;
 use std::collections::BTreeMap;

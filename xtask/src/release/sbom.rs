@@ -4,9 +4,9 @@
 use super::Release;
 use super::manifest::document;
 use crate::compile::Library;
-use crate::files;
-use crate::hash;
 use crate::package::{Record, Tarball};
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};

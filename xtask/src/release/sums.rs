@@ -3,9 +3,9 @@
 
 use super::zst;
 use crate::error::Lacks;
-use crate::files;
 use crate::package;
 use crate::process::{ended, output};
+use anyarch_client::files;
 use anyarch_manifest::{NAMESPACE, SIGNATURE, SUMS as FILE};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
@@ -73,7 +73,7 @@ pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash;
+    use anyarch_client::hash;
 
     #[test]
     fn sums_are_sorted_and_a_strange_archive_is_refused() {

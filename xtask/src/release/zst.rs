@@ -1,11 +1,11 @@
 //! The same archives packed by zstd: a little bigger, and unpacked several times as fast.
 
-use crate::files;
-use crate::hash;
 use crate::package::{self, Tarball};
-use crate::progress::count;
 use crate::session::Session;
-use crate::xz;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::progress::count;
+use anyarch_client::xz;
 use anyarch_manifest::{Archive, ArchiveFormat};
 use anyhow::{Context as _, Result};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};

@@ -1,11 +1,11 @@
 //! Source from a plain folder: checked by the id that git gives its content.
 
 use crate::facts::Series;
-use crate::files::Scratch;
 use crate::git::{git, init};
-use crate::lock::Lock;
 use crate::process::capture;
 use crate::session::Session;
+use anyarch_client::files::Scratch;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use xshell::Shell;

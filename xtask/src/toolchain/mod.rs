@@ -17,12 +17,13 @@ pub use python::{interpreter, requirements};
 pub use sysroot::{Package, Root};
 pub use tooling::{Launcher, Tooling, Where};
 
-use crate::error::{INSTALL, Lacks, Usage};
+use crate::error::{INSTALL, Lacks};
 use crate::facts::{Host, Series, native};
-use crate::files;
-use crate::hash;
 use crate::process::capture;
 use crate::session::Session;
+use anyarch_client::error::Usage;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::env;

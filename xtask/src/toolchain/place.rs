@@ -4,10 +4,10 @@
 use super::tooling::{Tooling, Where};
 use crate::error::Lacks;
 use crate::facts::Host;
-use crate::files;
-use crate::hash;
 use crate::process::{self, capture};
 use crate::session::Session;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use std::env;
 use std::fs;

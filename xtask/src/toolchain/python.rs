@@ -3,11 +3,11 @@
 use super::Root;
 use super::place::Place;
 use crate::error::Lacks;
-use crate::files;
-use crate::hash;
-use crate::lock::Lock;
 use crate::process::{self, capture};
 use crate::session::Session;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,10 +2,10 @@
 
 use crate::apt::{self, Apt, Item};
 use crate::facts::hosts::Sysroot;
-use crate::files;
-use crate::hash;
-use crate::lock::Lock;
 use crate::session::Session;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;

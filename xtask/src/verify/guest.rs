@@ -4,10 +4,10 @@
 use super::{Outcome, PATIENCE, RELEASE, Start, tiny};
 use crate::apt::{self, Apt};
 use crate::facts::targets::Debian;
-use crate::files::{self, Scratch};
-use crate::lock::Lock;
 use crate::process::{ended, output_within};
 use crate::session::Session;
+use anyarch_client::files::{self, Scratch};
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use object::{Object as _, ObjectSegment as _};
 use std::fs;

@@ -16,11 +16,11 @@ pub use part::part;
 
 use crate::compile::{Emulator, UpstreamEmulator, pkgversion, report_place};
 use crate::facts::{Host, Series, Target};
-use crate::files;
-use crate::hash;
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
 use crate::session::Session;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;

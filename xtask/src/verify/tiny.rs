@@ -3,10 +3,10 @@
 
 use super::{Outcome, PATIENCE, RELEASE, Start};
 use crate::facts::Target;
-use crate::files::Scratch;
-use crate::hash;
 use crate::process::{ended, output_within};
 use crate::session::Session;
+use anyarch_client::files::Scratch;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use data_encoding::HEXLOWER;
 use std::fs::{self, File};

@@ -3,6 +3,7 @@
 
 use crate::debian::environment;
 use crate::driver::{Ended, is_root, mkdir};
+use anyarch_client::files::Scratch;
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use xtask::files::Scratch;
 use xtask::process::end_with_parent;
 
 /// Seconds that one command may take.

@@ -3,14 +3,14 @@
 use super::super::print;
 use super::CheckArgs;
 use crate::compile::PartBuild;
-use crate::error::Usage;
 use crate::facts::Target;
-use crate::hash;
 use crate::patch::{PartTree, Tried, each};
 use crate::plan::{Plan, Profile, Request, TreePlan};
 use crate::session::Session;
 use crate::source::PinnedSource;
 use crate::{toolchain, verify};
+use anyarch_client::error::Usage;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result};
 
 /// What is seen of a patch that adds files which only a later one has compiled, or changes none that is compiled:

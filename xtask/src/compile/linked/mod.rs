@@ -5,9 +5,9 @@ mod license;
 mod symbols;
 
 use crate::facts::hosts::Sysroot;
-use crate::hash;
 use crate::session::Session;
 use crate::toolchain::Toolchain;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -2,11 +2,11 @@
 
 use super::cross::Tools;
 use crate::facts::Target;
-use crate::files;
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output};
 use crate::session::Session;
 use crate::verify::alone;
+use anyarch_client::files;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;

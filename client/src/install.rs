@@ -1,6 +1,6 @@
 //! An emulator and its texts below a prefix: there whole, or not at all.
 
-use super::archive;
+use crate::archive;
 use crate::files::{self, Scratch};
 use crate::hash;
 use crate::progress::Progress;
@@ -105,7 +105,9 @@ impl Texts {
 
 /// Keeps other runs out of a prefix. The folder itself is locked, so that no file of a lock lies about in it.
 #[derive(Debug)]
-pub struct PrefixLock(#[allow(dead_code, reason = "it is held, not looked at")] File);
+pub struct PrefixLock {
+    _folder: File,
+}
 
 impl PrefixLock {
     /// Makes the prefix and waits for other runs.
@@ -121,6 +123,6 @@ impl PrefixLock {
             }
             Err(TryLockError::Error(error)) => return Err(anyhow!(error).context(cannot())),
         }
-        Ok(Self(folder))
+        Ok(Self { _folder: folder })
     }
 }

@@ -1,11 +1,11 @@
 //! What a mirror says of a release, and why that is believed: a signature vouches for the checksums, if a key is
 //! given, the checksums for the manifest, and the manifest for everything else.
 
-use super::mirror::{Mirror, Trouble};
-use super::signature;
-use super::transfer::Mirrors;
 use crate::hash;
+use crate::mirror::{Mirror, Trouble};
 use crate::progress::Progress;
+use crate::signature;
+use crate::transfer::Mirrors;
 use anyarch_manifest::{FILE, FileName, Manifest, SIGNATURE, SUMS, Sha256};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ssh_key::PublicKey;

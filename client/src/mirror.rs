@@ -258,7 +258,7 @@ fn open_file(path: &Path, from: u64) -> Result<Body, Trouble> {
 }
 
 /// The last cause: the others say again which address was asked.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

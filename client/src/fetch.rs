@@ -1,27 +1,14 @@
-//! Stage 8, on the machines of those who use emulators: a released one from a mirror, checked before a byte of it
-//! is used, and installed whole or not at all.
+//! A released emulator from a mirror, checked before a byte of it is used, and installed whole or not at all.
 
-pub mod archive;
-pub mod index;
-pub mod install;
-pub mod mirror;
-pub mod signature;
-pub mod transfer;
-
-pub use index::Index;
-pub use mirror::{Mirror, NoMirror};
-pub use transfer::{Mirrors, Patience};
-
-use crate::error::Usage;
-use crate::facts;
+use crate::error::{Usage, nearest};
 use crate::files;
-use crate::session::Session;
+use crate::install::{self, PrefixLock};
+use crate::progress::Progress;
+use crate::transfer::{Mirrors, Wanted};
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
 use anyhow::{Context as _, Result, bail, ensure};
-use install::PrefixLock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use transfer::Wanted;
 
 /// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. One has 2 MB.
 pub const MOST_ARCHIVE: u64 = 32 << 20;
@@ -119,8 +106,7 @@ fn no_target(manifest: &Manifest, target: &str, host: &str) -> Usage {
 }
 
 fn lacks(manifest: &Manifest, what: &str, name: &str, of: &str, known: &[&str]) -> Usage {
-    let hint =
-        facts::nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Usage(format!("release {} has not {what}{hint}\n  {of}: {}", manifest.release, known.join(" ")))
 }
 
@@ -131,14 +117,28 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names
 }
 
-/// Brings one emulator to its place below a prefix, unless it is there.
+/// The folders that an emulator goes through.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// Where archives are kept until their emulator is in place. The caller holds a claim on it ([`crate::claim`]).
+    pub cache: &'a Path,
+    /// Where the emulator goes: it gets `bin/` and `share/doc/`.
+    pub prefix: &'a Path,
+}
+
+/// Brings one emulator to its place below a prefix, unless it is there. Waits for other runs that install there.
+///
+/// # Errors
+/// When no mirror gives its archive, the archive is not what the manifest says or holds what it must not, or a folder
+/// cannot be written. What stood in the place before still stands there, or nothing does.
 pub fn bring(
-    session: &Session,
+    progress: &Progress,
     mirrors: &Mirrors,
     manifest: &Manifest,
     artifact: &Artifact,
-    prefix: &Path,
+    folders: Folders<'_>,
 ) -> Result<Installed> {
+    let Folders { cache, prefix } = folders;
     let archive = artifact
         .archive(ArchiveFormat::TarXz)
         .with_context(|| format!("there is no .tar.xz of qemu-{} for {}", artifact.target, artifact.host))?;
@@ -150,13 +150,14 @@ pub fn bring(
         return Ok(installed(State::UpToDate));
     }
     files::is_writable(prefix, "say --prefix DIR with a folder of yours")?;
-    let _lock = PrefixLock::acquire(prefix, &session.progress)?;
+    let _lock = PrefixLock::acquire(prefix, progress)?;
     // Another run may have been faster.
     if install::is_current(prefix, artifact)? {
         return Ok(installed(State::UpToDate));
     }
     let downloaded = mirrors.download(
-        session,
+        progress,
+        cache,
         Wanted {
             release: manifest.release.as_str(),
             name: archive.file.as_str(),

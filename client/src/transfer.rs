@@ -1,19 +1,18 @@
 //! Files from mirrors: tried again where that may help, from the next mirror where it does not, and continued where
 //! a transfer broke off, in this run or an earlier one. What comes out was checked.
 
-use super::mirror::{self, Body, Left, Mirror, Trouble};
-use crate::download::{self, STALL};
 use crate::files;
 use crate::hash;
+use crate::http::{self, STALL};
 use crate::lock::Lock;
+use crate::mirror::{self, Body, Left, Mirror, Trouble};
 use crate::progress::{Progress, Step, human_bytes};
-use crate::session::Session;
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::blocking::Client;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -109,7 +108,7 @@ impl Downloaded {
 impl Mirrors {
     /// Sets up the mirrors.
     pub fn new(all: Vec<Mirror>, patience: Patience) -> Result<Self> {
-        Ok(Self { all, client: download::client(patience.stall)?, patience })
+        Ok(Self { all, client: http::client(patience.stall)?, patience })
     }
 
     /// A small file of a release, of at most `limit` bytes, by one mirror.
@@ -138,10 +137,14 @@ impl Mirrors {
         })
     }
 
-    /// Downloads a file into the cache, and checks it.
-    pub fn download(&self, session: &Session, wanted: Wanted<'_>) -> Result<Downloaded> {
-        let path = session.workspace.cache.join("fetch").join(wanted.sha256);
-        let lock = Lock::acquire(&path, &session.progress)?;
+    /// Downloads a file to `<cache>/fetch/<sha256>`, going on where an earlier run stood, and checks it. Waits for
+    /// another run that downloads the same file.
+    ///
+    /// # Errors
+    /// When no mirror gives a file with that size and hash, or the cache cannot be written.
+    pub fn download(&self, progress: &Progress, cache: &Path, wanted: Wanted<'_>) -> Result<Downloaded> {
+        let path = cache.join("fetch").join(wanted.sha256);
+        let lock = Lock::acquire(&path, progress)?;
         let mut file = File::options()
             .create(true)
             .truncate(false)
@@ -150,9 +153,9 @@ impl Mirrors {
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
         if !is_wanted(&mut file, wanted).context("the cache cannot be read")? {
-            let step = session.progress.step(format!("download {}", wanted.name));
-            self.from_any(&session.progress, wanted.name, |from| {
-                self.checked(&session.progress, from, wanted, &mut file, &step)
+            let step = progress.step(format!("download {}", wanted.name));
+            self.from_any(progress, wanted.name, |from| {
+                self.checked(progress, from, wanted, &mut file, &step)
             })?;
             step.done("checked");
         }
