@@ -13,13 +13,18 @@ const TAG: &str = "CACHEDIR.TAG";
 /// What such a file begins with, and who wrote it.
 const TAG_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by anyarch's `cargo xtask`; `cargo xtask clean` empties it.\n";
 
-/// Keeps those who empty a folder of ours away for as long as it is held, or, held alone, everybody.
+/// A claim on a folder of ours, as long as this value lives: it keeps those away who would empty the folder, or, if it
+/// was claimed [`alone`], everybody.
 #[derive(Debug)]
 pub struct InUse {
     _tag: File,
 }
 
-/// Makes a folder ours, and keeps it from being emptied. Waits where somebody is just emptying it.
+/// Claims a folder together with others: makes it ours, and keeps it from being emptied. Waits where somebody is just
+/// emptying it.
+///
+/// # Errors
+/// [`Usage`] when the folder holds things that are not ours; else when it cannot be made or locked.
 pub fn shared(folder: &Path) -> Result<InUse> {
     loop {
         make_ours(folder)?;
@@ -32,7 +37,10 @@ pub fn shared(folder: &Path) -> Result<InUse> {
     }
 }
 
-/// The same for who empties it: an error if anybody works in it.
+/// Claims a folder for oneself, in order to empty it.
+///
+/// # Errors
+/// When anybody else has a claim on the folder, or as for [`shared`].
 pub fn alone(folder: &Path) -> Result<InUse> {
     loop {
         make_ours(folder)?;
@@ -68,7 +76,7 @@ fn make_ours(folder: &Path) -> Result<()> {
     files::write_file(&folder.join(TAG), TAG_TEXT.as_bytes())
 }
 
-/// Whether [`shared`] or [`alone`] made this folder ours.
+/// Whether a folder is marked as ours: [`shared`] and [`alone`] do so.
 pub fn is_ours(folder: &Path) -> bool {
     fs::read_to_string(folder.join(TAG)).is_ok_and(|text| text == TAG_TEXT)
 }

@@ -10,47 +10,49 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. One has 2 MB.
+/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. Ours have 2 MB.
+/// `dist/install.sh` has this limit, too.
 pub const MOST_ARCHIVE: u64 = 32 << 20;
 
-/// The same of what is in it, which has 8 MB. `dist/install.sh` has these limits, too.
+/// The most bytes that all files in an archive may have together, whatever the manifest says. Those of ours have 8 MB.
+/// `dist/install.sh` has this limit, too.
 pub const MOST_UNPACKED: u64 = 256 << 20;
 
 /// An emulator that is in place.
 #[derive(Debug, Clone, Serialize)]
 pub struct Installed {
-    /// What it emulates, by QEMU's name.
+    /// What the emulator emulates, by QEMU's name: `aarch64`.
     pub target: String,
-    /// What it runs on, by Docker's name.
+    /// What the emulator runs on, by Docker's name: `arm/v7`.
     pub host: String,
-    /// The release that it is from.
+    /// The name of the release that the emulator is from.
     pub release: String,
-    /// Where it is.
+    /// The path of the emulator.
     pub path: PathBuf,
-    /// Its bytes.
+    /// The size of the emulator in bytes.
     pub size: u64,
-    /// Of those bytes.
+    /// The SHA-256 of the emulator, lower-case hex.
     pub sha256: String,
-    /// The archive that holds it.
+    /// The file name of the archive that the emulator is from.
     pub archive: String,
-    /// The archive's bytes.
+    /// The size of that archive in bytes.
     pub archive_size: u64,
-    /// Whether this run had anything to do.
+    /// What this run had to do.
     pub state: State,
 }
 
-/// What a run had to do.
+/// What a run had to do for an emulator to be in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It was there already; nothing was downloaded.
+    /// The emulator was there already; nothing was downloaded.
     UpToDate,
-    /// It was downloaded and put in place.
+    /// The emulator was downloaded and put in place.
     Installed,
 }
 
 impl State {
-    /// For people.
+    /// The state in words, for people.
     pub fn words(self) -> &'static str {
         match self {
             Self::UpToDate => "up to date",
@@ -62,13 +64,16 @@ impl State {
 /// What is asked for among names: some of them, or all there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// All that the release has.
+    /// All names that the release has.
     All,
-    /// These, by QEMU's or Docker's names.
+    /// These targets by QEMU's names, or hosts by Docker's.
     These(Vec<String>),
 }
 
-/// The emulators of a release that are asked for; one that it lacks is wrong use, and what it has is listed.
+/// The emulators of a release that are asked for: each of these targets for each of these hosts.
+///
+/// # Errors
+/// [`Usage`] when the release lacks one; the message lists what it has.
 pub fn choose<'a>(manifest: &'a Manifest, targets: &Choice, hosts: &Choice) -> Result<Vec<&'a Artifact>> {
     let there = sorted(manifest.artifacts.iter().map(|one| one.host.as_str()));
     let hosts: Vec<&str> = match hosts {
@@ -130,7 +135,7 @@ pub struct Folders<'a> {
 ///
 /// # Errors
 /// When no mirror gives its archive, the archive is not what the manifest says or holds what it must not, or a folder
-/// cannot be written. What stood in the place before still stands there, or nothing does.
+/// cannot be written. No half of an emulator stands in the place then, and none with the texts of another.
 pub fn bring(
     progress: &Progress,
     mirrors: &Mirrors,

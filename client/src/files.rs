@@ -18,8 +18,11 @@ pub fn create_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))
 }
 
-/// Says before the work what would else be said after it: that nothing can be put into a folder, or below the one
-/// that it will be made in. Tries it, since rights are not all that can be missing; `advice` is what to do then.
+/// Checks that something can be put into a folder, or below the one that it will be made in, so that an error is told
+/// before the work and not after it. Tries it, since rights are not all that can be missing.
+///
+/// # Errors
+/// When nothing can be; `advice` ends the message with what to do then. [`Usage`] if a file stands in the way.
 pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
     // A link that leads nowhere is there, too.
     let there = folder.ancestors().find(|one| fs::symlink_metadata(one).is_ok()).unwrap_or(folder);
@@ -32,7 +35,7 @@ pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
     tried.close().with_context(|| format!("cannot remove anything below {}", there.display()))
 }
 
-/// Removes a file or a folder with all in it; nothing there is fine too.
+/// Removes a file, or a folder with all in it. It is no error if nothing is there.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
@@ -45,6 +48,9 @@ pub fn remove(path: &Path) -> Result<()> {
 
 /// Makes the folder `path` by `fill`, which gets an empty folder beside it that takes its name at the
 /// end. The caller holds the lock of `path`, so what an earlier run left half done is removed.
+///
+/// # Errors
+/// When `fill` fails or the folder cannot be put in place. Nothing of the new folder is left then.
 pub fn publish_dir(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let partial = partial_name(path);
     remove(&partial)?;
@@ -58,20 +64,23 @@ pub fn publish_dir(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
     fs::rename(&partial, path).with_context(|| format!("cannot put {} in place", path.display()))
 }
 
-/// The name beside `path` under which it is made.
+/// The path beside `path` under which [`publish_dir`] makes it.
 pub fn partial_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     path.with_file_name(name)
 }
 
-/// Writes a file that appears whole, with mode 0644 (less the umask).
+/// Writes a file that appears whole, with mode 0644 (less the umask). Its folder is made if need be.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file_with(path, |file| file.write_all(bytes).map_err(Into::into))
 }
 
 /// Writes a file that appears whole, by `fill`. A private name is used on the way, so two writers of
 /// the same file do no harm: the last one stays.
+///
+/// # Errors
+/// When `fill` fails or the file cannot be put in place. An old file stays as it is then.
 pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     create_parent(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -99,7 +108,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one in `folder`, which is made as well.
+    /// Makes a new, empty folder in `folder`, which is made as well.
     pub fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         sweep(folder);
@@ -113,7 +122,7 @@ impl Scratch {
         Ok(Self { _noted: Temporary::note(folder.path()), folder, _lock: lock, _lock_noted: lock_noted })
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -193,13 +202,13 @@ pub(crate) fn is_still(file: &File, path: &Path) -> bool {
     (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
-/// Reads a JSON file that this driver wrote. Missing, cut or of another shape: `None`, since every
-/// such file can be made anew.
+/// Reads a JSON file that [`write_json`] wrote. `None` if it is missing, cut or of another shape: every such file can
+/// be made anew.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes a value as pretty JSON, whole.
+/// Writes a value as pretty JSON to a file that appears whole.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).context("cannot encode JSON")?;
     text.push(b'\n');

@@ -8,18 +8,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The sha256 of bytes, in lower-case hex.
+/// The SHA-256 of bytes, in lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
-/// The sha256 of a file, in lower-case hex.
+/// The SHA-256 of a file, in lower-case hex.
 pub fn sha256_file(path: &Path) -> Result<String> {
     let what = || format!("cannot read {}", path.display());
     sha256_of(&mut File::open(path).with_context(what)?).with_context(what)
 }
 
-/// The sha256 of all that is still to be read, in lower-case hex.
+/// The SHA-256 of all that is still to be read, in lower-case hex.
 pub fn sha256_of(from: &mut impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -31,7 +31,7 @@ pub fn sha256_of(from: &mut impl Read) -> io::Result<String> {
     }
 }
 
-/// Twelve hex digits that stand for a value: the short key in the names of trees and sysroots.
+/// Twelve hex digits that stand for a value: the beginning of the SHA-256 of its JSON. Names of folders hold them.
 pub fn short_key<T: Serialize>(value: &T) -> Result<String> {
     let bytes = serde_json::to_vec(value).context("cannot encode a key")?;
     Ok(sha256(&bytes)[..12].to_owned())

@@ -14,16 +14,21 @@ use std::collections::BTreeMap;
 /// The most that each of these files may take. A manifest of all targets for all hosts takes less than a MB.
 const MOST: u64 = 16 << 20;
 
-/// A release that can be trusted as far as [`Index::signer`] goes.
+/// The manifest of a release, with what vouches for it.
 #[derive(Debug)]
 pub struct Index {
-    /// What it holds.
+    /// What the release holds. Its hash is the one that the checksums of the release name.
     pub manifest: Manifest,
-    /// Whose key signed its checksums; without one, the connection to the mirror is all there is.
+    /// Whose key signed the checksums, as [`signature::check`] names it. `None` if no key was asked for: then only the
+    /// connection to the mirror vouches for the release.
     pub signer: Option<String>,
 }
 
-/// Reads the manifest of a release from the first mirror that has all that must be there.
+/// Reads the manifest of a release from the first mirror that gives one for which its checksums vouch, and, if there
+/// are `keys`, one of these for the checksums. Tells the user which key signed it, or that none was asked for.
+///
+/// # Errors
+/// When no mirror gives such a manifest; the message has a line for each mirror.
 pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[PublicKey]) -> Result<Index> {
     let index = mirrors.from_any(progress, &format!("the manifest of release {release}"), |from| {
         let get = |name| mirrors.small(progress, from, release.as_str(), name, MOST);

@@ -11,12 +11,15 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where the emulator of a target stands.
+/// The path of a target's emulator below a prefix.
 pub fn place(prefix: &Path, target: &str) -> PathBuf {
     prefix.join(layout::emulator(target))
 }
 
-/// Whether this very emulator is there, and can be run, with its texts.
+/// Whether the emulator of this artifact is installed below a prefix: the same bytes, executable, with its texts.
+///
+/// # Errors
+/// When there is an emulator that cannot be read.
 pub fn is_current(prefix: &Path, artifact: &Artifact) -> Result<bool> {
     let place = place(prefix, &artifact.target);
     let Ok(meta) = fs::metadata(&place) else { return Ok(false) };
@@ -36,7 +39,12 @@ pub fn sweep(prefix: &Path) {
     }
 }
 
-/// Unpacks a checked archive and puts what is in it in place. The caller holds a [`PrefixLock`].
+/// Unpacks an archive whose hash was checked, and puts the emulator and its texts in place below the prefix, each by a
+/// rename. The caller holds the [`PrefixLock`] of the prefix.
+///
+/// # Errors
+/// When the archive is not what the artifact says, or the prefix cannot be written. The old emulator stays in place
+/// with its texts, or, if the last rename failed, the new one stands there without any, and is installed anew next time.
 pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()> {
     let target = artifact.target.as_str();
     // In the prefix itself, so that everything gets its place by a rename.
@@ -110,7 +118,10 @@ pub struct PrefixLock {
 }
 
 impl PrefixLock {
-    /// Makes the prefix and waits for other runs.
+    /// Makes the folder `prefix` if need be, and locks it. Waits for other runs, with a word to the user.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or locked.
     pub fn acquire(prefix: &Path, progress: &Progress) -> Result<Self> {
         let cannot = || format!("cannot lock {}", prefix.display());
         fs::create_dir_all(prefix).with_context(|| format!("cannot create {}", prefix.display()))?;

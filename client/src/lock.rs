@@ -8,12 +8,15 @@ use std::path::Path;
 
 /// An exclusive lock on a path, held until it is dropped. The kernel releases it when the process
 /// ends, however it ends. A child that inherits [`Lock::file`] holds it as well: a compiler that outlives a killed
-/// driver still keeps a second run waiting.
+/// run still keeps a second one waiting.
 #[derive(Debug)]
 pub struct Lock(File);
 
 impl Lock {
-    /// Locks `<path>.lock`, waiting for another run with a word to the user.
+    /// Locks the file `<path>.lock`, which is made if need be. Waits for another run, with a word to the user.
+    ///
+    /// # Errors
+    /// When that file cannot be made or locked.
     pub fn acquire(path: &Path, progress: &Progress) -> Result<Self> {
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let lock = path.with_file_name(format!("{file_name}.lock"));

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How patient a run is.
+/// How often and for how long mirrors are asked, before another one is.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// How often a mirror is tried for a file. Tries that bring [`Patience::useful`] bytes don't count.
     pub tries: u32,
-    /// What a try must bring in order not to count.
+    /// How many bytes a try must bring in order not to count.
     pub useful: u64,
     /// The pause after the first try; it doubles with every further one, and is varied by half.
     pub pause: Duration,
@@ -29,9 +29,9 @@ pub struct Patience {
     pub longest_wait: Duration,
     /// A transfer that stands still for this long is broken.
     pub stall: Duration,
-    /// A mirror that brings fewer bytes a second than this is left for the others, if one of these has the file.
+    /// A mirror that brings fewer bytes a second than this is left for the others, if there are any.
     pub slow: u64,
-    /// For how long it must be that slow.
+    /// For how long a mirror must be slower than [`Patience::slow`] until it is left.
     pub slow_for: Duration,
 }
 
@@ -67,51 +67,57 @@ pub struct Mirrors {
     patience: Patience,
 }
 
-/// A mirror's turn.
+/// A mirror whose turn it is to be asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn<'a> {
-    /// The mirror.
+    /// The mirror that is asked.
     pub mirror: &'a Mirror,
-    /// Whether nobody would be asked after it, so that it is borne however slow it is.
+    /// Whether no mirror would be asked after this one, so that it is borne however slow it is.
     pub is_last: bool,
 }
 
-/// What is known of a file before it is there.
+/// A file of a release that is to be downloaded, as the manifest describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The release, as mirrors name its folder.
+    /// The name of the release, which is that of its folder on mirrors.
     pub release: &'a str,
-    /// The file's name in it.
+    /// The name of the file in the folder of the release.
     pub name: &'a str,
-    /// Its bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Of those bytes.
+    /// The SHA-256 of the file, lower-case hex.
     pub sha256: &'a str,
 }
 
-/// A downloaded file whose hash was checked, and which no other run touches.
+/// A downloaded file whose hash was checked, and which no other run touches as long as this value lives.
 #[derive(Debug)]
 pub struct Downloaded {
-    /// The file, at its beginning.
+    /// The file, open for reading at its first byte.
     pub file: File,
     path: PathBuf,
     _lock: Lock,
 }
 
 impl Downloaded {
-    /// Removes it: it has served.
+    /// Removes the file from the cache: it has served.
     pub fn discard(self) -> Result<()> {
         files::remove(&self.path)
     }
 }
 
 impl Mirrors {
-    /// Sets up the mirrors.
+    /// Mirrors that are to be asked in this order.
+    ///
+    /// # Errors
+    /// When HTTPS cannot be set up.
     pub fn new(all: Vec<Mirror>, patience: Patience) -> Result<Self> {
         Ok(Self { all, client: http::client(patience.stall)?, patience })
     }
 
-    /// A small file of a release, of at most `limit` bytes, by one mirror.
+    /// Reads a small file of a release, of at most `limit` bytes, from one mirror. Nothing vouches for it yet.
+    ///
+    /// # Errors
+    /// When the mirror does not give it whole, or it is bigger.
     pub fn small(
         &self,
         progress: &Progress,
@@ -163,8 +169,11 @@ impl Mirrors {
         Ok(Downloaded { file, path, _lock: lock })
     }
 
-    /// Asks one mirror after the other; those that are of no use are not asked again in this run, and slow ones
-    /// when nobody else is left.
+    /// Calls `take` with one mirror after the other, until one gives `what`, a thing as the user would name it. Mirrors
+    /// that are of no use are not asked again in this run, and slow ones when nobody else is left.
+    ///
+    /// # Errors
+    /// When no mirror gives it, with a line for each, or something on this machine fails.
     pub fn from_any<T>(
         &self,
         progress: &Progress,
