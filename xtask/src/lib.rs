@@ -3,6 +3,8 @@
 //! The modules stand in the order of the way that a release takes. Each stage hands the next one a
 //! value that only it can make, so that an unpinned source cannot be patched and an emulator that
 //! was not verified cannot be packed.
+//!
+//! What users' machines do with a release, and the ground that both stand on, is the crate `anyarch-client`.
 
 // The way of a release: one module a stage.
 pub mod compile;
