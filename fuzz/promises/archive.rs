@@ -2,10 +2,11 @@
 //! nothing but files and folders is made, and no more of them than the release says. For the fuzzer, and for a test
 //! of its corpus.
 
+use anyarch_client::archive;
+use anyarch_manifest::layout;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use xtask::fetch::archive;
 
 const TARGET: &str = "x";
 const LIMIT: u64 = 4096;
@@ -23,8 +24,8 @@ pub fn hold(bytes: &[u8]) -> bool {
     let unpacked = archive::unpack(stream.as_slice(), &into, TARGET, LIMIT);
 
     let found = files(home.path());
-    let docs = into.join(archive::docs(TARGET));
-    let emulator = into.join(archive::emulator(TARGET));
+    let docs = into.join(layout::docs(TARGET));
+    let emulator = into.join(layout::emulator(TARGET));
     let mut total = 0;
     for path in &found {
         assert!(*path == emulator || path.starts_with(&docs), "{} was written", path.display());

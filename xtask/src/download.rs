@@ -1,27 +1,18 @@
 //! Downloads over HTTP: checked against a hash before anybody sees them, kept by that hash.
 
 use crate::session::Session;
-use crate::store::{self, Lock};
 use crate::workspace::Workspace;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::http::{self, STALL};
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use data_encoding::HEXLOWER;
-use reqwest::Url;
-use reqwest::blocking::{Client, Response};
-use reqwest::redirect::Policy;
+use reqwest::blocking::Response;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
-use std::time::Duration;
-
-/// A server that does not even take a connection in this time is not there.
-const CONNECT: Duration = Duration::from_secs(5);
-/// A transfer that stands still for this long is broken.
-pub const STALL: Duration = Duration::from_secs(30);
-
-/// More redirections than this lead nowhere.
-const MOST_REDIRECTIONS: usize = 10;
 
 /// Where a file with this hash is kept.
 pub fn place(workspace: &Workspace, sha256: &str, name: &str) -> PathBuf {
@@ -35,10 +26,10 @@ pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<Pa
     if !path.is_file() {
         return Ok(None);
     }
-    if store::sha256_file(&path)? == sha256 {
+    if hash::sha256_file(&path)? == sha256 {
         return Ok(Some(path));
     }
-    store::remove(&path)?;
+    files::remove(&path)?;
     Ok(None)
 }
 
@@ -47,7 +38,7 @@ pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<Pa
 pub fn keep(workspace: &Workspace, file: &Path, sha256: &str, name: &str) -> Result<PathBuf> {
     let path = place(workspace, sha256, name);
     let mut from = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-    store::write_file_with(&path, |to| copy_checked(&mut from, to, sha256, |_| ()))
+    files::write_file_with(&path, |to| copy_checked(&mut from, to, sha256, |_| ()))
         .with_context(|| format!("{} was not kept", file.display()))?;
     Ok(path)
 }
@@ -86,7 +77,7 @@ pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
     let step = session.progress.step(format!("download {name}"));
     let mut response = request(url)?;
     let total = response.content_length();
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         copy_checked(&mut response, file, sha256, |done| step.bytes(done, total))
     })
     .with_context(|| format!("{url} was not downloaded"))?;
@@ -94,58 +85,10 @@ pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A client for the machine's own proxies and certificates. No answer, or no further byte of one, for as long
-/// as `stall` is an error, and what was asked over HTTPS is not taken from anywhere else.
-pub fn client(stall: Duration) -> Result<Client> {
-    static PROVIDER: Once = Once::new();
-    // A second installation only says that there is one already.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    Client::builder()
-        .connect_timeout(CONNECT)
-        .timeout(stall)
-        .redirect(redirects())
-        .user_agent(concat!("anyarch/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .context("cannot set up HTTPS")
-}
-
-fn redirects() -> Policy {
-    Policy::custom(|attempt| {
-        if is_downgrade(attempt.previous(), attempt.url()) {
-            let to = attempt.url().scheme().to_owned();
-            attempt.error(format!("it leads from https to {to}"))
-        } else if attempt.previous().len() > MOST_REDIRECTIONS {
-            attempt.error("it leads from address to address")
-        } else {
-            attempt.follow()
-        }
-    })
-}
-
-/// Whether somebody on the way could put in what they like.
-fn is_downgrade(previous: &[Url], next: &Url) -> bool {
-    next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https")
-}
-
 fn request(url: &str) -> Result<Response> {
-    let client = client(STALL)?;
-    let response = client.get(url).send().with_context(|| format!("cannot reach {url}"))?;
+    let response = http::client(STALL)?.get(url).send().with_context(|| format!("cannot reach {url}"))?;
     if !response.status().is_success() {
         bail!("{url} answers {}", response.status());
     }
     Ok(response)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_asked_over_https_is_not_taken_over_http() {
-        let url = |text: &str| Url::parse(text).expect("an address");
-        let (tls, plain) = ([url("https://example.org")], [url("http://example.org")]);
-        assert!(is_downgrade(&tls, &plain[0]) && !is_downgrade(&tls, &tls[0]));
-        assert!(!is_downgrade(&plain, &tls[0]) && !is_downgrade(&plain, &plain[0]));
-        assert!(is_downgrade(&[plain[0].clone(), tls[0].clone()], &plain[0]), "on the way back, too");
-    }
 }

@@ -1,15 +1,11 @@
 //! How a command ends: 0 done, 1 failed, 2 wrong use, 3 the machine lacks something.
 //!
-//! Errors travel as [`anyhow::Error`]; the two kinds that change the exit code are types here, found
+//! Errors travel as [`anyhow::Error`]; two kinds change the exit code, [`Usage`] and [`Lacks`], and are found
 //! again in the chain at the very end. `clap` itself exits with 2 for a malformed command line.
 
+use anyarch_client::error::Usage;
 use std::io::{Write as _, stderr};
 use std::process::ExitCode;
-
-/// The command line asks for something that does not exist or does not fit. Exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Usage(pub String);
 
 /// The machine lacks something that this project cannot get by itself. Exit code 3.
 #[derive(Debug, thiserror::Error)]

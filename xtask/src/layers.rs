@@ -1,21 +1,35 @@
-//! Imports point downward: a module takes from those below it, never from one above or beside it. The layers are a
-//! table in `docs/driver.md`; these tests hold the source against it.
+//! Imports point downward: a module takes from those below it, never from one above or beside it. The layers of the
+//! driver and of the client are tables in `docs/driver.md`; these tests hold the sources against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// A package whose modules have layers.
+struct Package {
+    /// Its folder in the checkout.
+    folder: &'static str,
+    /// The heading in `docs/driver.md` that its table follows.
+    heading: &'static str,
+}
+
+const PACKAGES: [Package; 2] = [
+    Package { folder: "xtask", heading: "## Layers" },
+    Package { folder: "client", heading: "### Layers of the client" },
+];
+
 /// A source file by its place below `src`: `["verify", "guest"]`; `mod.rs` is its folder.
 type Place = Vec<String>;
 
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The layer of each module, the highest first, as `docs/driver.md` shows them.
-fn layers() -> BTreeMap<String, usize> {
-    let page = fs::read_to_string(root().join("../docs/driver.md")).expect("docs/driver.md");
-    let table = page.split("| layer | modules |").nth(1).expect("a table of layers");
+/// The layer of each module of a package, the highest first, as `docs/driver.md` shows them.
+fn layers(package: &Package) -> BTreeMap<String, usize> {
+    let page = fs::read_to_string(root().join("docs/driver.md")).expect("docs/driver.md");
+    let section = page.split(&format!("\n{}\n", package.heading)).nth(1).expect(package.heading);
+    let table = section.split("| layer | modules |").nth(1).expect("a table of layers");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let mut layers = BTreeMap::new();
     for (number, row) in rows.enumerate() {
@@ -27,10 +41,11 @@ fn layers() -> BTreeMap<String, usize> {
     layers
 }
 
-/// All source files, with what each imports by a path that begins with `crate` or `super`.
-fn imports() -> BTreeMap<Place, BTreeSet<Place>> {
+/// All source files of a package, with what each imports by a path that begins with `crate` or `super`.
+fn imports(package: &Package) -> BTreeMap<Place, BTreeSet<Place>> {
+    let src = root().join(package.folder).join("src");
     let mut found = BTreeMap::new();
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![src.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -38,7 +53,7 @@ fn imports() -> BTreeMap<Place, BTreeSet<Place>> {
                 folders.push(path);
             } else if path.extension().is_some_and(|kind| kind == "rs") {
                 let text = fs::read_to_string(&path).expect("source");
-                let place = place(&path);
+                let place = place(&path, &src);
                 let is_folder = path.ends_with("mod.rs");
                 found.insert(place.clone(), imported(&text, &place, is_folder));
             }
@@ -47,8 +62,8 @@ fn imports() -> BTreeMap<Place, BTreeSet<Place>> {
     found
 }
 
-fn place(path: &Path) -> Place {
-    let below = path.strip_prefix(root().join("src")).expect("below src").with_extension("");
+fn place(path: &Path, src: &Path) -> Place {
+    let below = path.strip_prefix(src).expect("below src").with_extension("");
     let mut place: Place = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     if place.last().is_some_and(|last| last == "mod") {
         place.pop();
@@ -120,47 +135,67 @@ fn file<'a>(path: &Place, files: &'a BTreeMap<Place, BTreeSet<Place>>) -> Option
 
 #[test]
 fn modules_import_from_lower_layers_only() {
-    let (layers, files) = (layers(), imports());
-    let mut wrong = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (place, imported) in &files {
-        let own = &place[0];
-        if ["lib", "layers"].contains(&own.as_str()) {
-            continue;
-        }
-        let layer = layers.get(own);
-        assert!(layer.is_some(), "{own} is in no layer of docs/driver.md");
-        seen.insert(own.clone());
-        for other in imported.iter().filter_map(|path| file(path, &files)).map(|place| &place[0]) {
-            if other != own && layers.get(other) <= layer {
-                wrong.push(format!("{} imports {other}", place.join("/")));
+    for package in &PACKAGES {
+        let (layers, files) = (layers(package), imports(package));
+        let mut wrong = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (place, imported) in &files {
+            let own = &place[0];
+            if ["lib", "layers"].contains(&own.as_str()) {
+                continue;
+            }
+            let layer = layers.get(own);
+            assert!(layer.is_some(), "{own} of {} is in no layer of docs/driver.md", package.folder);
+            seen.insert(own.clone());
+            for other in imported.iter().filter_map(|path| file(path, &files)).map(|place| &place[0]) {
+                if other != own && layers.get(other) <= layer {
+                    wrong.push(format!("{} imports {other}", place.join("/")));
+                }
             }
         }
+        assert!(wrong.is_empty(), "upward in {}:\n  {}", package.folder, wrong.join("\n  "));
+        let lost: Vec<&String> = layers.keys().filter(|name| !seen.contains(*name)).collect();
+        assert!(lost.is_empty(), "in the table of {}, but no module: {lost:?}", package.folder);
     }
-    assert!(wrong.is_empty(), "upward:\n  {}", wrong.join("\n  "));
-    let lost: Vec<&String> = layers.keys().filter(|name| !seen.contains(*name)).collect();
-    assert!(lost.is_empty(), "in the table, but no module: {lost:?}");
 }
 
 #[test]
 fn files_of_one_module_do_not_import_each_other_in_a_circle() {
-    let files = imports();
-    // A file and the folder's own that declares it belong together.
-    let beside = |place: &Place| -> Vec<&Place> {
-        let others = files[place].iter().filter_map(|path| file(path, &files));
-        others
-            .filter(|other| *other != place && !place.starts_with(other) && !other.starts_with(place))
-            .collect()
-    };
-    for begin in files.keys() {
-        let (mut ways, mut known) = (vec![vec![begin]], BTreeSet::new());
-        while let Some(way) = ways.pop() {
-            for next in beside(way[way.len() - 1]) {
-                let names = || way.iter().map(|place| place.join("/")).collect::<Vec<_>>().join(" -> ");
-                assert!(next != begin, "a circle: {} -> {}", names(), begin.join("/"));
-                if known.insert(next) {
-                    ways.push([way.clone(), vec![next]].concat());
+    for package in &PACKAGES {
+        let files = imports(package);
+        for begin in files.keys() {
+            let (mut ways, mut known) = (vec![vec![begin]], BTreeSet::new());
+            while let Some(way) = ways.pop() {
+                for next in beside(way[way.len() - 1], &files) {
+                    let names = || way.iter().map(|place| place.join("/")).collect::<Vec<_>>().join(" -> ");
+                    assert!(next != begin, "a circle: {} -> {}", names(), begin.join("/"));
+                    if known.insert(next) {
+                        ways.push([way.clone(), vec![next]].concat());
+                    }
                 }
+            }
+        }
+    }
+}
+
+/// The other files that one imports. A file and the folder's own that declares it belong together.
+fn beside<'a>(place: &Place, files: &'a BTreeMap<Place, BTreeSet<Place>>) -> Vec<&'a Place> {
+    let others = files[place].iter().filter_map(|path| file(path, files));
+    others.filter(|other| *other != place && !place.starts_with(other) && !other.starts_with(place)).collect()
+}
+
+/// Cargo would refuse a package that the driver depends on and that depends on it, save for tests.
+#[test]
+fn the_client_names_nothing_of_the_driver() {
+    let mut folders = vec![root().join("client")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let text = fs::read_to_string(&path).expect("source");
+                assert!(!text.contains("xtask::"), "{} imports the driver", path.display());
             }
         }
     }

@@ -3,10 +3,11 @@
 //! The modules stand in the order of the way that a release takes. Each stage hands the next one a
 //! value that only it can make, so that an unpinned source cannot be patched and an emulator that
 //! was not verified cannot be packed.
+//!
+//! What users' machines do with a release, and the ground that both stand on, is the crate `anyarch-client`.
 
 // The way of a release: one module a stage.
 pub mod compile;
-pub mod fetch;
 pub mod package;
 pub mod patch;
 pub mod plan;
@@ -25,16 +26,14 @@ pub mod workspace;
 
 // What the stages stand on.
 pub mod apt;
+pub mod children;
 pub mod download;
 pub mod error;
-pub mod interrupt;
+pub mod git;
 pub mod process;
-pub mod progress;
 pub mod session;
 pub mod slots;
-pub mod store;
 pub mod unpack;
-pub mod xz;
 
 #[cfg(test)]
 mod layers;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = xtask::Cli::parse();
     let ended = xtask::run(&cli);
-    xtask::interrupt::give_way();
+    anyarch_client::interrupt::give_way();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => xtask::error::report(&error),

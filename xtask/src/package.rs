@@ -6,9 +6,12 @@ use crate::facts::{Host, Series, Target};
 use crate::patch::PatchedTree;
 use crate::plan::{self, Plan, Profile, TreePlan};
 use crate::session::Session;
-use crate::store::{self, Lock};
 use crate::toolchain::Toolchain;
 use crate::verify::{Report, Verified};
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
+use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,7 +78,7 @@ impl Recorded {
             let place = record_place(path);
             format!("its record {} is missing, cut or of another version of this driver", place.display())
         })?;
-        let same = store::sha256_file(path).is_ok_and(|found| found == record.sha256);
+        let same = hash::sha256_file(path).is_ok_and(|found| found == record.sha256);
         ensure!(same, "its bytes are not those of its record: copy both again");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         ensure!(
@@ -153,7 +156,7 @@ impl Key {
     pub fn new(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, suite_key: &str) -> Result<Self> {
         let tree_key = compile::key(plan, tree, toolchain)?;
         let epoch = plan.series().pins.epoch;
-        let hash = store::short_key(&(LAYOUT, tree_key, suite_key, &tree.host().elf, epoch))?;
+        let hash = hash::short_key(&(LAYOUT, tree_key, suite_key, &tree.host().elf, epoch))?;
         Ok(Self { hash, epoch })
     }
 
@@ -174,7 +177,7 @@ pub const EXTENSION: &str = ".tar.xz";
 
 /// Says before anything is compiled or copied that a release can't be written to the output folder.
 pub fn is_writable(session: &Session, release: &str) -> Result<()> {
-    store::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
+    files::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
         .context("the tarball can't be written")
 }
 
@@ -207,7 +210,7 @@ pub fn ready(
 
 /// What is known of a tarball, by the file beside it alone.
 pub fn record(tarball: &Path) -> Option<Record> {
-    store::read_json(&record_place(tarball))
+    files::read_json(&record_place(tarball))
 }
 
 /// The tarball in this file, if its record stands beside it, it is still the same, and it was made from what the
@@ -224,12 +227,12 @@ pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &
     let content =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     ensure!(
-        store::sha256(&content) == verified.report().sha256,
+        hash::sha256(&content) == verified.report().sha256,
         "{} changed since it was verified; run the command again",
         emulator.path().display()
     );
     let members = members(target, &content, facts, source.path())?;
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         write_archive(file, &members, host.elf.xz_filter, key.epoch)?;
         Ok(())
     })
@@ -238,13 +241,13 @@ pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &
         target: target.name.to_owned(),
         host: host.platform.clone(),
         key: key.hash.clone(),
-        sha256: store::sha256_file(&path)?,
+        sha256: hash::sha256_file(&path)?,
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),
         facts: facts.clone(),
         linked: emulator.libraries().to_vec(),
     };
-    store::write_json(&record_place(&path), &record)?;
+    files::write_json(&record_place(&path), &record)?;
     Ok(Tarball { target, host: host.platform.clone(), path, record })
 }
 
@@ -256,16 +259,16 @@ struct Member {
 
 /// The files of an archive, sorted by name; their folders go before them.
 fn members(target: Target, emulator: &[u8], facts: &Facts, source: &Path) -> Result<Vec<Member>> {
-    let name = target.emulator();
-    let docs = format!("share/doc/anyarch/{name}");
-    let mut members = vec![Member { name: format!("bin/{name}"), mode: 0o755, content: emulator.to_vec() }];
+    let docs = layout::docs(target.name);
+    let program = layout::emulator(target.name);
+    let mut members = vec![Member { name: program, mode: 0o755, content: emulator.to_vec() }];
     for license in LICENSES {
         let text = fs::read(source.join(license)).with_context(|| format!("the source has no {license}"))?;
         members.push(Member { name: format!("{docs}/{license}"), mode: 0o644, content: text });
     }
     let mut build = serde_json::to_vec_pretty(facts).context("cannot encode the build facts")?;
     build.push(b'\n');
-    members.push(Member { name: format!("{docs}/build.json"), mode: 0o644, content: build });
+    members.push(Member { name: layout::build_facts(target.name), mode: 0o644, content: build });
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
 }
@@ -381,12 +384,12 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
     }
     if described {
         for stale in DESCRIPTIONS {
-            store::remove(&folder.join(stale))?;
+            files::remove(&folder.join(stale))?;
         }
         session.progress.say("note: what described the release in this folder is gone, since its tarballs changed: `cargo xtask release`");
     }
     if there != text {
-        store::write_file(&sums, text.as_bytes())?;
+        files::write_file(&sums, text.as_bytes())?;
     }
     Ok((sums, others))
 }
@@ -462,7 +465,7 @@ mod tests {
             "target": "arm",
             "host": "amd64",
             "key": "0123",
-            "sha256": store::sha256(content),
+            "sha256": hash::sha256(content),
             "size": content.len(),
             "emulator": { "sha256": "", "size": 1, "checks": [] },
             "facts": {
@@ -491,7 +494,7 @@ mod tests {
         let name = format!("qemu-arm-{}-linux-amd64.tar.xz", series().release());
         let path = home.path().join(name);
         fs::write(&path, b"an archive").expect("written");
-        store::write_json(&record_place(&path), &record_of(b"an archive", change)).expect("written");
+        files::write_json(&record_place(&path), &record_of(b"an archive", change)).expect("written");
         let found = found(&path, &series(), Profile::Release);
         let read = Recorded::read(&path).and_then(|one| Ok(one.of(&series(), Profile::Release)?));
         assert_eq!(found.is_some(), read.is_ok());

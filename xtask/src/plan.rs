@@ -1,11 +1,11 @@
 //! What would be done. Pure: it reads the data files and nothing else, so it can be printed, tested
 //! and carried out later.
 
-use crate::error::Usage;
 use crate::facts::series::Pins;
 use crate::facts::{Host, Series, Target, native};
 use crate::toolchain::Tooling;
 use crate::workspace::Workspace;
+use anyarch_client::error::Usage;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};

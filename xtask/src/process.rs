@@ -3,10 +3,12 @@
 //! Every child leads a process group of its own, which an interruption ends as a whole. Should the
 //! driver be killed outright, the kernel sends the child SIGTERM; one that had not even begun does not.
 
+use crate::children::{self, Registered};
 use crate::error::FULL_DISK_ADVICE;
-use crate::interrupt::{self, Registered};
-use crate::progress::Progress;
-use crate::store::{self, Lock};
+use anyarch_client::files;
+use anyarch_client::interrupt;
+use anyarch_client::lock::Lock;
+use anyarch_client::progress::Progress;
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
@@ -48,7 +50,7 @@ impl<'a> Logged<'a> {
     pub fn run(mut self, progress: &Progress, mut on_line: impl FnMut(&str)) -> Result<()> {
         let shown = show(&self.command);
         progress.detail(&format!("$ {shown}"));
-        store::create_parent(self.log)?;
+        files::create_parent(self.log)?;
         let cannot_log = || format!("cannot write the log {}", self.log.display());
         let mut log = File::create(self.log).with_context(cannot_log)?;
         writeln!(log, "$ {shown}").with_context(cannot_log)?;
@@ -174,7 +176,7 @@ pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Regis
     if interrupt::interrupted() {
         bail!("interrupted");
     }
-    if interrupt::halted() {
+    if children::halted() {
         bail!("stopped, since something else failed");
     }
     command.process_group(0);

@@ -1,16 +1,16 @@
 //! Runs what the command line says: makes the session, takes the folders, hands over to the command.
 
+use crate::children;
 use crate::cli::{Cli, Command};
 use crate::commands::{
     bench, build, clean, completions, doctor, fetch, package, patch, plan, release, reproduce, rootfs,
     source, test, toolchain, verify,
 };
-use crate::interrupt;
-use crate::progress::{Progress, count, human_bytes};
 use crate::session::{BuildSession, Session};
 use crate::slots;
-use crate::store;
 use crate::workspace::Workspace;
+use anyarch_client::claim;
+use anyarch_client::progress::{Progress, count, human_bytes};
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
 use std::num::NonZero;
@@ -34,17 +34,17 @@ pub fn run(cli: &Cli) -> Result<()> {
         json: global.json,
         offline: global.offline,
     };
-    interrupt::install()?;
+    children::end_when_interrupted()?;
     let mut in_use = Vec::new();
     if makes_something(&cli.command) {
         let refreshes = matches!(&cli.command, Command::Toolchain(arguments) if arguments.refresh);
         let cache = &session.workspace.cache;
         in_use.push(if refreshes {
-            store::claim_alone(cache).context("nothing was refreshed")?
+            claim::alone(cache).context("nothing was refreshed")?
         } else {
-            store::claim(cache).context("the cache can't be used; set ANYARCH_CACHE")?
+            claim::shared(cache).context("the cache can't be used; set ANYARCH_CACHE")?
         });
-        let trees = store::claim(&session.workspace.trees);
+        let trees = claim::shared(&session.workspace.trees);
         in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
         tell_of_little_memory(&session);
     }

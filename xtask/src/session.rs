@@ -1,8 +1,8 @@
 //! What every stage is handed: the folders, the screen, and how much may run at once.
 
-use crate::progress::Progress;
 use crate::slots::Slots;
 use crate::workspace::Workspace;
+use anyarch_client::progress::Progress;
 use anyhow::Result;
 use std::ops::Deref;
 use std::path::Path;

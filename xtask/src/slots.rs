@@ -2,7 +2,7 @@
 //! under "POSIX Jobserver Interaction". ninja takes its compilers' slots from it, the driver those of its
 //! own work, so that trees of several hosts neither overrun the machine nor leave it idle.
 
-use crate::store::Scratch;
+use anyarch_client::files::Scratch;
 use anyhow::{Context as _, Result};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! Where things are: the checkout with its data, the caches, the build trees, the releases.
 
-use crate::error::Usage;
+use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result};
 use std::env;
 use std::path::{Path, PathBuf};

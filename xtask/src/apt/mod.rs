@@ -10,9 +10,10 @@ use crate::download;
 use crate::error::Lacks;
 use crate::facts::native;
 use crate::process::{self, capture};
-use crate::progress::count;
 use crate::session::Session;
-use crate::store::{self, Lock, Scratch};
+use anyarch_client::files::{self, Scratch};
+use anyarch_client::lock::Lock;
+use anyarch_client::progress::count;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -91,7 +92,7 @@ impl<'a> Apt<'a> {
             _lock: Lock::acquire(&home, &session.progress)?,
             home,
         };
-        store::write_file(&apt.home.join("apt.conf"), CONFIGURATION.as_bytes())?;
+        files::write_file(&apt.home.join("apt.conf"), CONFIGURATION.as_bytes())?;
         apt.update()?;
         Ok(apt)
     }
@@ -138,12 +139,12 @@ impl<'a> Apt<'a> {
             return Ok(());
         }
         self.online()?;
-        store::remove(&stamp)?;
+        files::remove(&stamp)?;
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             let folder = self.home.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        store::write_file(&self.home.join("status"), b"")?;
+        files::write_file(&self.home.join("status"), b"")?;
         let step =
             self.session.progress.step(format!("package lists of Debian {} {}", self.suite, self.arch));
         let mut outcome = Ok(());
@@ -162,7 +163,7 @@ impl<'a> Apt<'a> {
         outcome.with_context(|| {
             format!("the package lists of Debian {} {} can't be got", self.suite, self.arch)
         })?;
-        store::write_file(&stamp, b"")?;
+        files::write_file(&stamp, b"")?;
         step.done("fresh");
         Ok(())
     }
@@ -180,7 +181,7 @@ impl<'a> Apt<'a> {
     }
 
     fn update_from(&self, list: &str) -> Result<()> {
-        store::write_file(&self.home.join("sources.list"), list.as_bytes())?;
+        files::write_file(&self.home.join("sources.list"), list.as_bytes())?;
         let mut update = self.apt_get();
         update.arg("update");
         let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));

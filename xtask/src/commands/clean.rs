@@ -1,10 +1,11 @@
 //! `clean`: what was made here, by kind.
 
 use super::show;
-use crate::error::Usage;
-use crate::progress::human_bytes;
 use crate::session::Session;
-use crate::store;
+use anyarch_client::claim;
+use anyarch_client::error::Usage;
+use anyarch_client::files;
+use anyarch_client::progress::human_bytes;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -48,7 +49,7 @@ pub fn run(session: &Session, arguments: &Clean) -> Result<()> {
     let mut removed = Vec::new();
     let workspace = &session.workspace;
     for folder in [&workspace.cache, &workspace.trees] {
-        if folder.is_dir() && !store::is_ours(folder) {
+        if folder.is_dir() && !claim::is_ours(folder) {
             return Err(Usage(format!(
                 "{} was not made by this driver: nothing of it is removed",
                 folder.display()
@@ -63,14 +64,14 @@ pub fn run(session: &Session, arguments: &Clean) -> Result<()> {
     let of_trees = cleans(&[Kind::Trees, Kind::Releases, Kind::All]);
     for (folder, is_meant) in [(&workspace.cache, of_cache), (&workspace.trees, of_trees)] {
         if is_meant && folder.is_dir() && !arguments.dry_run {
-            alone.push(store::claim_alone(folder).context("nothing was removed")?);
+            alone.push(claim::alone(folder).context("nothing was removed")?);
         }
     }
     for path in places(session, &arguments.kinds)? {
         if fs::symlink_metadata(&path).is_ok() {
             removed.push(Removed { bytes: size(&path)?, path: path.clone() });
             if !arguments.dry_run {
-                store::remove(&path)?;
+                files::remove(&path)?;
             }
         }
     }

@@ -1,12 +1,16 @@
 //! `fetch`: released emulators from a mirror, onto this machine.
 
 use super::show;
-use crate::error::Usage;
 use crate::facts::{Host, Series, Target, series};
-use crate::fetch::{self, Choice, Installed, Mirror, Mirrors, NoMirror, Patience};
-use crate::progress::{count, human_bytes};
 use crate::session::Session;
-use crate::store;
+use anyarch_client::claim;
+use anyarch_client::error::Usage;
+use anyarch_client::fetch::{self, Choice, Folders, Installed};
+use anyarch_client::index;
+use anyarch_client::mirror::{Mirror, NoMirror};
+use anyarch_client::progress::{count, human_bytes};
+use anyarch_client::signature;
+use anyarch_client::transfer::{Mirrors, Patience};
 use anyarch_manifest::{Artifact, FileName};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -58,12 +62,12 @@ pub struct Fetch {
 pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()> {
     let release = release(session, arguments)?;
     let (targets, hosts) = (targets(&arguments.targets)?, hosts(session, &arguments.hosts)?);
-    let keys = arguments.key.as_deref().map(fetch::signature::keys).transpose()?.unwrap_or_default();
+    let keys = arguments.key.as_deref().map(signature::keys).transpose()?.unwrap_or_default();
     let prefix = prefix(arguments)?;
     let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, Patience::default())?;
     let _in_use =
-        store::claim(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
-    let index = fetch::index::read(&session.progress, &mirrors, &release, &keys)?;
+        claim::shared(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
+    let index = index::read(&session.progress, &mirrors, &release, &keys)?;
     let chosen = fetch::choose(&index.manifest, &targets, &hosts)?;
     let is_one_host = chosen.iter().all(|one| one.host == chosen[0].host);
     let place = |one: &Artifact| {
@@ -73,7 +77,8 @@ pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()>
     let mut done = Vec::new();
     let mut failed = Vec::new();
     for one in &chosen {
-        match fetch::bring(session, &mirrors, &index.manifest, one, &place(one)) {
+        let folders = Folders { cache: &session.workspace.cache, prefix: &place(one) };
+        match fetch::bring(&session.progress, &mirrors, &index.manifest, one, folders) {
             Ok(installed) => done.push(installed),
             Err(error) if keep_going => {
                 session.progress.say(&format!("failed: qemu-{} for {}: {error:#}", one.target, one.host));

@@ -1,15 +1,15 @@
 //! `release`: the folders of several jobs and machines joined into one.
 
 use super::show;
-use crate::error::Usage;
 use crate::facts::{Series, series};
 use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
-use crate::progress::{count, human_bytes};
 use crate::release::page;
 use crate::release::{self, Published, Wishes, sums};
 use crate::session::BuildSession;
 use crate::toolchain::Tooling;
+use anyarch_client::error::Usage;
+use anyarch_client::progress::{count, human_bytes};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;

@@ -4,18 +4,19 @@ use super::build::Prepared;
 use super::selection::Selection;
 use super::{runner, show};
 use crate::compile::Facts;
-use crate::error::Usage;
 use crate::facts::Target;
-use crate::interrupt;
 use crate::package;
 use crate::plan::{self, Plan, TreePlan};
-use crate::progress::count;
 use crate::release;
 use crate::reproduce::{Difference, FactDifference, difference, facts};
 use crate::session::{BuildSession, Session};
-use crate::store::{self, Scratch};
 use crate::toolchain;
 use crate::verify::{self, Depth};
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
+use anyarch_client::hash;
+use anyarch_client::interrupt;
+use anyarch_client::progress::count;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
@@ -163,7 +164,7 @@ fn missing(folder: &Path, name: &str) -> anyhow::Error {
 }
 
 fn open(target: Target, path: PathBuf) -> Result<Released> {
-    let sha256 = store::sha256_file(&path)?;
+    let sha256 = hash::sha256_file(&path)?;
     let facts = release::inside::read(&path, target.name)?.facts;
     if let Some(record) = package::record(&path) {
         ensure!(record.sha256 == sha256, "its bytes are not those of its record: copy both again");
@@ -215,7 +216,7 @@ fn rebuild(session: &BuildSession, plan: &Plan, tree: &TreePlan, released: &[Rel
         // An interruption removes what was made.
         Err(error) if interrupt::interrupted() => return Err(error),
         Err(error) => {
-            store::remove(&kept)?;
+            files::remove(&kept)?;
             scratch.keep(&kept)?;
             return Err(
                 error.context(format!("the rebuild failed; its folders are now in {}", kept.display()))
@@ -223,7 +224,7 @@ fn rebuild(session: &BuildSession, plan: &Plan, tree: &TreePlan, released: &[Rel
         }
     };
     if rows.iter().any(|row| row.outcome == Outcome::Differs) {
-        store::remove(&kept)?;
+        files::remove(&kept)?;
         scratch.keep(&kept)?;
         for row in rows.iter_mut().filter(|row| row.outcome == Outcome::Differs) {
             row.kept = Some(kept.clone());
@@ -261,5 +262,5 @@ fn compare(tree: &TreePlan, released: &Released, rebuilt: &Path, linked: &Path) 
     let (old, new) = (read(&released.path)?, read(rebuilt)?);
     let found = difference(&old, &new, Some(&read(linked)?))?;
     let outcome = if found.is_none() { Outcome::Reproduced } else { Outcome::Differs };
-    Ok(Row { rebuilt: Some(store::sha256(&new)), difference: found, ..released.row(tree, outcome) })
+    Ok(Row { rebuilt: Some(hash::sha256(&new)), difference: found, ..released.row(tree, outcome) })
 }

@@ -2,10 +2,10 @@
 
 use super::show;
 use crate::apt::{self, Apt};
-use crate::error::Usage;
 use crate::facts::{Target, native, targets};
 use crate::session::Session;
-use crate::store::{self, Scratch};
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
@@ -78,7 +78,7 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
     }
     // Made beside its place, and before any download: whether that can be is known now.
     let parent = folder.parent().unwrap_or(folder);
-    store::is_writable(parent, "name a new folder in one of yours")?;
+    files::is_writable(parent, "name a new folder in one of yours")?;
     let scratch = Scratch::new(parent)?;
     let packages: Vec<String> =
         PACKAGES.iter().map(|name| (*name).to_owned()).chain(arguments.packages.iter().cloned()).collect();
@@ -138,7 +138,7 @@ fn settle(root: &Path) -> Result<()> {
     for (name, text) in files {
         let path = root.join(name);
         if !path.exists() {
-            store::write_file(&path, text.as_bytes())?;
+            files::write_file(&path, text.as_bytes())?;
         }
     }
     for folder in ["proc", "sys", "dev", "tmp", "root", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {

@@ -1,12 +1,12 @@
 //! `toolchain`: the third stage, for work on it.
 
 use super::show;
-use crate::error::Usage;
 use crate::facts::{Host, Series, series};
 use crate::session::Session;
-use crate::store;
 use crate::toolchain::Tooling;
 use crate::toolchain::{self, Toolchain};
+use anyarch_client::error::Usage;
+use anyarch_client::files;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
@@ -74,17 +74,17 @@ fn refresh(session: &Session, prepare: impl FnOnce() -> Result<Toolchain>) -> Re
     let place = |kind: &str| session.workspace.cache.join(kind);
     let aside = |kind: &str| session.workspace.cache.join(format!("{kind}.old"));
     for kind in KINDS.iter().filter(|kind| place(kind).exists()) {
-        store::remove(&aside(kind))?;
+        files::remove(&aside(kind))?;
         fs::rename(place(kind), aside(kind)).with_context(|| format!("cannot set {kind} aside"))?;
     }
     let made = prepare();
     for kind in KINDS {
         if made.is_err() && aside(kind).exists() {
-            store::remove(&place(kind))?;
+            files::remove(&place(kind))?;
             fs::rename(aside(kind), place(kind))
                 .with_context(|| format!("cannot put the old {kind} back"))?;
         }
-        store::remove(&aside(kind))?;
+        files::remove(&aside(kind))?;
     }
     made
 }

@@ -2,8 +2,8 @@
 
 use crate::facts::{Host, Series, Target};
 use crate::plan::{self, Plan, Profile, TreePlan};
-use crate::store;
 use crate::toolchain::Toolchain;
+use anyarch_client::hash;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -159,5 +159,5 @@ pub fn pkgversion(series: &Series) -> String {
 /// The key of the tree that a plan's host is built in: everything that goes into it.
 pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
     let facts = Facts::gather(plan, tree, toolchain);
-    store::short_key(&(RECIPE, &facts, crate::patch::key(plan.series())?, toolchain.key()?))
+    hash::short_key(&(RECIPE, &facts, crate::patch::key(plan.series())?, toolchain.key()?))
 }

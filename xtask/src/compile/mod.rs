@@ -12,14 +12,16 @@ pub use linked::Library;
 pub use part::{PartBuild, PartEmulator};
 
 use crate::facts::{Host, Target};
-use crate::interrupt::interrupted;
 use crate::patch::{self, PatchedTree, SourceTree, UpstreamTree};
 use crate::plan::{Plan, Profile, TreePlan};
 use crate::process::{Logged, capture, output};
-use crate::progress::Step;
 use crate::session::BuildSession;
-use crate::store::{self, Lock};
 use crate::toolchain::{Toolchain, refuse_blanks};
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::interrupt::interrupted;
+use anyarch_client::lock::Lock;
+use anyarch_client::progress::Step;
 use anyhow::{Context as _, Error, Result, anyhow};
 use facts::RECIPE;
 use linked::Libraries;
@@ -140,7 +142,7 @@ impl<'a> BuildTree<'a> {
     ) -> Result<Self> {
         let facts = Facts::gather(plan, tree, toolchain).without_patches();
         let source_key = patch::upstream_key(plan.series())?;
-        let key = store::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
+        let key = hash::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
         let path = Self::place(source.path(), plan, tree, toolchain, &key);
         Self::at(path, facts, session, plan, tree, source, toolchain)
     }
@@ -174,14 +176,14 @@ impl<'a> BuildTree<'a> {
         let _slot = self.session.slots.take()?;
         let step =
             self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
-        store::remove(&self.path)?;
+        files::remove(&self.path)?;
         let configure = configure_command(&self.path, plan, &self.facts, source, &self.toolchain)?;
         let log = self.log("configure");
         Logged::new(configure, &log)
             .holding(&self.lock)
             .run(&self.session.progress, |_| ())
             .with_context(|| format!("QEMU's configure failed for {}", self.host.platform))?;
-        store::write_file(&self.path.join(CONFIGURED), b"")?;
+        files::write_file(&self.path.join(CONFIGURED), b"")?;
         step.done("configured");
         Ok(())
     }
@@ -286,8 +288,8 @@ impl<'a> BuildTree<'a> {
         let linked = self.linked(target);
         let path = stripped(&self.path, self.facts.profile, target);
         if path != linked && is_older(&path, &linked) {
-            store::create_parent(&path)?;
-            let partial = store::partial_name(&path);
+            files::create_parent(&path)?;
+            let partial = files::partial_name(&path);
             let mut strip = Command::new(&self.toolchain.compilers.strip);
             strip.arg("--strip-all").arg("-o").arg(&partial).arg(&linked);
             capture(self.toolchain.place.command(strip))?;
@@ -305,7 +307,7 @@ impl<'a> BuildTree<'a> {
         }
         let linked = self.linked(target);
         let kept = self.path.join("libraries").join(format!("{}.json", target.emulator()));
-        let known = (!is_older(&kept, &linked)).then(|| store::read_json(&kept)).flatten();
+        let known = (!is_older(&kept, &linked)).then(|| files::read_json(&kept)).flatten();
         let found = known.map_or_else(|| self.find_libraries(&linked, &kept), Ok);
         found.unwrap_or_else(|error| {
             self.session.progress.say(&format!(
@@ -327,7 +329,7 @@ impl<'a> BuildTree<'a> {
         };
         let bytes = fs::read(linked).with_context(|| format!("cannot read {}", linked.display()))?;
         let found = all.of(&bytes, self.session, &self.toolchain, &self.host.sysroot)?;
-        store::write_json(kept, &found)?;
+        files::write_json(kept, &found)?;
         Ok(found)
     }
 }

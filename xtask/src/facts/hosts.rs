@@ -1,7 +1,7 @@
 //! What emulators run on: one file `toolchains/<host>.toml` each.
 
 use super::{Target, native, read_toml, unknown};
-use crate::error::Usage;
+use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;

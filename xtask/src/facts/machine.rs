@@ -1,6 +1,6 @@
 //! What `native` means: this machine, by the platform whose emulators it runs.
 
-use crate::error::Usage;
+use anyarch_client::error::Usage;
 
 /// The platform of this machine, by Docker's name: `amd64`, `arm/v7`.
 pub fn native() -> Result<&'static str, Usage> {

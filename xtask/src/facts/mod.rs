@@ -15,7 +15,7 @@ pub use series::Series;
 pub use targets::Target;
 pub use topics::Topic;
 
-use crate::error::Usage;
+use anyarch_client::error::{Usage, nearest};
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use std::fs;
@@ -38,13 +38,6 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     list.sort_unstable();
     list.dedup();
     Usage(format!("there is no {kind} `{name}`; {hint}\n  all of them: {}", list.join(" ")))
-}
-
-/// What somebody may have meant by a name that is not among the known ones.
-pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let alike = known.iter().map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
-    let near = alike.filter(|(likeness, _)| *likeness > 0.7);
-    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

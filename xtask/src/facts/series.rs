@@ -3,7 +3,7 @@
 
 use super::topics::TOPICS;
 use super::{Target, Topic, read_toml, unknown};
-use crate::store;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -261,7 +261,7 @@ fn read_patches(home: &Path, topic: Topic) -> Result<Vec<Patch>> {
             patches.push(Patch {
                 name: format!("{whose}/{topic}/{}", entry.file_name().to_string_lossy()),
                 topic,
-                sha256: store::sha256_file(&path)?,
+                sha256: hash::sha256_file(&path)?,
                 path,
             });
         }
@@ -273,6 +273,7 @@ fn read_patches(home: &Path, topic: Topic) -> Result<Vec<Patch>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyarch_client::files;
 
     fn patches() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../patches")
@@ -352,9 +353,9 @@ mod tests {
             "common/fast/0001-e.patch",
         ];
         for name in names.iter().rev() {
-            store::write_file(&home.path().join(name), b"").expect("written");
+            files::write_file(&home.path().join(name), b"").expect("written");
         }
-        store::write_file(&home.path().join("10.2/series.toml"), text.as_bytes()).expect("written");
+        files::write_file(&home.path().join("10.2/series.toml"), text.as_bytes()).expect("written");
         let series = Series::read(home.path(), DEFAULT).expect("read");
         assert_eq!(series.patches.iter().map(|patch| patch.name.as_str()).collect::<Vec<_>>(), names);
         let of = series.patches_of(&Topic::Fast.with_needs());
@@ -362,11 +363,11 @@ mod tests {
             of.iter().map(|patch| patch.name.as_str()).collect::<Vec<_>>(),
             [0, 1, 2, 4].map(|n| names[n])
         );
-        store::write_file(&home.path().join("common/speed/0001-f.patch"), b"").expect("written");
+        files::write_file(&home.path().join("common/speed/0001-f.patch"), b"").expect("written");
         let error = format!("{:#}", Series::read(home.path(), DEFAULT).expect_err("refused"));
         assert!(error.contains("no topic `speed`") && error.contains("execve fast fixes"), "{error}");
-        store::remove(&home.path().join("common/speed")).expect("removed");
-        store::write_file(&home.path().join("10.2/0001-f.patch"), b"").expect("written");
+        files::remove(&home.path().join("common/speed")).expect("removed");
+        files::write_file(&home.path().join("10.2/0001-f.patch"), b"").expect("written");
         let error = Series::read(home.path(), DEFAULT).expect_err("refused").to_string();
         assert!(
             error.contains("0001-f.patch is in no topic: move it to one of execve fixes fast"),

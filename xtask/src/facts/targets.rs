@@ -2,7 +2,8 @@
 //! program for each comes from.
 
 use super::unknown;
-use crate::error::Usage;
+use anyarch_client::error::Usage;
+use anyarch_manifest::layout;
 
 /// One target of QEMU's linux-user emulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl Target {
 
     /// The file name of its emulator.
     pub fn emulator(&self) -> String {
-        format!("qemu-{}", self.name)
+        layout::program(self.name)
     }
 }
 

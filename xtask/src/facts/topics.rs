@@ -1,7 +1,7 @@
 //! What patches are about. Each topic is a folder of patches that can be taken without the later ones.
 
 use super::unknown;
-use crate::error::Usage;
+use anyarch_client::error::Usage;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;

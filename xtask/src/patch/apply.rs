@@ -1,8 +1,8 @@
 //! One patch on a tree, without fuzz.
 
 use crate::facts::series::Patch;
+use crate::git;
 use crate::process::{capture, output};
-use crate::source::git;
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::Path;

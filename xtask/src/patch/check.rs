@@ -7,7 +7,7 @@ use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
 use crate::session::Session;
 use crate::source::PinnedSource;
-use crate::store::{self, Scratch};
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::fs;
@@ -80,7 +80,7 @@ fn copy(session: &Session, tree: &Path, patches: &[&Patch]) -> Result<Scratch> {
         for file in touched(patch, tree)? {
             let (from, to) = (tree.join(&file), copy.path().join(&file));
             if from.exists() && !to.exists() {
-                store::create_parent(&to)?;
+                files::create_parent(&to)?;
                 fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
             }
         }

@@ -20,8 +20,10 @@ use crate::facts::Series;
 use crate::facts::series::Patch;
 use crate::session::Session;
 use crate::source::PinnedSource;
-use crate::store::{self, Lock};
 use crate::workspace::Workspace;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -122,7 +124,7 @@ fn fingerprint(tree: &Path) -> Result<String> {
         }
     }
     files.sort();
-    store::short_key(&files)
+    hash::short_key(&files)
 }
 
 /// The note itself, and what meson makes.
@@ -151,7 +153,7 @@ pub fn upstream_key(series: &Series) -> Result<String> {
 
 fn key_with(series: &Series, patches: &[Patch]) -> Result<String> {
     let pins = &series.pins;
-    store::short_key(&Ingredients {
+    hash::short_key(&Ingredients {
         recipe: RECIPE,
         tag: &series.pins.tag,
         pins: [pins.git.commit.as_deref(), pins.tarball.sha256.as_deref(), Some(&pins.debian.sha256)],
@@ -185,7 +187,7 @@ pub(crate) fn found(path: &Path) -> Option<PatchedTree> {
 }
 
 fn made(path: &Path) -> Option<SourceTree> {
-    store::read_json(&path.join(NOTE)).map(|note| SourceTree { path: path.to_owned(), note })
+    files::read_json(&path.join(NOTE)).map(|note| SourceTree { path: path.to_owned(), note })
 }
 
 /// The patched tree of a series: the one that is there, else made from `source`.
@@ -223,14 +225,14 @@ fn make(
     let what = if patches.is_empty() { "unpack unpatched" } else { "unpack and patch" };
     let step = session.progress.step(format!("{what} QEMU {}", series.pins.version));
     let mut note = Note { origin: source.origin().to_owned(), fingerprint: String::new() };
-    store::publish_dir(path, |tree| {
+    files::publish_dir(path, |tree| {
         source.unpack(series, tree)?;
         complete(series, tree)?;
         for patch in patches {
             apply_one(patch, tree)?;
         }
         note.fingerprint = fingerprint(tree)?;
-        store::write_json(&tree.join(NOTE), &note)
+        files::write_json(&tree.join(NOTE), &note)
     })?;
     let with = if patches.is_empty() { String::new() } else { format!("{} patches, ", patches.len()) };
     step.done(&format!("{with}source from {}", note.origin));
@@ -249,7 +251,7 @@ fn complete(series: &Series, tree: &Path) -> Result<()> {
     for file in &series.pins.tree.placeholders {
         let file = tree.join(file);
         if !file.exists() {
-            store::write_file(&file, b"")?;
+            files::write_file(&file, b"")?;
         }
     }
     Ok(())

@@ -2,13 +2,14 @@
 
 use super::message::with_topic;
 use super::refresh::{OPENED, base};
-use crate::error::Usage;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
+use crate::git;
 use crate::process::capture;
 use crate::session::Session;
-use crate::source::{PinnedSource, git};
-use crate::store::{self, Scratch};
+use crate::source::PinnedSource;
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ fn mails_of(series: &Series, topics: &[Topic], folder: &Path) -> Result<Vec<Path
         let mail = with_topic(&bytes, patch.topic)
             .with_context(|| format!("{} can't become a commit", patch.path.display()))?;
         let path = folder.join(format!("{number:04}.patch"));
-        store::write_file(&path, &mail)?;
+        files::write_file(&path, &mail)?;
         mails.push(path);
     }
     Ok(mails)

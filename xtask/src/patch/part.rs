@@ -6,7 +6,7 @@ use crate::facts::Series;
 use crate::facts::series::Patch;
 use crate::session::Session;
 use crate::source::PinnedSource;
-use crate::store::Scratch;
+use anyarch_client::files::Scratch;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::fs;

@@ -2,14 +2,14 @@
 
 use super::message::{topic_of, without_topic};
 use super::parts::{Commit, Part, parts};
-use crate::error::Usage;
 use crate::facts::series::COMMON;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
+use crate::git;
 use crate::process::capture;
 use crate::session::Session;
-use crate::source::git;
-use crate::store::{self, Scratch};
+use anyarch_client::error::Usage;
+use anyarch_client::files::{self, Scratch};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -61,14 +61,14 @@ fn replace(series: &Series, folder: &Path, new: &[PathBuf]) -> Result<()> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let place = folder.join(file_name(path));
         let patch = without_topic(&bytes).with_context(|| format!("cannot make {}", place.display()))?;
-        store::write_file(&place, &patch)?;
+        files::write_file(&place, &patch)?;
     }
     let old = series.patches.iter().filter(|old| old.path.parent() == Some(folder));
     for gone in old.filter(|old| !new.iter().any(|new| new.file_name() == old.path.file_name())) {
-        store::remove(&gone.path)?;
+        files::remove(&gone.path)?;
     }
     if new.is_empty() && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none()) {
-        store::remove(folder)?;
+        files::remove(folder)?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! What a tarball holds, read member by member: nothing is unpacked to the disk.
 
 use crate::compile::Facts;
-use crate::fetch::archive;
-use crate::store;
-use crate::xz;
+use anyarch_client::archive;
+use anyarch_client::hash;
+use anyarch_client::xz;
+use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -29,9 +30,8 @@ pub struct Inside {
 pub fn read(path: &Path, target: &str) -> Result<Inside> {
     let file = File::open(path).context("it cannot be read")?;
     let mut tar = Archive::new(xz::Decoder::new(BufReader::new(file), xz::RELEASED)?);
-    let name = format!("qemu-{target}");
-    let emulator = PathBuf::from(format!("bin/{name}"));
-    let described = PathBuf::from(format!("share/doc/anyarch/{name}/build.json"));
+    let emulator = PathBuf::from(layout::emulator(target));
+    let described = PathBuf::from(layout::build_facts(target));
     let (mut facts, mut hash, mut unpacked, mut seen) = (None, None, 0, BTreeSet::new());
     for entry in tar.entries().context("it is no tar archive")? {
         let mut entry = entry.context("it is cut short or no tar archive")?;
@@ -51,7 +51,7 @@ pub fn read(path: &Path, target: &str) -> Result<Inside> {
             entry.by_ref().take(MOST_FACTS).read_to_end(&mut text).context("it is cut short")?;
             facts = Some(serde_json::from_slice(&text).context("its build.json cannot be read")?);
         } else if path == emulator {
-            hash = Some(store::sha256_of(&mut entry).context("it is cut short")?);
+            hash = Some(hash::sha256_of(&mut entry).context("it is cut short")?);
         }
     }
     let facts = facts.with_context(|| format!("it holds no {}", described.display()))?;

@@ -1,7 +1,7 @@
 //! The installer for people without Rust, told which release it belongs to and where that lies.
 
 use super::manifest::document;
-use crate::store;
+use anyarch_client::files;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
@@ -27,6 +27,6 @@ pub fn write(root: &Path, release: &str, base: Option<&str>, folder: &Path) -> R
         None => filled,
     };
     let path = folder.join("install.sh");
-    store::write_file(&path, filled.as_bytes())?;
+    files::write_file(&path, filled.as_bytes())?;
     document(DocumentKind::Installer, &path)
 }

@@ -4,8 +4,8 @@ use super::Release;
 use crate::compile::Facts;
 use crate::facts::{Series, series};
 use crate::package::{Record, Tarball};
-use crate::store;
 use crate::verify::{Check, Outcome};
+use anyarch_client::hash;
 use anyarch_manifest as format;
 use anyhow::{Context as _, Result};
 use format::{
@@ -36,7 +36,7 @@ pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -
 pub fn document(kind: DocumentKind, path: &Path) -> Result<Document> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    Ok(Document { kind, file: name.try_into()?, size, sha256: hash(&store::sha256_file(path)?)? })
+    Ok(Document { kind, file: name.try_into()?, size, sha256: hash(&hash::sha256_file(path)?)? })
 }
 
 fn hash(text: &str) -> Result<Sha256> {

@@ -18,7 +18,9 @@ use crate::facts::Series;
 use crate::package::{self, Recorded, Tarball};
 use crate::plan::{Plan, Profile};
 use crate::session::BuildSession;
-use crate::store::{self, Lock};
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use peers::Peers;
 use std::collections::BTreeMap;
@@ -115,11 +117,11 @@ impl Release {
         let page = page::html(&manifest, &peers, wishes.base.as_deref())?;
         let mut files = Vec::new();
         for (name, text) in [(anyarch_manifest::FILE, manifest.text()), (page::FILE, page)] {
-            store::write_file(&folder.join(name), text.as_bytes())?;
-            files.push((name.to_owned(), store::sha256(text.as_bytes())));
+            files::write_file(&folder.join(name), text.as_bytes())?;
+            files.push((name.to_owned(), hash::sha256(text.as_bytes())));
         }
         let origin = provenance::write(session, &manifest, &files, wishes.builder.as_deref(), &folder)?;
-        files.push((name_of(&origin), store::sha256_file(&origin)?));
+        files.push((name_of(&origin), hash::sha256_file(&origin)?));
         files.extend(manifest.files().map(|(name, sha256)| (name.to_string(), sha256.to_string())));
         let sums = sums::write(&folder, &files)?;
         let signature = wishes.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
@@ -136,20 +138,20 @@ fn put(tarball: &Tarball, folder: &Path, series: &Series) -> Result<Tarball> {
     let place = folder.join(tarball.path().file_name().context("a tarball without a name")?);
     if place != tarball.path() {
         ensure!(
-            !place.exists() || store::sha256_file(&place)? == tarball.record().sha256,
+            !place.exists() || hash::sha256_file(&place)? == tarball.record().sha256,
             "{} is there with other bytes; a name is never used twice: raise `revision` in series.toml, \
              or say another --out",
             place.display()
         );
         copy(tarball.path(), &place)?;
-        store::write_json(&package::record_place(&place), tarball.record())?;
+        files::write_json(&package::record_place(&place), tarball.record())?;
     }
     package::found(&place, series, Profile::Release)
         .with_context(|| format!("{} cannot be read back", place.display()))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    store::write_file_with(to, |file| {
+    files::write_file_with(to, |file| {
         let mut source = File::open(from).with_context(|| format!("cannot read {}", from.display()))?;
         io::copy(&mut source, file).map(drop).map_err(Into::into)
     })

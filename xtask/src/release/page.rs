@@ -8,7 +8,7 @@
 mod chart;
 
 use super::peers::Peers;
-use crate::error::Usage;
+use anyarch_client::error::Usage;
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned};
 use anyhow::{Context as _, Result};
 use data_encoding::BASE64;

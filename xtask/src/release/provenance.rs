@@ -2,10 +2,10 @@
 //! (<https://slsa.dev/spec/v1.0/provenance>): every file by its hash, and all that it was made from.
 
 use super::sbom::purl_of_file;
+use crate::git;
 use crate::process::capture;
 use crate::session::Session;
-use crate::source::git;
-use crate::store;
+use anyarch_client::files;
 use anyarch_manifest::{Manifest, Source};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ pub fn write(
             "runDetails": { "builder": { "id": builder } },
         },
     });
-    store::write_json(&path, &statement)?;
+    files::write_json(&path, &statement)?;
     Ok(path)
 }
 

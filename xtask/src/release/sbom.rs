@@ -5,7 +5,8 @@ use super::Release;
 use super::manifest::document;
 use crate::compile::Library;
 use crate::package::{Record, Tarball};
-use crate::store;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ pub fn write(release: &Release, folder: &Path) -> Result<Document> {
         );
     }
     let path = folder.join(format!("anyarch-{}.cdx.json", release.series.release()));
-    store::write_json(&path, &bom(release)?)?;
+    files::write_json(&path, &bom(release)?)?;
     document(DocumentKind::Sbom, &path)
 }
 
@@ -45,7 +46,7 @@ fn bom(release: &Release) -> Result<Value> {
     let dependencies: Vec<Value> = release.tarballs.iter().map(Tarball::record).map(needs).collect();
     let name = format!("anyarch {}", release.series.release());
     // The same release has the same number, and another one another.
-    let serial = store::sha256(&serde_json::to_vec(&(&components, &dependencies))?);
+    let serial = hash::sha256(&serde_json::to_vec(&(&components, &dependencies))?);
     Ok(json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_serial_number_has_the_form_of_its_rfc() {
-        let number = uuid(&store::sha256(b"x"));
+        let number = uuid(&hash::sha256(b"x"));
         assert_eq!(number.len(), "urn:uuid:".len() + 36);
         assert_eq!((&number[23..24], &number[28..29]), ("8", "8"), "{number}");
     }

@@ -3,11 +3,12 @@
 
 use super::manifest::document;
 use crate::facts::Series;
+use crate::git;
 use crate::package::append;
 use crate::process::capture;
 use crate::session::Session;
-use crate::source::{self, git};
-use crate::store;
+use crate::source;
+use anyarch_client::files;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
@@ -25,7 +26,7 @@ pub fn write(session: &Session, series: &Series, folder: &Path) -> Result<Docume
     let qemu = source::tarball(session, series)?;
     let qemu_name = qemu.file_name().context("a tarball without a name")?.to_string_lossy().into_owned();
     let path = folder.join(format!("{name}-source.tar"));
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         let mut archive = Builder::new(file);
         let mut add = |inside: &str, mode, content: &[u8]| {
             append(
@@ -69,7 +70,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The folders that a build reads. Others may lie beside them: what jobs handed on, or the release itself.
-const READ: [&str; 7] = [".cargo", "dist", "guests", "manifest", "patches", "toolchains", "xtask"];
+const READ: [&str; 8] = [".cargo", "client", "dist", "guests", "manifest", "patches", "toolchains", "xtask"];
 
 /// The files of the checkout, sorted: what git tracks. What it does not track, though a build reads it, would be
 /// missing, which is an error.

@@ -5,7 +5,7 @@ use super::zst;
 use crate::error::Lacks;
 use crate::package;
 use crate::process::{ended, output};
-use crate::store;
+use anyarch_client::files;
 use anyarch_manifest::{NAMESPACE, SIGNATURE, SUMS as FILE};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
@@ -29,8 +29,8 @@ pub fn write(folder: &Path, files: &[(String, String)]) -> Result<PathBuf> {
     let text = package::sums(files.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
     if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
         // Another text's signature must never lie beside this one.
-        store::remove(&folder.join(SIGNATURE))?;
-        store::write_file(&path, text.as_bytes())?;
+        files::remove(&folder.join(SIGNATURE))?;
+        files::write_file(&path, text.as_bytes())?;
     }
     Ok(path)
 }
@@ -47,7 +47,7 @@ pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
     let program = can_sign(key)?;
     // It writes beside what it signs, and asks before it replaces: it gets a copy in a private folder.
     let folder = sums.parent().unwrap_or(Path::new("."));
-    let scratch = store::Scratch::new(folder)?;
+    let scratch = files::Scratch::new(folder)?;
     let copy = scratch.path().join(FILE);
     fs::copy(sums, &copy).with_context(|| format!("cannot copy {}", sums.display()))?;
     let mut command = Command::new(program);
@@ -66,13 +66,14 @@ pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
     }
     let made = fs::read(scratch.path().join(SIGNATURE)).context("ssh-keygen wrote no signature")?;
     let path = folder.join(SIGNATURE);
-    store::write_file(&path, &made)?;
+    files::write_file(&path, &made)?;
     Ok(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyarch_client::hash;
 
     #[test]
     fn sums_are_sorted_and_a_strange_archive_is_refused() {
@@ -80,7 +81,7 @@ mod tests {
         for name in ["b.tar.xz", "b.json", FILE, SIGNATURE, ".partial-1-x"] {
             fs::write(home.path().join(name), "").expect("written");
         }
-        let empty = store::sha256(b"");
+        let empty = hash::sha256(b"");
         let files = ["b.tar.xz", "a"].map(|name| (name.to_owned(), empty.clone()));
         let path = write(home.path(), &files).expect("written");
         assert_eq!(fs::read_to_string(path).expect("read"), format!("{empty}  a\n{empty}  b.tar.xz\n"));

@@ -1,10 +1,11 @@
 //! The same archives packed by zstd: a little bigger, and unpacked several times as fast.
 
 use crate::package::{self, Tarball};
-use crate::progress::count;
 use crate::session::BuildSession;
-use crate::store;
-use crate::xz;
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::progress::count;
+use anyarch_client::xz;
 use anyarch_manifest::{Archive, ArchiveFormat};
 use anyhow::{Context as _, Result};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -30,7 +31,7 @@ fn write(session: &BuildSession, tarball: &Path) -> Result<Archive> {
     let name = tarball.file_name().unwrap_or_default().to_string_lossy();
     let name = format!("{}{EXTENSION}", name.strip_suffix(package::EXTENSION).unwrap_or(&name));
     let path = tarball.with_file_name(&name);
-    store::write_file_with(&path, |file| {
+    files::write_file_with(&path, |file| {
         let mut tar = xz::Decoder::new(File::open(tarball)?, xz::RELEASED)?;
         let mut packed = zstd::Encoder::new(file, LEVEL)?;
         packed.include_checksum(true)?;
@@ -38,6 +39,6 @@ fn write(session: &BuildSession, tarball: &Path) -> Result<Archive> {
         packed.finish().map(drop).map_err(Into::into)
     })?;
     let size = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    let sha256 = store::sha256_file(&path)?.try_into()?;
+    let sha256 = hash::sha256_file(&path)?.try_into()?;
     Ok(Archive { file: name.try_into()?, format: ArchiveFormat::TarZst, size, sha256 })
 }

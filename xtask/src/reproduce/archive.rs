@@ -1,7 +1,7 @@
 //! The outer layers of an archive: the xz container, then the members of the tar in it.
 
 use super::{Difference, bytes, content};
-use crate::xz;
+use anyarch_client::xz;
 use anyhow::{Context as _, Result, ensure};
 use std::io::Read as _;
 use tar::Archive;

@@ -1,15 +1,15 @@
 //! Stage 1: pinned source. Whatever it came from, it is checked against the series' pins before
 //! anybody uses it, and it says where it came from.
 
-pub mod git;
 mod tree;
 
 use crate::apt::Apt;
 use crate::download;
-use crate::error::Usage;
 use crate::facts::Series;
+use crate::git;
 use crate::session::Session;
 use crate::unpack::{self, Rules};
+use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -232,7 +232,7 @@ fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSo
 }
 
 fn tarball_of_user(session: &Session, series: &Series, path: &Path) -> Result<PinnedSource> {
-    let found = crate::store::sha256_file(path)?;
+    let found = anyarch_client::hash::sha256_file(path)?;
     let known = tarballs(series);
     let Some((sha256, name)) = known.iter().find(|(sha256, _)| *sha256 == found) else {
         let pinned: Vec<String> = known.iter().map(|(sha256, name)| format!("{sha256}  {name}")).collect();

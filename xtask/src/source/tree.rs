@@ -1,10 +1,11 @@
 //! Source from a plain folder: checked by the id that git gives its content.
 
-use super::git::{git, init};
 use crate::facts::Series;
+use crate::git::{git, init};
 use crate::process::capture;
 use crate::session::Session;
-use crate::store::{Lock, Scratch};
+use anyarch_client::files::Scratch;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use xshell::Shell;

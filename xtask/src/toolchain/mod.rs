@@ -17,11 +17,13 @@ pub use python::{interpreter, requirements};
 pub use sysroot::{Package, Root};
 pub use tooling::{Launcher, Tooling, Where};
 
-use crate::error::{INSTALL, Lacks, Usage};
+use crate::error::{INSTALL, Lacks};
 use crate::facts::{Host, Series, native};
 use crate::process::capture;
 use crate::session::Session;
-use crate::store;
+use anyarch_client::error::Usage;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::env;
@@ -139,9 +141,9 @@ pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Toolin
 fn keep_header(session: &Session, name: &str) -> Result<PathBuf> {
     let given = session.workspace.root.join("toolchains").join(name);
     let text = fs::read(&given).with_context(|| format!("cannot read {}", given.display()))?;
-    let kept = session.workspace.cache.join("headers").join(store::sha256(&text)).join(name);
+    let kept = session.workspace.cache.join("headers").join(hash::sha256(&text)).join(name);
     if fs::read(&kept).ok().as_ref() != Some(&text) {
-        store::write_file(&kept, &text)?;
+        files::write_file(&kept, &text)?;
     }
     Ok(kept)
 }
@@ -318,7 +320,7 @@ impl Toolchain {
     /// Stands for everything of it that an emulator's bytes depend on.
     pub fn key(&self) -> Result<String> {
         let python = self.python.file_name().map(|name| name.to_string_lossy().into_owned());
-        store::short_key(&(
+        hash::short_key(&(
             FIXED,
             &self.cc_version,
             &self.ld_version,

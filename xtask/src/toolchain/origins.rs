@@ -7,7 +7,7 @@ use crate::download;
 use crate::facts::hosts::Sysroot;
 use crate::process::{self, capture, ended};
 use crate::session::Session;
-use crate::store;
+use anyarch_client::files;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -43,7 +43,7 @@ impl Root {
     /// What the packages hold, from the list, else from the packages.
     fn contents(&self, session: &Session) -> Result<Vec<Contents>> {
         let list = self.path().with_file_name(LIST);
-        if let Some(known) = store::read_json(&list) {
+        if let Some(known) = files::read_json(&list) {
             return Ok(known);
         }
         let mut contents = Vec::new();
@@ -56,7 +56,7 @@ impl Root {
             })?;
             contents.push(describe(&deb).with_context(|| format!("cannot look into {}", item.file))?);
         }
-        store::write_json(&list, &contents)?;
+        files::write_json(&list, &contents)?;
         Ok(contents)
     }
 
@@ -78,7 +78,7 @@ impl Root {
         let (_, deb) = got.first().with_context(|| format!("there is no package {other}"))?;
         let name = format!("usr/share/doc/{other}/copyright");
         let text = read(deb, &name)?.with_context(|| format!("{} has no {name}", deb.display()))?;
-        store::write_file(&kept, text.as_bytes())?;
+        files::write_file(&kept, text.as_bytes())?;
         Ok(text)
     }
 }
@@ -140,7 +140,7 @@ mod tests {
             ("usr/lib/x/liba.so", ""),
             ("usr/share/doc/liba-dev/copyright", "Free.\n"),
         ] {
-            store::write_file(&tree.join(name), text.as_bytes()).expect("written");
+            files::write_file(&tree.join(name), text.as_bytes()).expect("written");
         }
         let deb = home.join("a.deb");
         let mut build = Command::new("dpkg-deb");

@@ -6,7 +6,8 @@ use crate::error::Lacks;
 use crate::facts::Host;
 use crate::process::{self, capture};
 use crate::session::Session;
-use crate::store;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use std::env;
 use std::fs;
@@ -134,7 +135,7 @@ impl Container {
         let text = fs::read(&recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
         // The base goes by what it is now, not by its name alone.
         let known = image_id(&engine, base);
-        let key = store::short_key(&(store::sha256(&text), base, known, &packages))?;
+        let key = hash::short_key(&(hash::sha256(&text), base, known, &packages))?;
         let image = format!("localhost/anyarch-toolchain:{}-{key}", host.file_name());
         if image_id(&engine, &image).is_none() {
             let step = session.progress.step(format!("image with compilers for {}", host.platform));
@@ -146,7 +147,7 @@ impl Container {
                 build.arg(format!("--build-arg={name}"));
             }
             // The recipe takes no file from here.
-            let context = store::Scratch::new(&session.workspace.trees)?;
+            let context = files::Scratch::new(&session.workspace.trees)?;
             build.arg(context.path());
             let log = session.workspace.log(&format!("image-{}", host.file_name()));
             process::Logged::new(build, &log)

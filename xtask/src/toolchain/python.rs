@@ -5,7 +5,9 @@ use super::place::Place;
 use crate::error::Lacks;
 use crate::process::{self, capture};
 use crate::session::Session;
-use crate::store::{self, Lock};
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,7 @@ pub fn prepare(
 ) -> Result<PathBuf> {
     let (python, version) = interpreter_at(at, oldest)?;
     let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = store::short_key(&(RECIPE, store::sha256(&pinned), &python, &version, at.suffix()))?;
+    let key = hash::short_key(&(RECIPE, hash::sha256(&pinned), &python, &version, at.suffix()))?;
     let place = session.workspace.cache.join("python").join(key);
     let _lock = Lock::acquire(&place, &session.progress)?;
     let stamp = place.join("complete");
@@ -49,7 +51,7 @@ pub fn prepare(
     let log = session.workspace.log("python");
     let wheels = wheels(session, requirements, oldest, tools)?;
     // Its scripts hold its path, so it is made in place; the stamp says that it is whole.
-    store::remove(&place)?;
+    files::remove(&place)?;
     fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
     // QEMU's configure makes an environment inside this one, and looks for a pip in it unless this one
     // lets the machine's packages through.
@@ -64,7 +66,7 @@ pub fn prepare(
     install.args(["--ignore-installed", "--no-compile", "--disable-pip-version-check", "--no-input"]);
     // A copy of ours: the checkout itself need not be seen from where this runs.
     let list = wheels.join("requirements.txt");
-    store::write_file(&list, &pinned)?;
+    files::write_file(&list, &pinned)?;
     install.arg("--no-cache-dir").arg("--requirement").arg(list);
     process::Logged::new(at.command(alone(install)), &log)
         .run(&session.progress, |_| ())
@@ -76,7 +78,7 @@ pub fn prepare(
             place.display()
         );
     }
-    store::write_file(&stamp, b"")?;
+    files::write_file(&stamp, b"")?;
     step.done("ready");
     Ok(place)
 }
@@ -85,7 +87,7 @@ pub fn prepare(
 /// since its pip knows how to reach an index; they hold for every Python 3 of this machine's kind.
 fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &Root) -> Result<PathBuf> {
     let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = store::short_key(&(store::sha256(&pinned), std::env::consts::ARCH))?;
+    let key = hash::short_key(&(hash::sha256(&pinned), std::env::consts::ARCH))?;
     let folder = session.workspace.downloads().join(format!("wheels-{key}"));
     let _lock = Lock::acquire(&folder, &session.progress)?;
     if folder.is_dir() {
@@ -98,7 +100,7 @@ fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &Root) ->
         );
     }
     let (python, _) = interpreter(oldest)?;
-    store::publish_dir(&folder, |folder| {
+    files::publish_dir(&folder, |folder| {
         let mut download = Command::new(python);
         download.arg(pip_of(tools)?).args(["download", "--require-hashes", "--only-binary", ":all:"]);
         download.args(["--no-deps", "--disable-pip-version-check", "--no-input", "--retries=1", "--dest"]);

@@ -3,7 +3,9 @@
 use crate::apt::{self, Apt, Item};
 use crate::facts::hosts::Sysroot;
 use crate::session::Session;
-use crate::store::{self, Lock};
+use anyarch_client::files;
+use anyarch_client::hash;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -55,25 +57,25 @@ impl Root {
         }
         let apt = Apt::open(session, suite, arch)?;
         let got = apt.download(packages)?;
-        store::publish_dir(&top, |partial| {
+        files::publish_dir(&top, |partial| {
             let root = partial.join("root");
             fs::create_dir(&root).with_context(|| format!("cannot create {}", root.display()))?;
             for (item, deb) in &got {
                 apt::unpack(deb, &root).with_context(|| format!("cannot unpack {}", item.file))?;
             }
             let packages = got.iter().map(|(item, _)| item.clone()).collect();
-            store::write_json(&partial.join(LIST), &List { packages })
+            files::write_json(&partial.join(LIST), &List { packages })
         })?;
         Self::read(&top).with_context(|| format!("{} cannot be read back", top.display()))
     }
 
     fn place(session: &Session, kind: &str, suite: &str, arch: &str, packages: &[String]) -> Result<PathBuf> {
-        let key = store::short_key(&(suite, arch, packages))?;
+        let key = hash::short_key(&(suite, arch, packages))?;
         Ok(session.workspace.cache.join(kind).join(format!("{suite}-{arch}-{key}")))
     }
 
     fn read(top: &Path) -> Option<Self> {
-        let list: List = store::read_json(&top.join(LIST))?;
+        let list: List = files::read_json(&top.join(LIST))?;
         Some(Self { path: top.join("root"), packages: list.packages })
     }
 

@@ -6,7 +6,8 @@ use crate::apt::{self, Apt};
 use crate::facts::targets::Debian;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use crate::store::{self, Lock, Scratch};
+use anyarch_client::files::{self, Scratch};
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use object::{Object as _, ObjectSegment as _};
 use std::fs;
@@ -107,7 +108,7 @@ fn busybox(session: &Session, debian: Debian) -> Result<Option<PathBuf>> {
         let apt = Apt::open(session, debian.suite, debian.arch)
             .context("the guest program can't be got; --offline goes on without this proof")?;
         let got = apt.download(&["busybox-static".to_owned()])?;
-        store::publish_dir(&top, |folder| {
+        files::publish_dir(&top, |folder| {
             got.iter().try_for_each(|(_, deb)| apt::unpack(deb, folder))?;
             program(folder).map(drop)
         })?;

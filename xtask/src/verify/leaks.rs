@@ -8,7 +8,7 @@ use crate::facts::Series;
 use crate::plan::Profile;
 use crate::process::{capture, ended, output_within};
 use crate::session::Session;
-use crate::store::Scratch;
+use anyarch_client::files::Scratch;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,8 @@ use crate::facts::{Host, Series, Target};
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use crate::store;
+use anyarch_client::files;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -190,9 +191,9 @@ pub fn verify(
 
 /// Keeps the report of checks that pass. An earlier one goes first: it would still vouch if they fail.
 fn kept(place: &Path, check: impl FnOnce() -> Result<Report>) -> Result<Report> {
-    store::remove(place)?;
+    files::remove(place)?;
     let report = check()?;
-    store::write_json(place, &report)?;
+    files::write_json(place, &report)?;
     Ok(report)
 }
 
@@ -202,7 +203,7 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     let header = elf::check(&bytes, &emulator.host().elf, emulator.facts().profile)?;
     let mut report = Report {
-        sha256: store::sha256(&bytes),
+        sha256: hash::sha256(&bytes),
         size: bytes.len() as u64,
         checks: vec![Check { name: "elf".into(), outcome: Outcome::Passed(header) }],
         tcg: None,
@@ -283,7 +284,7 @@ fn alone(program: &Path) -> Command {
 /// Stands for the checks themselves: what was verified by other checks is verified again.
 pub fn suite_key(session: &Session) -> Result<String> {
     let script = fs::read(script(session)).context("cannot read the guest script")?;
-    store::short_key(&(SUITE, store::sha256(&script), tiny::key(session)?))
+    hash::short_key(&(SUITE, hash::sha256(&script), tiny::key(session)?))
 }
 
 /// Counted up when a check of this module changes.

@@ -14,7 +14,7 @@ pub fn copy_libraries(program: &Path, root: &Path) -> Result<()> {
     let said = capture(ldd)?;
     for library in said.lines().filter_map(named) {
         let to = root.join(library.strip_prefix("/").unwrap_or(library));
-        crate::store::create_parent(&to)?;
+        anyarch_client::files::create_parent(&to)?;
         fs::copy(library, &to).with_context(|| format!("cannot copy {}", library.display()))?;
     }
     Ok(())

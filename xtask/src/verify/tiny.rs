@@ -5,7 +5,8 @@ use super::{Outcome, PATIENCE, RELEASE, Start};
 use crate::facts::Target;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use crate::store::{self, Scratch};
+use anyarch_client::files::Scratch;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use data_encoding::HEXLOWER;
 use std::fs::{self, File};
@@ -127,10 +128,10 @@ pub fn key(session: &Session) -> Result<String> {
     let listed = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let mut hashes = Vec::new();
     for entry in listed {
-        hashes.push(store::sha256_file(&entry.context("cannot list the guest programs")?.path())?);
+        hashes.push(hash::sha256_file(&entry.context("cannot list the guest programs")?.path())?);
     }
     hashes.sort();
-    store::short_key(&hashes)
+    hash::short_key(&hashes)
 }
 
 #[cfg(test)]

@@ -192,8 +192,8 @@ fn a_pinned_archive_is_unpacked_as_if_hostile() {
         let dictionary = if kind == "big" { "--lzma2=preset=0,dict=192MiB" } else { "-6" };
         run("xz", &["--force", dictionary, archive.to_str().unwrap()]);
         let packed = archive.with_extension("tar.xz");
-        let old = xtask::store::sha256_file(&source).unwrap();
-        data.pin(&old, &xtask::store::sha256_file(&packed).unwrap());
+        let old = anyarch_client::hash::sha256_file(&source).unwrap();
+        data.pin(&old, &anyarch_client::hash::sha256_file(&packed).unwrap());
         let driver = cut_off(home.path(), &data);
         driver.run(&["source", "--source", packed.to_str().unwrap()]).failed(1, &[reason]);
         assert!(!files(home.path()).iter().any(|path| path.ends_with("evil")), "{kind}");
@@ -244,9 +244,9 @@ fn a_full_disk_is_told_with_what_to_do() {
     let home = scratch();
     let (data, _) = small_data(home.path());
     let body = vec![b'x'; 4 << 20];
-    let hash = xtask::store::sha256(&body);
+    let hash = anyarch_client::hash::sha256(&body);
     let tarball = Data::copy(&home.path().join("other")).series.pins.tarball.sha256.unwrap();
-    data.pin(&xtask::store::sha256_file(&home.path().join("qemu-10.2.2.tar.xz")).unwrap(), &hash);
+    data.pin(&anyarch_client::hash::sha256_file(&home.path().join("qemu-10.2.2.tar.xz")).unwrap(), &hash);
     assert_ne!(tarball, hash);
     data.pin("http://127.0.0.1:1", &serve("200 OK", body));
     let driver = cut_off(home.path(), &data);
@@ -373,7 +373,7 @@ fn an_edited_source_tree_is_not_compiled() {
                 trees: driver.trees.clone(),
                 out: driver.out.clone(),
             },
-            progress: xtask::progress::Progress::new(0),
+            progress: anyarch_client::progress::Progress::new(0),
             jobs: 1,
             json: false,
             offline: true,

@@ -99,7 +99,7 @@ fn lists_all_and_aliases_are_understood_and_hosts_do_not_mix() {
         let place = stage.prefix.join(host.replace('/', "-")).join("bin").join(format!("qemu-{target}"));
         assert_eq!(row["path"], json!(place));
         assert_eq!(fs::read(place).unwrap(), stage.release.emulator(target, host));
-        assert_eq!(row["sha256"], json!(xtask::store::sha256(&stage.release.emulator(target, host))));
+        assert_eq!(row["sha256"], json!(anyarch_client::hash::sha256(&stage.release.emulator(target, host))));
         let archive = stage.release.folder().join(row["archive"].as_str().unwrap());
         assert_eq!(row["archive_size"], json!(fs::metadata(archive).unwrap().len()));
     }

@@ -136,6 +136,6 @@ fn repack(folder: &Path, name: &str, old: &str, new: &str) {
     fs::remove_dir_all(&tree).unwrap();
     edit(&record, old, new);
     let mut known: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
-    known["sha256"] = xtask::store::sha256_file(&tarball).unwrap().into();
+    known["sha256"] = anyarch_client::hash::sha256_file(&tarball).unwrap().into();
     fs::write(&record, serde_json::to_vec_pretty(&known).unwrap()).unwrap();
 }

@@ -67,7 +67,7 @@ fn watch<T>(folder: &Path, work: impl FnOnce() -> T) -> (usize, usize, T) {
 /// The tarballs below a folder with their hashes, by name.
 fn tarballs(folder: &Path) -> BTreeMap<String, String> {
     let names = files(folder).into_iter().filter(|path| path.to_string_lossy().ends_with(".tar.xz"));
-    let hash = |path: &PathBuf| xtask::store::sha256_file(&folder.join(path)).unwrap();
+    let hash = |path: &PathBuf| anyarch_client::hash::sha256_file(&folder.join(path)).unwrap();
     names.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), hash(&path))).collect()
 }
 

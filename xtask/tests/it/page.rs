@@ -3,6 +3,7 @@
 mod browser;
 
 use crate::driver::{checkout, scratch, serve};
+use anyarch_client::error::Usage;
 use anyarch_manifest::Manifest;
 use browser::{Browser, Scripts};
 use data_encoding::{BASE64, HEXLOWER};
@@ -13,7 +14,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use xtask::error::Usage;
 use xtask::facts::targets::TARGETS;
 use xtask::release::page;
 use xtask::release::peers::Peers;

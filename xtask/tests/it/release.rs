@@ -3,6 +3,7 @@
 
 use crate::driver::foreign::{TARGET, lacks_compilers, part};
 use crate::driver::{Driver, Ended, exclusive, files, json, mkdir, run, scratch};
+use anyarch_client::hash::sha256_file;
 use anyarch_manifest::{ArchiveFormat, DocumentKind, Manifest, Outcome};
 use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate as _};
 use serde_json::Value;
@@ -10,7 +11,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xtask::store::sha256_file;
 
 const RELEASE: &str = "10.2.2-1";
 const BASE: &str = "https://example.org/anyarch";

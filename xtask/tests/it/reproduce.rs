@@ -41,7 +41,7 @@ fn change(tarball: &Path, how: impl FnOnce(&mut Vec<u8>)) {
     fs::write(tarball, packed.finish().unwrap()).unwrap();
     if let Ok(record) = fs::read(record_of(tarball)) {
         let mut record: Value = serde_json::from_slice(&record).unwrap();
-        record["sha256"] = xtask::store::sha256_file(tarball).unwrap().into();
+        record["sha256"] = anyarch_client::hash::sha256_file(tarball).unwrap().into();
         fs::write(record_of(tarball), serde_json::to_vec(&record).unwrap()).unwrap();
     }
 }

@@ -5,6 +5,7 @@ mod debian;
 mod docker;
 
 use crate::driver::{Driver, Ended, checkout, emulator, emulator_of, is_root, run, scratch};
+use anyarch_client::files::Scratch;
 use debian::{Debian, Owner};
 use docker::Engine;
 use std::fs::{self, File};
@@ -15,7 +16,6 @@ use std::sync::LazyLock;
 use xtask::apt::Mirrors;
 use xtask::facts::Series;
 use xtask::facts::series::DEFAULT;
-use xtask::store::Scratch;
 
 /// The arm64 system as root's debootstrap leaves it; tests that change it take a copy.
 static ARM64: LazyLock<Debian> = LazyLock::new(|| Debian::bootstrap(Owner::root(), "aarch64"));

@@ -264,7 +264,7 @@ fn the_workflows_steps_make_a_release_from_a_clean_checkout() {
     }
     // Another clone, other folders, another driver: the bytes are those that a user gets here.
     assert_eq!(
-        xtask::store::sha256_file(&release.join("qemu-arm-10.2.2-1-linux-amd64.tar.xz")).unwrap(),
+        anyarch_client::hash::sha256_file(&release.join("qemu-arm-10.2.2-1-linux-amd64.tar.xz")).unwrap(),
         crate::driver::released("arm")["sha256"]
     );
     published_once(home.path());

@@ -5,10 +5,11 @@
 
 use super::{Figure, Setting, plan_for};
 use crate::compile::BuildTree;
-use crate::error::{Lacks, Usage};
+use crate::error::Lacks;
 use crate::facts::{Target, native};
 use crate::process::{ended, output};
 use crate::verify::compiler;
+use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;

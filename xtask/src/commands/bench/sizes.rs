@@ -11,7 +11,7 @@ use crate::plan::Profile;
 use crate::process;
 use crate::release::peers::{FILE, Packed, Peer, Peers};
 use crate::session::Session;
-use crate::store::Scratch;
+use anyarch_client::files::Scratch;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -2,8 +2,8 @@
 //! the threads that verify and pack.
 
 use super::span::Span;
+use crate::children;
 use crate::facts::{Host, Target};
-use crate::interrupt;
 use crate::verify::{Runner, Verified};
 use anyhow::{Error, Result, anyhow, bail};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -83,7 +83,7 @@ impl Crew {
         let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
         if first.is_none() {
             *first = Some(error);
-            interrupt::halt();
+            children::halt();
         }
         anyhow!(was_stopped(host))
     }

@@ -4,15 +4,16 @@
 use super::crew::{Crew, was_stopped};
 use super::prepared::{self, Prepared};
 use super::{Failure, Row, Work};
+use crate::children;
 use crate::compile::{Compiled, Emulator};
 use crate::facts::{Host, Target};
-use crate::interrupt;
 use crate::package;
 use crate::plan::{Plan, TreePlan};
 use crate::process;
-use crate::progress::count;
 use crate::session::BuildSession;
 use crate::verify::{self, Depth, Runner, Verified};
+use anyarch_client::interrupt;
+use anyarch_client::progress::count;
 use anyhow::{Error, Result, anyhow, ensure};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -295,7 +296,7 @@ impl<'a> Column<'a> {
 
     /// An error once another failure ended all: no child would begin any more, and nothing more is packed.
     fn goes_on(&self) -> Result<()> {
-        ensure!(!interrupt::halted(), was_stopped(self.host()));
+        ensure!(!children::halted(), was_stopped(self.host()));
         Ok(())
     }
 }
@@ -335,9 +336,9 @@ mod tests {
     use super::*;
     use crate::commands::build::crew::tests::foreign;
     use crate::plan::tests::workspace;
-    use crate::progress::Progress;
     use crate::session::Session;
     use crate::workspace::Workspace;
+    use anyarch_client::progress::Progress;
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -3,13 +3,14 @@
 use super::super::print;
 use super::CheckArgs;
 use crate::compile::PartBuild;
-use crate::error::Usage;
 use crate::facts::Target;
 use crate::patch::{PartTree, Tried, each};
 use crate::plan::{Plan, Profile, Request, TreePlan};
 use crate::session::{BuildSession, Session};
 use crate::source::PinnedSource;
-use crate::{store, toolchain, verify};
+use crate::{toolchain, verify};
+use anyarch_client::error::Usage;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result};
 
 /// What is seen of a patch that adds files which only a later one has compiled, or changes none that is compiled:
@@ -45,7 +46,7 @@ impl Each {
             PartTree::add,
             |source| {
                 let emulator = build.compile(*target, source)?;
-                let bytes = store::sha256_file(emulator.path())?;
+                let bytes = hash::sha256_file(emulator.path())?;
                 if last.replace(bytes.clone()) == Some(bytes) {
                     return Ok(SAME.to_owned());
                 }

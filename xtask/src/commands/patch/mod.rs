@@ -7,7 +7,8 @@ use super::{print, show};
 use crate::facts::{Series, Topic, series};
 use crate::session::{BuildSession, Session};
 use crate::toolchain::Tooling;
-use crate::{patch, source, store};
+use crate::{patch, source};
+use anyarch_client::files;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub fn run(session: &BuildSession, command: &Patch) -> Result<()> {
         Patch::Check(arguments) => check(session, arguments),
         Patch::Open { folder, topics, source } => {
             let series = read(session, &source.series)?;
-            store::is_writable(folder, "name a new folder in one of yours")?;
+            files::is_writable(folder, "name a new folder in one of yours")?;
             let pinned = source::obtain(session, &series, source.source.as_deref())?;
             let number = patch::open(session, &series, &pinned, topics, folder)?;
             session.progress.say(&format!(

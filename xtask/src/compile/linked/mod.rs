@@ -6,8 +6,8 @@ mod symbols;
 
 use crate::facts::hosts::Sysroot;
 use crate::session::Session;
-use crate::store;
 use crate::toolchain::Toolchain;
+use anyarch_client::hash;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -86,6 +86,6 @@ fn describe(path: &Path, session: &Session, toolchain: &Toolchain, sysroot: &Sys
         package: origin.package,
         version: origin.version,
         source: origin.source,
-        copyright_sha256: store::sha256(copyright.as_bytes()),
+        copyright_sha256: hash::sha256(copyright.as_bytes()),
     })
 }

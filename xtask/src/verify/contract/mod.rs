@@ -13,7 +13,7 @@ use crate::compile::Emulator;
 use crate::error::Lacks;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use crate::store::Scratch;
+use anyarch_client::files::Scratch;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use guests::{Closed, Compilers, Guest, Pair};
 use limits::Limits;

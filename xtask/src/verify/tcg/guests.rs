@@ -5,8 +5,8 @@ use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output};
 use crate::session::Session;
-use crate::store;
 use crate::verify::alone;
+use anyarch_client::files;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,7 @@ impl Guests {
     ) -> Result<Self> {
         let built = home.join(BUILT);
         fs::create_dir(&built).with_context(|| format!("cannot create {}", built.display()))?;
-        let write = |path: PathBuf, text: String| store::write_file(&path, text.as_bytes());
+        let write = |path: PathBuf, text: String| files::write_file(&path, text.as_bytes());
         write(
             home.join("config-host.mak"),
             format!("SRC_PATH={}\nPYTHON=python3 -B\n", tests.path().display()),
@@ -63,7 +63,7 @@ impl Guests {
         all.args(["--keep-going", "--output-sync=target"]).arg(format!("-j{}", session.jobs)).arg("all");
         let log = session.workspace.log(&format!("tcg-{}", target.name));
         let said = output(&mut all)?;
-        store::write_file(&log, &[said.stdout, said.stderr.clone()].concat())?;
+        files::write_file(&log, &[said.stdout, said.stderr.clone()].concat())?;
         guests.failed = failed(&String::from_utf8_lossy(&said.stderr));
         ensure!(
             said.status.success() || !guests.failed.is_empty(),

@@ -48,7 +48,7 @@ impl<'a> Lane<'a> {
         // The rules kill what takes too long, but for what it started.
         let result = match output_within(PATIENCE, &mut command) {
             Ok(result) => result,
-            Err(error) if crate::interrupt::interrupted() => return Err(error),
+            Err(error) if anyarch_client::interrupt::interrupted() => return Err(error),
             Err(error) => return Ok(Ended::Failed(format!("{error:#}"))),
         };
         let said = String::from_utf8_lossy(&[result.stdout, result.stderr].concat()).into_owned();

@@ -415,7 +415,10 @@ pub fn small_data(home: &Path) -> (Data, PathBuf) {
     let patch = "--- a/linux-user/main.c\n+++ b/linux-user/main.c\n@@ -1,3 +1,3 @@\n int one;\n-int two;\n+int 2;\n int three;\n";
     fs::write(data.root.join("patches/10.2/fixes/0001-two.patch"), patch).unwrap();
     data.cut_off();
-    data.pin(data.series.pins.tarball.sha256.as_ref().unwrap(), &xtask::store::sha256_file(&source).unwrap());
+    data.pin(
+        data.series.pins.tarball.sha256.as_ref().unwrap(),
+        &anyarch_client::hash::sha256_file(&source).unwrap(),
+    );
     (data, source)
 }
 

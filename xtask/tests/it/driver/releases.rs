@@ -197,7 +197,7 @@ impl FakeRelease {
             .collect();
         names.sort();
         let line = |name: &String| {
-            format!("{}  {name}\n", xtask::store::sha256_file(&self.folder().join(name)).unwrap())
+            format!("{}  {name}\n", anyarch_client::hash::sha256_file(&self.folder().join(name)).unwrap())
         };
         fs::write(self.folder().join("SHA256SUMS"), names.iter().map(line).collect::<String>()).unwrap();
     }
@@ -218,7 +218,7 @@ pub fn packed_with(dictionary: u32, tar: &[u8]) -> Vec<u8> {
 /// Packs a tar stream. Tests make the same releases again and again, so what was packed once is kept.
 fn packed(tar: &[u8]) -> Vec<u8> {
     static PACKED: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
-    let key = xtask::store::sha256(tar);
+    let key = anyarch_client::hash::sha256(tar);
     if let Some(packed) = PACKED.lock().unwrap().get(&key) {
         return packed.clone();
     }
@@ -311,7 +311,7 @@ fn file_name(name: &str) -> FileName {
 }
 
 fn hash(bytes: &[u8]) -> Sha256 {
-    Sha256::try_from(xtask::store::sha256(bytes)).unwrap()
+    Sha256::try_from(anyarch_client::hash::sha256(bytes)).unwrap()
 }
 
 fn build(host: &str) -> Build {

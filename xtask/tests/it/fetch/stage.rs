@@ -6,9 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
-use xtask::progress::Progress;
-use xtask::session::Session;
-use xtask::workspace::Workspace;
 
 /// The release on the mirror.
 pub const NAME: &str = "9.9.9-1";
@@ -116,22 +113,6 @@ impl Stage {
     pub fn partial(&self) -> PathBuf {
         let sha256 = self.release.manifest.artifacts[0].archives[0].sha256.as_str();
         self.driver.cache.as_ref().unwrap().join("fetch").join(sha256)
-    }
-
-    /// For calls into the driver's library.
-    pub fn session(&self) -> Session {
-        Session {
-            workspace: Workspace {
-                root: self.driver.root.clone(),
-                cache: self.driver.cache.clone().unwrap(),
-                trees: self.driver.trees.clone(),
-                out: self.driver.out.clone(),
-            },
-            progress: Progress::new(0),
-            jobs: 1,
-            json: false,
-            offline: false,
-        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Transfers that go wrong: tried again where that helps, elsewhere where it does not, and continued at the byte where
-//! they stood. Most of these call the driver's library, to be less patient than people must be.
+//! they stood. Most of these call the client's library, to be less patient than people must be.
 
 use super::stage::{NAME, Stage};
 use crate::driver::Ended;
 use crate::driver::encrypted::Encrypted;
 use crate::driver::server::{ALWAYS, Server, Wrong};
+use anyarch_client::mirror::Mirror;
+use anyarch_client::progress::Progress;
+use anyarch_client::transfer::{Mirrors, Patience, Wanted};
 use std::fs;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
-use xtask::fetch::transfer::Wanted;
-use xtask::fetch::{Mirror, Mirrors, Patience};
 
 /// Pauses that a test can wait for.
 fn hasty() -> Patience {
@@ -33,8 +34,10 @@ fn download(stage: &Stage, servers: &[&Server], patience: Patience) -> Result<Ve
         size: archive.size,
         sha256: archive.sha256.as_str(),
     };
-    fs::create_dir_all(stage.driver.cache.as_ref().unwrap()).unwrap();
-    let mut downloaded = mirrors.download(&stage.session(), wanted).map_err(|error| format!("{error:#}"))?;
+    let cache = stage.driver.cache.as_ref().unwrap();
+    fs::create_dir_all(cache).unwrap();
+    let downloaded = mirrors.download(&Progress::new(0), cache, wanted);
+    let mut downloaded = downloaded.map_err(|error| format!("{error:#}"))?;
     let mut bytes = Vec::new();
     downloaded.file.read_to_end(&mut bytes).unwrap();
     Ok(bytes)
@@ -99,8 +102,8 @@ fn a_lie_is_told_with_both_hashes_and_the_name_of_the_liar() {
     let turned: Vec<u8> = whole(&stage).iter().map(|byte| byte ^ 0x55).collect();
     let hashes = format!(
         "its sha256 is   {}\n    the release has {}",
-        xtask::store::sha256(&turned),
-        xtask::store::sha256(&whole(&stage))
+        anyarch_client::hash::sha256(&turned),
+        anyarch_client::hash::sha256(&whole(&stage))
     );
     assert!(error.contains(&format!("{}: it lies", liar.url())) && error.contains(&hashes), "{error}");
     assert!(error.contains(&format!("{}: it answers 404", other.url())), "{error}");
@@ -284,7 +287,7 @@ fn a_small_file_that_breaks_off_is_tried_again_even_if_nobody_said_its_size() {
         let server = Server::of(&stage.release.base);
         server.wrong("release.json", wrong.clone(), 1);
         let mirrors = Mirrors::new(vec![Mirror::named(&server.url()).unwrap()], hasty()).unwrap();
-        let progress = &stage.session().progress;
+        let progress = &Progress::new(0);
         let small = mirrors
             .from_any(progress, "it", |from| mirrors.small(progress, from, NAME, "release.json", 1 << 20));
         assert!(small.unwrap() == manifest, "{wrong:?}");

@@ -78,11 +78,11 @@ fn a_manifest_with_fields_of_a_later_version_is_read() {
 fn sums_that_do_not_vouch_for_the_manifest_are_refused_with_both_hashes() {
     let stage = Stage::new();
     let folder = stage.release.folder();
-    let old = xtask::store::sha256_file(&folder.join("release.json")).unwrap();
+    let old = anyarch_client::hash::sha256_file(&folder.join("release.json")).unwrap();
     let mut text = stage.release.manifest.text();
     text.push('\n');
     fs::write(folder.join("release.json"), &text).unwrap();
-    let new = xtask::store::sha256(text.as_bytes());
+    let new = anyarch_client::hash::sha256(text.as_bytes());
     stage.fetch(&["--from", stage.base()], &[]).failed(1, &["not the one that SHA256SUMS names", &old, &new]);
     stage.holds_nothing();
 

@@ -2,12 +2,12 @@
 //! machine's work, all of the second is that of the foreign system's own programs.
 
 use crate::driver::{Ended, Somebody, emulator, is_root, run};
+use anyarch_client::files::Scratch;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::apt::Mirrors;
 use xtask::facts::Target;
-use xtask::store::Scratch;
 
 /// How a guest's children are asked for.
 pub const EXECVE: &[&str] = &["--execve", "self"];

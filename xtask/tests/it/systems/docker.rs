@@ -3,6 +3,7 @@
 
 use super::debian::environment;
 use crate::driver::{Ended, is_root, mkdir};
+use anyarch_client::files::Scratch;
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use xtask::process::end_with_parent;
-use xtask::store::Scratch;
 
 /// Seconds that one command may take.
 const LIMIT: &str = "900";

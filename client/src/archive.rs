@@ -2,6 +2,7 @@
 //! vouches for it, and nothing is written outside the folder that was meant.
 
 use crate::xz;
+use anyarch_manifest::layout::{self, docs, emulator};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -13,22 +14,21 @@ use tar::{Archive, Entry, EntryType};
 /// What headers and padding may add to the bytes of the files: there are a dozen members.
 const OVERHEAD: u64 = 1 << 20;
 
-/// The emulator's name in its archive, and below the folder where it is installed.
-pub fn emulator(target: &str) -> String {
-    format!("bin/qemu-{target}")
-}
-
-/// The folder of its texts, likewise.
-pub fn docs(target: &str) -> String {
-    format!("share/doc/anyarch/qemu-{target}")
-}
-
-/// Unpacks a released `.tar.xz` of a target into an empty, private folder. Its files may have `limit` bytes.
+/// Unpacks the released `.tar.xz` of a target's emulator into an empty folder that nobody else writes to. All files
+/// in it together may have `limit` bytes; unpacking takes at most [`xz::RELEASED`] of memory.
+///
+/// # Errors
+/// When it is cut short, is no such archive, lacks the emulator or its texts, holds a member that does not belong
+/// there, or more bytes than the limit. Files that came before the fault are left in the folder.
 pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
     unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, target, limit)
 }
 
-/// The same for the tar stream in it.
+/// Unpacks the tar stream of a target's emulator into an empty folder that nobody else writes to. All files in it
+/// together may have `limit` bytes.
+///
+/// # Errors
+/// As [`unpack_xz`], of which this is the second half.
 pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
     let mut archive = Archive::new(Limited { stream, left: limit.saturating_add(OVERHEAD) });
     let mut room = Room { into, target, left: limit, seen: BTreeSet::new() };
@@ -43,12 +43,16 @@ pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Resul
     Ok(())
 }
 
-/// Whether an archive of a target may have this member; `name` is without a folder's last slash.
+/// Checks that the archive of a target's emulator may have a member of this kind and name. The name of a folder has
+/// no slash at its end.
+///
+/// # Errors
+/// When it may not; the message ends the sentence "the member ...".
 pub fn belongs(target: &str, kind: EntryType, name: &str) -> Result<()> {
     ensure!(name.split('/').all(|part| !["", ".", ".."].contains(&part)), "leads elsewhere");
     let docs = docs(target);
     let is_below_docs = name.strip_prefix(&docs).is_some_and(|rest| rest.starts_with('/'));
-    let is_on_the_way = name == "bin" || format!("{docs}/").starts_with(&format!("{name}/"));
+    let is_on_the_way = name == layout::BIN || format!("{docs}/").starts_with(&format!("{name}/"));
     match kind {
         EntryType::Directory => ensure!(is_on_the_way || is_below_docs, "does not belong there"),
         EntryType::Regular => ensure!(name == emulator(target) || is_below_docs, "does not belong there"),

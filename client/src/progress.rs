@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How often a plain log hears of a long step.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The screen, or the log.
+/// Where a run tells what it does: the screen, or a log.
 #[derive(Debug, Clone)]
 pub struct Progress {
     live: Option<MultiProgress>,
@@ -19,7 +19,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Live lines when stderr is a terminal that can take them and nobody asked for plain ones.
+    /// Live lines when stderr is a terminal that can take them and nobody asked for plain ones (`NO_COLOR`,
+    /// `TERM=dumb`). `verbosity` is how often `-v` was given.
     pub fn new(verbosity: u8) -> Self {
         let plain = env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || env::var_os("TERM").is_some_and(|t| t == "dumb")
@@ -85,7 +86,7 @@ pub struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// `done` of `total` units; `now` says what is being done.
+    /// Shows that `done` of `total` units are done; `now` says what is being done.
     pub fn count(&self, done: u64, total: u64, now: &str) {
         match &self.bar {
             Some(bar) => {
@@ -102,7 +103,7 @@ impl Step<'_> {
         }
     }
 
-    /// `done` of `total` bytes.
+    /// Shows that `done` of `total` bytes are there.
     pub fn bytes(&self, done: u64, total: Option<u64>) {
         let text = match total {
             Some(total) => format!("{} of {}", human_bytes(done), human_bytes(total)),

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A mirror, and how it behaved in this run.
+/// A folder or an address that releases lie below, and how it behaved in this run.
 #[derive(Debug)]
 pub struct Mirror {
     place: Place,
@@ -21,18 +21,18 @@ pub struct Mirror {
     left: Mutex<Option<Left>>,
 }
 
-/// What was given as a mirror is none.
+/// Why a word cannot be used as a mirror.
 #[derive(Debug, thiserror::Error)]
 pub enum NoMirror {
-    /// The folder may be there another time: a disk that is not mounted, say.
+    /// A folder that is not there. It may be another time: its disk is not mounted, say.
     #[error("`{}` is no mirror: there is no such folder", .0.display())]
     Missing(PathBuf),
-    /// It never will be one.
+    /// An address that cannot be one of a mirror, now or later.
     #[error("`{name}` is no mirror: {reason}")]
     Wrong {
-        /// As it was given, without a password.
+        /// The word as it was given, without a password.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the address.
         reason: String,
     },
 }
@@ -46,9 +46,9 @@ impl From<NoMirror> for Usage {
 /// Why a mirror is not asked in its turn any more in this run.
 #[derive(Debug, Clone)]
 pub struct Left {
-    /// What was seen.
+    /// What was seen, for the user.
     pub reason: String,
-    /// Whether it is only slow, and so better than nobody.
+    /// Whether the mirror is only slow, and so better than none.
     pub is_slow: bool,
 }
 
@@ -61,46 +61,49 @@ enum Place {
 /// Why a mirror did not give a file, by what helps.
 #[derive(Debug)]
 pub enum Trouble {
-    /// Another try, after a while: at least what the mirror asks for.
+    /// Another try helps, after a while.
     Passing {
-        /// What was seen.
+        /// What was seen, for the user.
         reason: String,
-        /// What the mirror asks for.
+        /// For how long the mirror asks not to be asked again.
         wait: Option<Duration>,
-        /// How many bytes the try brought nevertheless.
+        /// How many bytes of the file the try brought nevertheless.
         brought: u64,
     },
-    /// Another try, for the whole file: the mirror gives no parts, or wrong ones.
+    /// Another try for the whole file helps: the mirror gives no parts, or wrong ones. The text is for the user.
     NoPart(String),
-    /// Another mirror, for this file.
+    /// Another mirror helps: this one does not have the file. The text is for the user.
     Absent(String),
-    /// Another mirror, as long as there is one.
+    /// Another mirror helps, if there is one: this one is slow. The text is for the user.
     Slow(String),
-    /// Another mirror, for all that is still to come.
+    /// Another mirror helps, for this and all other files. The text is for the user.
     Useless(String),
-    /// Nothing that a mirror could do: it is this machine.
+    /// No mirror helps: something on this machine failed.
     Ours(anyhow::Error),
 }
 
 impl Trouble {
-    /// Something that may be over soon.
+    /// A [`Trouble::Passing`] after which the mirror asks for no wait, and which brought no byte.
     pub fn passing(reason: impl Into<String>) -> Self {
         Self::Passing { reason: reason.into(), wait: None, brought: 0 }
     }
 }
 
-/// A file that is on its way.
+/// The answer of a mirror: a file, or the rest of one.
 pub struct Body {
-    /// The place of its first byte in the file: what was asked for, or the beginning.
+    /// The offset of the first byte of the answer in the file: the one that was asked for, or 0.
     pub from: u64,
-    /// The size of the whole file, if the mirror says it.
+    /// The size of the whole file in bytes, if the mirror says it.
     pub whole: Option<u64>,
-    /// The bytes; they may end early, or never.
+    /// The bytes of the answer. They may end early, or never.
     pub bytes: Box<dyn Read>,
 }
 
 impl Mirror {
-    /// A mirror by its address or folder.
+    /// A mirror by its address (`http://`, `https://`, `file://`) or folder. It is not asked yet.
+    ///
+    /// # Errors
+    /// When there is no such folder, or the address cannot be one of a mirror.
     pub fn named(name: &str) -> Result<Self, NoMirror> {
         let wrong = |why: &str| NoMirror::Wrong { name: without_password(name), reason: why.to_owned() };
         let place = if name.contains("://") {
@@ -122,22 +125,25 @@ impl Mirror {
         }
     }
 
-    /// Whether it is asked over a network.
+    /// Whether the mirror is asked over a network.
     pub fn is_remote(&self) -> bool {
         matches!(self.place, Place::Address(_))
     }
 
-    /// Why it is not asked in its turn any more, if it is not.
+    /// Why the mirror is not asked in its turn any more, if it is not.
     pub fn left(&self) -> Option<Left> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks it no more in its turn.
+    /// Has the mirror asked no more in its turn.
     pub fn leave(&self, left: Left) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
     }
 
-    /// Opens `<release>/<name>`, from this byte on if the mirror can.
+    /// Opens the file `name` of a release, from the byte at offset `from` on if the mirror can, else from the first.
+    ///
+    /// # Errors
+    /// When the mirror does not give it: what then helps says the kind of [`Trouble`].
     pub fn open(&self, client: &Client, release: &str, name: &str, from: u64) -> Result<Body, Trouble> {
         match &self.place {
             Place::Folder(folder) => open_file(&folder.join(release).join(name), from),
@@ -258,7 +264,7 @@ fn open_file(path: &Path, from: u64) -> Result<Body, Trouble> {
 }
 
 /// The last cause: the others say again which address was asked.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

@@ -1,11 +1,11 @@
 //! What a mirror says of a release, and why that is believed: a signature vouches for the checksums, if a key is
 //! given, the checksums for the manifest, and the manifest for everything else.
 
-use super::mirror::{Mirror, Trouble};
-use super::signature;
-use super::transfer::Mirrors;
+use crate::hash;
+use crate::mirror::{Mirror, Trouble};
 use crate::progress::Progress;
-use crate::store;
+use crate::signature;
+use crate::transfer::Mirrors;
 use anyarch_manifest::{FILE, FileName, Manifest, SIGNATURE, SUMS, Sha256};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ssh_key::PublicKey;
@@ -14,16 +14,21 @@ use std::collections::BTreeMap;
 /// The most that each of these files may take. A manifest of all targets for all hosts takes less than a MB.
 const MOST: u64 = 16 << 20;
 
-/// A release that can be trusted as far as [`Index::signer`] goes.
+/// The manifest of a release, with what vouches for it.
 #[derive(Debug)]
 pub struct Index {
-    /// What it holds.
+    /// What the release holds. Its hash is the one that the checksums of the release name.
     pub manifest: Manifest,
-    /// Whose key signed its checksums; without one, the connection to the mirror is all there is.
+    /// Whose key signed the checksums, as [`signature::check`] names it. `None` if no key was asked for: then only the
+    /// connection to the mirror vouches for the release.
     pub signer: Option<String>,
 }
 
-/// Reads the manifest of a release from the first mirror that has all that must be there.
+/// Reads the manifest of a release from the first mirror that gives one for which its checksums vouch, and, if there
+/// are `keys`, one of these for the checksums. Tells the user which key signed it, or that none was asked for.
+///
+/// # Errors
+/// When no mirror gives such a manifest; the message has a line for each mirror.
 pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[PublicKey]) -> Result<Index> {
     let index = mirrors.from_any(progress, &format!("the manifest of release {release}"), |from| {
         let get = |name| mirrors.small(progress, from, release.as_str(), name, MOST);
@@ -63,7 +68,7 @@ fn useless(from: &Mirror, name: &str, error: &anyhow::Error) -> Trouble {
 fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
     let sums = parse(sums).with_context(|| format!("{SUMS} beside it cannot be read"))?;
     let wanted = sums.get(FILE).ok_or_else(|| anyhow!("{SUMS} beside it does not name it"))?.as_str();
-    let found = store::sha256(bytes);
+    let found = hash::sha256(bytes);
     ensure!(
         found == wanted,
         "it is not the one that {SUMS} names\n    its sha256 is    {found}\n    {SUMS} has {wanted}"

@@ -1,26 +1,27 @@
 //! Files from mirrors: tried again where that may help, from the next mirror where it does not, and continued where
 //! a transfer broke off, in this run or an earlier one. What comes out was checked.
 
-use super::mirror::{self, Body, Left, Mirror, Trouble};
-use crate::download::{self, STALL};
+use crate::files;
+use crate::hash;
+use crate::http::{self, STALL};
+use crate::lock::Lock;
+use crate::mirror::{self, Body, Left, Mirror, Trouble};
 use crate::progress::{Progress, Step, human_bytes};
-use crate::session::Session;
-use crate::store::{self, Lock};
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::blocking::Client;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How patient a run is.
+/// How often and for how long mirrors are asked, before another one is.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// How often a mirror is tried for a file. Tries that bring [`Patience::useful`] bytes don't count.
     pub tries: u32,
-    /// What a try must bring in order not to count.
+    /// How many bytes a try must bring in order not to count.
     pub useful: u64,
     /// The pause after the first try; it doubles with every further one, and is varied by half.
     pub pause: Duration,
@@ -28,9 +29,9 @@ pub struct Patience {
     pub longest_wait: Duration,
     /// A transfer that stands still for this long is broken.
     pub stall: Duration,
-    /// A mirror that brings fewer bytes a second than this is left for the others, if one of these has the file.
+    /// A mirror that brings fewer bytes a second than this is left for the others, if there are any.
     pub slow: u64,
-    /// For how long it must be that slow.
+    /// For how long a mirror must be slower than [`Patience::slow`] until it is left.
     pub slow_for: Duration,
 }
 
@@ -66,51 +67,57 @@ pub struct Mirrors {
     patience: Patience,
 }
 
-/// A mirror's turn.
+/// A mirror whose turn it is to be asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn<'a> {
-    /// The mirror.
+    /// The mirror that is asked.
     pub mirror: &'a Mirror,
-    /// Whether nobody would be asked after it, so that it is borne however slow it is.
+    /// Whether no mirror would be asked after this one, so that it is borne however slow it is.
     pub is_last: bool,
 }
 
-/// What is known of a file before it is there.
+/// A file of a release that is to be downloaded, as the manifest describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The release, as mirrors name its folder.
+    /// The name of the release, which is that of its folder on mirrors.
     pub release: &'a str,
-    /// The file's name in it.
+    /// The name of the file in the folder of the release.
     pub name: &'a str,
-    /// Its bytes.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Of those bytes.
+    /// The SHA-256 of the file, lower-case hex.
     pub sha256: &'a str,
 }
 
-/// A downloaded file whose hash was checked, and which no other run touches.
+/// A downloaded file whose hash was checked, and which no other run touches as long as this value lives.
 #[derive(Debug)]
 pub struct Downloaded {
-    /// The file, at its beginning.
+    /// The file, open for reading at its first byte.
     pub file: File,
     path: PathBuf,
     _lock: Lock,
 }
 
 impl Downloaded {
-    /// Removes it: it has served.
+    /// Removes the file from the cache: it has served.
     pub fn discard(self) -> Result<()> {
-        store::remove(&self.path)
+        files::remove(&self.path)
     }
 }
 
 impl Mirrors {
-    /// Sets up the mirrors.
+    /// Mirrors that are to be asked in this order.
+    ///
+    /// # Errors
+    /// When HTTPS cannot be set up.
     pub fn new(all: Vec<Mirror>, patience: Patience) -> Result<Self> {
-        Ok(Self { all, client: download::client(patience.stall)?, patience })
+        Ok(Self { all, client: http::client(patience.stall)?, patience })
     }
 
-    /// A small file of a release, of at most `limit` bytes, by one mirror.
+    /// Reads a small file of a release, of at most `limit` bytes, from one mirror. Nothing vouches for it yet.
+    ///
+    /// # Errors
+    /// When the mirror does not give it whole, or it is bigger.
     pub fn small(
         &self,
         progress: &Progress,
@@ -136,10 +143,14 @@ impl Mirrors {
         })
     }
 
-    /// Downloads a file into the cache, and checks it.
-    pub fn download(&self, session: &Session, wanted: Wanted<'_>) -> Result<Downloaded> {
-        let path = session.workspace.cache.join("fetch").join(wanted.sha256);
-        let lock = Lock::acquire(&path, &session.progress)?;
+    /// Downloads a file to `<cache>/fetch/<sha256>`, going on where an earlier run stood, and checks it. Waits for
+    /// another run that downloads the same file.
+    ///
+    /// # Errors
+    /// When no mirror gives a file with that size and hash, or the cache cannot be written.
+    pub fn download(&self, progress: &Progress, cache: &Path, wanted: Wanted<'_>) -> Result<Downloaded> {
+        let path = cache.join("fetch").join(wanted.sha256);
+        let lock = Lock::acquire(&path, progress)?;
         let mut file = File::options()
             .create(true)
             .truncate(false)
@@ -148,9 +159,9 @@ impl Mirrors {
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
         if !is_wanted(&mut file, wanted).context("the cache cannot be read")? {
-            let step = session.progress.step(format!("download {}", wanted.name));
-            self.from_any(&session.progress, wanted.name, |from| {
-                self.checked(&session.progress, from, wanted, &mut file, &step)
+            let step = progress.step(format!("download {}", wanted.name));
+            self.from_any(progress, wanted.name, |from| {
+                self.checked(progress, from, wanted, &mut file, &step)
             })?;
             step.done("checked");
         }
@@ -158,8 +169,11 @@ impl Mirrors {
         Ok(Downloaded { file, path, _lock: lock })
     }
 
-    /// Asks one mirror after the other; those that are of no use are not asked again in this run, and slow ones
-    /// when nobody else is left.
+    /// Calls `take` with one mirror after the other, until one gives `what`, a thing as the user would name it. Mirrors
+    /// that are of no use are not asked again in this run, and slow ones when nobody else is left.
+    ///
+    /// # Errors
+    /// When no mirror gives it, with a line for each, or something on this machine fails.
     pub fn from_any<T>(
         &self,
         progress: &Progress,
@@ -403,7 +417,7 @@ fn is_wanted(file: &mut File, wanted: Wanted<'_>) -> io::Result<bool> {
 
 fn hash(file: &mut File) -> io::Result<String> {
     file.rewind()?;
-    store::sha256_of(file)
+    hash::sha256_of(file)
 }
 
 /// A failure of this machine's disk.

@@ -1,32 +1,21 @@
-//! Stage 8, on the machines of those who use emulators: a released one from a mirror, checked before a byte of it
-//! is used, and installed whole or not at all.
+//! A released emulator from a mirror, checked before a byte of it is used, and installed whole or not at all.
 
-pub mod archive;
-pub mod index;
-pub mod install;
-pub mod mirror;
-pub mod signature;
-pub mod transfer;
-
-pub use index::Index;
-pub use mirror::{Mirror, NoMirror};
-pub use transfer::{Mirrors, Patience};
-
-use crate::error::Usage;
-use crate::facts;
-use crate::session::Session;
-use crate::store;
+use crate::error::{Usage, nearest};
+use crate::files;
+use crate::install::{self, PrefixLock};
+use crate::progress::Progress;
+use crate::transfer::{Mirrors, Wanted};
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
 use anyhow::{Context as _, Result, bail, ensure};
-use install::PrefixLock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use transfer::Wanted;
 
-/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. One has 2 MB.
+/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. Ours have 2 MB.
+/// `dist/install.sh` has this limit, too.
 pub const MOST_ARCHIVE: u64 = 32 << 20;
 
-/// The same of what is in it, which has 8 MB. `dist/install.sh` has these limits, too.
+/// The most bytes that all files in an archive may have together, whatever the manifest says. Those of ours have 8 MB.
+/// `dist/install.sh` has this limit, too.
 pub const MOST_UNPACKED: u64 = 256 << 20;
 
 /// An emulator that is in place. Only [`bring`] makes one.
@@ -90,18 +79,18 @@ impl Installed {
     }
 }
 
-/// What a run had to do.
+/// What a run had to do for an emulator to be in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It was there already; nothing was downloaded.
+    /// The emulator was there already; nothing was downloaded.
     UpToDate,
-    /// It was downloaded and put in place.
+    /// The emulator was downloaded and put in place.
     Installed,
 }
 
 impl State {
-    /// For people.
+    /// The state in words, for people.
     pub fn words(self) -> &'static str {
         match self {
             Self::UpToDate => "up to date",
@@ -113,13 +102,16 @@ impl State {
 /// What is asked for among names: some of them, or all there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// All that the release has.
+    /// All names that the release has.
     All,
-    /// These, by QEMU's or Docker's names.
+    /// These targets by QEMU's names, or hosts by Docker's.
     These(Vec<String>),
 }
 
-/// The emulators of a release that are asked for; one that it lacks is wrong use, and what it has is listed.
+/// The emulators of a release that are asked for: each of these targets for each of these hosts.
+///
+/// # Errors
+/// [`Usage`] when the release lacks one; the message lists what it has.
 pub fn choose<'a>(manifest: &'a Manifest, targets: &Choice, hosts: &Choice) -> Result<Vec<&'a Artifact>> {
     let there = sorted(manifest.artifacts.iter().map(|one| one.host.as_str()));
     let hosts: Vec<&str> = match hosts {
@@ -157,8 +149,7 @@ fn no_target(manifest: &Manifest, target: &str, host: &str) -> Usage {
 }
 
 fn lacks(manifest: &Manifest, what: &str, name: &str, of: &str, known: &[&str]) -> Usage {
-    let hint =
-        facts::nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Usage(format!("release {} has not {what}{hint}\n  {of}: {}", manifest.release, known.join(" ")))
 }
 
@@ -169,14 +160,28 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names
 }
 
-/// Brings one emulator to its place below a prefix, unless it is there.
+/// The folders that an emulator goes through.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// Where archives are kept until their emulator is in place. The caller holds a claim on it ([`crate::claim`]).
+    pub cache: &'a Path,
+    /// Where the emulator goes: it gets `bin/` and `share/doc/`.
+    pub prefix: &'a Path,
+}
+
+/// Brings one emulator to its place below a prefix, unless it is there. Waits for other runs that install there.
+///
+/// # Errors
+/// When no mirror gives its archive, the archive is not what the manifest says or holds what it must not, or a folder
+/// cannot be written. No half of an emulator stands in the place then, and none with the texts of another.
 pub fn bring(
-    session: &Session,
+    progress: &Progress,
     mirrors: &Mirrors,
     manifest: &Manifest,
     artifact: &Artifact,
-    prefix: &Path,
+    folders: Folders<'_>,
 ) -> Result<Installed> {
+    let Folders { cache, prefix } = folders;
     let archive = artifact
         .archive(ArchiveFormat::TarXz)
         .with_context(|| format!("there is no .tar.xz of qemu-{} for {}", artifact.target, artifact.host))?;
@@ -187,14 +192,15 @@ pub fn bring(
         install::sweep(prefix);
         return Ok(installed(State::UpToDate));
     }
-    store::is_writable(prefix, "say --prefix DIR with a folder of yours")?;
-    let _lock = PrefixLock::acquire(prefix, &session.progress)?;
+    files::is_writable(prefix, "say --prefix DIR with a folder of yours")?;
+    let _lock = PrefixLock::acquire(prefix, progress)?;
     // Another run may have been faster.
     if install::is_current(prefix, artifact)? {
         return Ok(installed(State::UpToDate));
     }
     let downloaded = mirrors.download(
-        session,
+        progress,
+        cache,
         Wanted {
             release: manifest.release.as_str(),
             name: archive.file.as_str(),

@@ -1,9 +1,10 @@
-//! Source from git: one commit, without history, in a repository of the cache.
+//! git: a pinned commit without history, in a repository of the cache; and the program as every stage calls it.
 
 use crate::process::{self, capture, ended};
 use crate::session::Session;
-use crate::store::{self, Lock};
 use crate::unpack::{self, Rules};
+use anyarch_client::files;
+use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub fn kept(session: &Session, commit: &str) -> Result<Option<PathBuf>> {
     if capture(sound).is_ok() {
         return Ok(Some(repository));
     }
-    store::remove(&repository)?;
+    files::remove(&repository)?;
     Ok(None)
 }
 
@@ -83,7 +84,7 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
     }
     let shell = Shell::new().context("no current folder")?;
     let step = session.progress.step(format!("git fetch {reference} of {url}"));
-    store::publish_dir(&repository, |folder| {
+    files::publish_dir(&repository, |folder| {
         init(&shell, folder)?;
         let log = session.workspace.log("git-fetch");
         let fetch = git_of_user(&shell).arg("-C").arg(folder).args([
@@ -116,7 +117,7 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
 pub fn init(shell: &Shell, repository: &Path) -> Result<()> {
     capture(git(shell).args(["init", "--quiet", "--bare"]).arg(repository))?;
     let attributes = b"* -text -filter -ident -export-subst -export-ignore\n";
-    store::write_file(&repository.join("info/attributes"), attributes)
+    files::write_file(&repository.join("info/attributes"), attributes)
 }
 
 /// Finds out in seconds whether a server can be reached at all; through a proxy only git can tell.

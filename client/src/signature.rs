@@ -7,7 +7,10 @@ use ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey, SshSig};
 use std::fs;
 use std::path::Path;
 
-/// The public keys in a file, one a line, as in `~/.ssh/id_ed25519.pub`.
+/// Reads the public keys in a file, one a line, as in `~/.ssh/id_ed25519.pub`. Empty lines and comments are skipped.
+///
+/// # Errors
+/// [`Usage`] when the file cannot be read, holds no key, or holds one whose signatures cannot be checked here.
 pub fn keys(file: &Path) -> Result<Vec<PublicKey>> {
     let shown = file.display();
     let text = fs::read_to_string(file)
@@ -52,7 +55,11 @@ fn can_be_checked(key: &PublicKey) -> bool {
     )
 }
 
-/// Checks that one of the keys signed this text, and says which.
+/// Checks that one of the keys signed this text as `ssh-keygen -Y sign -n anyarch` does. Gives the comment of that key,
+/// if it has one, and its fingerprint.
+///
+/// # Errors
+/// When the signature is none, is by another key, of another text, or for another purpose.
 pub fn check(text: &[u8], signature: &[u8], keys: &[PublicKey]) -> Result<String> {
     let signature = SshSig::from_pem(signature).context("its signature is cut or none of ssh-keygen's")?;
     let signer = signature.public_key().fingerprint(HashAlg::Sha256);

@@ -1,55 +1,16 @@
-//! Nothing is half done: locks, files and folders that appear whole or not at all.
+//! Files and folders that appear whole or not at all. They are made under another name beside their own, with a lock
+//! that says that their maker lives; what a killed run left has none, and the next run sweeps it.
 
 use crate::error::Usage;
 use crate::interrupt::Temporary;
-use crate::progress::Progress;
 use anyhow::{Context as _, Result, anyhow, bail};
-use data_encoding::HEXLOWER;
 use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
-use std::fs::{self, File, FileType, TryLockError};
-use std::io::{self, Read, Write as _};
+use std::fs::{self, File, FileType};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
-
-/// An exclusive lock on a path, held until it is dropped. The kernel releases it when the process
-/// ends, however it ends. [`crate::process`] can hand it on to a child, so that a compiler that
-/// outlives a killed driver still keeps a second run waiting.
-#[derive(Debug)]
-pub struct Lock(File);
-
-impl Lock {
-    /// Locks `<path>.lock`, waiting for another run with a word to the user.
-    pub fn acquire(path: &Path, progress: &Progress) -> Result<Self> {
-        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let lock = path.with_file_name(format!("{file_name}.lock"));
-        create_parent(&lock)?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock)
-            .with_context(|| format!("cannot open {}", lock.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                progress.say(&format!("waiting for another run that works on {}", path.display()));
-                file.lock().with_context(|| format!("cannot lock {}", lock.display()))?;
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", lock.display()));
-            }
-        }
-        Ok(Self(file))
-    }
-
-    /// The locked file, for a child that must keep the lock.
-    pub fn file(&self) -> &File {
-        &self.0
-    }
-}
 
 /// Creates the folder that `path` stands in.
 pub fn create_parent(path: &Path) -> Result<()> {
@@ -57,8 +18,11 @@ pub fn create_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))
 }
 
-/// Says before the work what would else be said after it: that nothing can be put into a folder, or below the one
-/// that it will be made in. Tries it, since rights are not all that can be missing; `advice` is what to do then.
+/// Checks that something can be put into a folder, or below the one that it will be made in, so that an error is told
+/// before the work and not after it. Tries it, since rights are not all that can be missing.
+///
+/// # Errors
+/// When nothing can be; `advice` ends the message with what to do then. [`Usage`] if a file stands in the way.
 pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
     // A link that leads nowhere is there, too.
     let there = folder.ancestors().find(|one| fs::symlink_metadata(one).is_ok()).unwrap_or(folder);
@@ -71,7 +35,7 @@ pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
     tried.close().with_context(|| format!("cannot remove anything below {}", there.display()))
 }
 
-/// Removes a file or a folder with all in it; nothing there is fine too.
+/// Removes a file, or a folder with all in it. It is no error if nothing is there.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
@@ -84,6 +48,9 @@ pub fn remove(path: &Path) -> Result<()> {
 
 /// Makes the folder `path` by `fill`, which gets an empty folder beside it that takes its name at the
 /// end. The caller holds the lock of `path`, so what an earlier run left half done is removed.
+///
+/// # Errors
+/// When `fill` fails or the folder cannot be put in place. Nothing of the new folder is left then.
 pub fn publish_dir(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let partial = partial_name(path);
     remove(&partial)?;
@@ -97,20 +64,23 @@ pub fn publish_dir(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
     fs::rename(&partial, path).with_context(|| format!("cannot put {} in place", path.display()))
 }
 
-/// The name beside `path` under which it is made.
+/// The path beside `path` under which [`publish_dir`] makes it.
 pub fn partial_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     path.with_file_name(name)
 }
 
-/// Writes a file that appears whole, with mode 0644 (less the umask).
+/// Writes a file that appears whole, with mode 0644 (less the umask). Its folder is made if need be.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file_with(path, |file| file.write_all(bytes).map_err(Into::into))
 }
 
 /// Writes a file that appears whole, by `fill`. A private name is used on the way, so two writers of
 /// the same file do no harm: the last one stays.
+///
+/// # Errors
+/// When `fill` fails or the file cannot be put in place. An old file stays as it is then.
 pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     create_parent(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -138,7 +108,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one in `folder`, which is made as well.
+    /// Makes a new, empty folder in `folder`, which is made as well.
     pub fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         sweep(folder);
@@ -152,7 +122,7 @@ impl Scratch {
         Ok(Self { _noted: Temporary::note(folder.path()), folder, _lock: lock, _lock_noted: lock_noted })
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -167,7 +137,7 @@ impl Scratch {
 
 /// What names of files and folders on the way begin with, before the number of the process. That is for
 /// people: in another container the same number is somebody else's, or nobody's.
-const SCRATCH: &str = ".partial-";
+pub(crate) const SCRATCH: &str = ".partial-";
 /// What is put to the name of a folder on the way for that of its lock. A file is its own.
 const LOCK: &str = ".lock";
 
@@ -226,116 +196,23 @@ fn sweep_one(path: &Path, kind: FileType) -> Result<()> {
     remove(lock)
 }
 
-/// The file that marks a folder as a cache, <https://bford.info/cachedir/>. Ours can be made anew, so
-/// backups may pass them over, and only folders with it are ever cleaned.
-const TAG: &str = "CACHEDIR.TAG";
-/// What such a file begins with, and who wrote it.
-const TAG_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by anyarch's `cargo xtask`; `cargo xtask clean` empties it.\n";
-
-/// Keeps those who empty a folder of ours away for as long as it is held, or, held alone, everybody.
-#[derive(Debug)]
-pub struct InUse(#[allow(dead_code, reason = "it is held, not looked at")] File);
-
-/// Makes a folder ours, and keeps it from being emptied. Waits where somebody is just emptying it.
-pub fn claim(folder: &Path) -> Result<InUse> {
-    loop {
-        make_ours(folder)?;
-        let tag = folder.join(TAG);
-        let Ok(file) = File::open(&tag) else { continue };
-        file.lock_shared().with_context(|| format!("cannot lock {}", tag.display()))?;
-        if is_still(&file, &tag) {
-            return Ok(InUse(file));
-        }
-    }
-}
-
-/// The same for who empties it: an error if anybody works in it.
-pub fn claim_alone(folder: &Path) -> Result<InUse> {
-    loop {
-        make_ours(folder)?;
-        let tag = folder.join(TAG);
-        let Ok(file) = File::open(&tag) else { continue };
-        match file.try_lock() {
-            Ok(()) if is_still(&file, &tag) => return Ok(InUse(file)),
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("another run works in {}; try again when it has ended", folder.display())
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", tag.display()));
-            }
-        }
-    }
-}
-
 /// Whether the file still stands under this name.
-fn is_still(file: &File, path: &Path) -> bool {
+pub(crate) fn is_still(file: &File, path: &Path) -> bool {
     let (Ok(ours), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
     (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
-/// Makes a folder ours: a new or an empty one, or one that is ours already.
-fn make_ours(folder: &Path) -> Result<()> {
-    if is_ours(folder) {
-        return Ok(());
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    // Another run may be about to claim the same folder: its tag, still under its own name, is no stranger.
-    let strange = |name: &OsStr| !name.as_encoded_bytes().starts_with(SCRATCH.as_bytes());
-    if entries.flatten().any(|entry| strange(&entry.file_name())) && !is_ours(folder) {
-        let text =
-            format!("{} holds things that are not anyarch's: name a folder of its own", folder.display());
-        return Err(Usage(text).into());
-    }
-    write_file(&folder.join(TAG), TAG_TEXT.as_bytes())
-}
-
-/// Whether [`claim`] made this folder ours.
-pub fn is_ours(folder: &Path) -> bool {
-    fs::read_to_string(folder.join(TAG)).is_ok_and(|text| text == TAG_TEXT)
-}
-
-/// Reads a JSON file that this driver wrote. Missing, cut or of another shape: `None`, since every
-/// such file can be made anew.
+/// Reads a JSON file that [`write_json`] wrote. `None` if it is missing, cut or of another shape: every such file can
+/// be made anew.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes a value as pretty JSON, whole.
+/// Writes a value as pretty JSON to a file that appears whole.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).context("cannot encode JSON")?;
     text.push(b'\n');
     write_file(path, &text)
-}
-
-/// The sha256 of bytes, in lower-case hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    HEXLOWER.encode(&Sha256::digest(bytes))
-}
-
-/// The sha256 of a file, in lower-case hex.
-pub fn sha256_file(path: &Path) -> Result<String> {
-    let what = || format!("cannot read {}", path.display());
-    sha256_of(&mut File::open(path).with_context(what)?).with_context(what)
-}
-
-/// The sha256 of all that is still to be read, in lower-case hex.
-pub fn sha256_of(from: &mut impl Read) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(HEXLOWER.encode(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
-}
-
-/// Twelve hex digits that stand for a value: the short key in the names of trees and sysroots.
-pub fn short_key<T: Serialize>(value: &T) -> Result<String> {
-    let bytes = serde_json::to_vec(value).context("cannot encode a key")?;
-    Ok(sha256(&bytes)[..12].to_owned())
 }
 
 #[cfg(test)]
@@ -431,58 +308,5 @@ mod tests {
             ended.store(true, std::sync::atomic::Ordering::SeqCst);
         });
         assert_eq!(names(home.path()), ["file"]);
-    }
-
-    #[test]
-    fn a_folder_of_somebody_else_is_not_claimed() {
-        let home = tempfile::tempdir().expect("a folder");
-        claim(&home.path().join("new")).expect("new");
-        claim(&home.path().join("new")).expect("ours");
-        assert!(is_ours(&home.path().join("new")) && !is_ours(home.path()));
-        let error = claim(home.path()).expect_err("it holds something");
-        assert!(error.is::<Usage>(), "{error:#}");
-    }
-
-    #[test]
-    fn a_folder_in_use_is_not_had_alone_and_one_that_was_emptied_is_claimed_anew() {
-        let home = tempfile::tempdir().expect("a folder");
-        let folder = home.path().join("cache");
-        let (one, other) = (claim(&folder).expect("ours"), claim(&folder).expect("several work in it"));
-        let error = claim_alone(&folder).expect_err("somebody works in it").to_string();
-        assert!(error.contains("another run works in"), "{error}");
-        drop((one, other));
-        let alone = claim_alone(&folder).expect("nobody works in it");
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| claim(&folder).map(drop));
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            remove(&folder).expect("emptied");
-            drop(alone);
-            waiting.join().expect("no panic").expect("made again");
-        });
-        assert!(is_ours(&folder), "what was locked before has no name any more");
-    }
-
-    #[test]
-    fn a_new_folder_can_be_claimed_by_several_runs_at_once() {
-        let home = tempfile::tempdir().expect("a folder");
-        for round in 0..50 {
-            let folder = home.path().join(round.to_string());
-            let start = std::sync::Barrier::new(8);
-            std::thread::scope(|scope| {
-                let claims: Vec<_> =
-                    (0..8).map(|_| scope.spawn(|| (start.wait(), claim(&folder)).1)).collect();
-                for outcome in claims {
-                    outcome.join().expect("no panic").expect("claimed");
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn a_hash_is_the_one_that_sha256sum_prints() {
-        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(sha256(b""), empty);
-        let file = NamedTempFile::new().expect("a file");
-        assert_eq!(sha256_file(file.path()).expect("readable"), empty);
     }
 }

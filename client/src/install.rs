@@ -1,29 +1,33 @@
 //! An emulator and its texts below a prefix: there whole, or not at all.
 
-use super::archive;
+use crate::archive;
+use crate::files::{self, Scratch};
+use crate::hash;
 use crate::progress::Progress;
-use crate::store::{self, Scratch};
-use anyarch_manifest::Artifact;
+use anyarch_manifest::{Artifact, layout};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where the emulator of a target stands.
+/// The path of a target's emulator below a prefix.
 pub fn place(prefix: &Path, target: &str) -> PathBuf {
-    prefix.join(archive::emulator(target))
+    prefix.join(layout::emulator(target))
 }
 
-/// Whether this very emulator is there, and can be run, with its texts.
+/// Whether the emulator of this artifact is installed below a prefix: the same bytes, executable, with its texts.
+///
+/// # Errors
+/// When there is an emulator that cannot be read.
 pub fn is_current(prefix: &Path, artifact: &Artifact) -> Result<bool> {
     let place = place(prefix, &artifact.target);
     let Ok(meta) = fs::metadata(&place) else { return Ok(false) };
     Ok(meta.is_file()
         && meta.permissions().mode() & 0o111 != 0
         && meta.len() == artifact.emulator.size
-        && prefix.join(archive::docs(&artifact.target)).is_dir()
-        && store::sha256_file(&place)? == artifact.emulator.sha256.as_str())
+        && prefix.join(layout::docs(&artifact.target)).is_dir()
+        && hash::sha256_file(&place)? == artifact.emulator.sha256.as_str())
 }
 
 /// Removes what killed runs left below a prefix in which there is nothing else to do, if no other run is at work there.
@@ -31,11 +35,16 @@ pub fn sweep(prefix: &Path) {
     if let Ok(folder) = File::open(prefix)
         && folder.try_lock().is_ok()
     {
-        store::sweep(prefix);
+        files::sweep(prefix);
     }
 }
 
-/// Unpacks a checked archive and puts what is in it in place. The caller holds a [`PrefixLock`].
+/// Unpacks an archive whose hash was checked, and puts the emulator and its texts in place below the prefix, each by a
+/// rename. The caller holds the [`PrefixLock`] of the prefix.
+///
+/// # Errors
+/// When the archive is not what the artifact says, or the prefix cannot be written. The old emulator stays in place
+/// with its texts, or, if the last rename failed, the new one stands there without any, and is installed anew next time.
 pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()> {
     let target = artifact.target.as_str();
     // In the prefix itself, so that everything gets its place by a rename.
@@ -43,7 +52,7 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
     let new = scratch.path().join("new");
     fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))?;
     archive::unpack_xz(archive, &new, target, artifact.unpacked_size)?;
-    let found = store::sha256_file(&new.join(archive::emulator(target)))?;
+    let found = hash::sha256_file(&new.join(layout::emulator(target)))?;
     let wanted = artifact.emulator.sha256.as_str();
     ensure!(
         found == wanted,
@@ -51,9 +60,9 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
     );
     // Whoever is killed between these leaves no texts, so that the next run installs anew: an emulator with
     // those of another release would be taken for up to date.
-    let docs = archive::docs(target);
+    let docs = layout::docs(target);
     let texts = Texts::put_away(prefix.join(&docs), scratch.path().join("old"))?;
-    if let Err(error) = put_emulator(&new.join(archive::emulator(target)), &place(prefix, target)) {
+    if let Err(error) = put_emulator(&new.join(layout::emulator(target)), &place(prefix, target)) {
         texts.put_back();
         return Err(error);
     }
@@ -63,10 +72,10 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
 /// Whatever ran the old one goes on with it.
 fn put_emulator(from: &Path, to: &Path) -> Result<()> {
     let cannot = || format!("cannot put {} in place", to.display());
-    store::create_parent(to)?;
+    files::create_parent(to)?;
     match fs::rename(from, to) {
         // `bin` may be a link to another disk.
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => store::write_file_with(to, |file| {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => files::write_file_with(to, |file| {
             let mut source = File::open(from).with_context(cannot)?;
             io::copy(&mut source, file)?;
             Ok(file.set_permissions(fs::Permissions::from_mode(0o755))?)
@@ -84,7 +93,7 @@ struct Texts {
 impl Texts {
     /// Moves the old ones away, if there are any.
     fn put_away(place: PathBuf, old: PathBuf) -> Result<Self> {
-        store::create_parent(&place)?;
+        files::create_parent(&place)?;
         match fs::rename(&place, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed.with_context(|| format!("cannot replace {}", place.display()))?,
@@ -104,10 +113,15 @@ impl Texts {
 
 /// Keeps other runs out of a prefix. The folder itself is locked, so that no file of a lock lies about in it.
 #[derive(Debug)]
-pub struct PrefixLock(#[allow(dead_code, reason = "it is held, not looked at")] File);
+pub struct PrefixLock {
+    _folder: File,
+}
 
 impl PrefixLock {
-    /// Makes the prefix and waits for other runs.
+    /// Makes the folder `prefix` if need be, and locks it. Waits for other runs, with a word to the user.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or locked.
     pub fn acquire(prefix: &Path, progress: &Progress) -> Result<Self> {
         let cannot = || format!("cannot lock {}", prefix.display());
         fs::create_dir_all(prefix).with_context(|| format!("cannot create {}", prefix.display()))?;
@@ -120,6 +134,6 @@ impl PrefixLock {
             }
             Err(TryLockError::Error(error)) => return Err(anyhow!(error).context(cannot())),
         }
-        Ok(Self(folder))
+        Ok(Self { _folder: folder })
     }
 }

@@ -1,0 +1,67 @@
+//! The client for HTTP and HTTPS: how long it waits, whom it trusts, and where it lets itself be led.
+
+use anyhow::{Context as _, Result};
+use reqwest::Url;
+use reqwest::blocking::Client;
+use reqwest::redirect::Policy;
+use std::sync::Once;
+use std::time::Duration;
+
+/// A server that does not even take a connection in this time is not there.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A transfer that stands still for this long is broken.
+pub const STALL: Duration = Duration::from_secs(30);
+
+/// More redirections than this lead nowhere.
+const MOST_REDIRECTIONS: usize = 10;
+
+/// A client with the proxies and the certificates of the machine. No answer, or no further byte of one, for as long
+/// as `stall` is an error. What was asked over HTTPS is not taken over plain HTTP.
+///
+/// # Errors
+/// When a proxy that the environment names is none, or TLS cannot be set up.
+pub fn client(stall: Duration) -> Result<Client> {
+    static PROVIDER: Once = Once::new();
+    // A second installation only says that there is one already.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    Client::builder()
+        .connect_timeout(CONNECT)
+        .timeout(stall)
+        .redirect(redirects())
+        .user_agent(concat!("anyarch/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .context("cannot set up HTTPS")
+}
+
+fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        if is_downgrade(attempt.previous(), attempt.url()) {
+            let to = attempt.url().scheme().to_owned();
+            attempt.error(format!("it leads from https to {to}"))
+        } else if attempt.previous().len() > MOST_REDIRECTIONS {
+            attempt.error("it leads from address to address")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
+/// Whether somebody on the way could put in what they like.
+fn is_downgrade(previous: &[Url], next: &Url) -> bool {
+    next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_over_https_is_not_taken_over_http() {
+        let url = |text: &str| Url::parse(text).expect("an address");
+        let (tls, plain) = ([url("https://example.org")], [url("http://example.org")]);
+        assert!(is_downgrade(&tls, &plain[0]) && !is_downgrade(&tls, &tls[0]));
+        assert!(!is_downgrade(&plain, &tls[0]) && !is_downgrade(&plain, &plain[0]));
+        assert!(is_downgrade(&[plain[0].clone(), tls[0].clone()], &plain[0]), "on the way back, too");
+    }
+}
