@@ -28,28 +28,28 @@ NEWLINE='
 
 help() {
     cat <<'END'
-Installs anyarch's emulators, checked, into ~/.local.
+Downloads, verifies and installs anyarch's emulators into ~/.local.
 
   sh install.sh --target LIST [OPTION...]
 
   --target LIST   what to emulate: aarch64, arm, riscv64 ... and as others call
                   them: arm64, armhf, amd64, ppc64el; several with commas; or all
   --host HOST     what it is to run on: amd64, arm64, arm/v7 ...; else this machine
-  --prefix DIR    where to: DIR/bin/qemu-<target>; else ~/.local, for root as well
-  --release NAME  another release than the one that this script belongs to
+  --prefix DIR    folder to install into: DIR/bin/qemu-<target>; default ~/.local
+  --release NAME  release to install; default: the one that this script belongs to
   --from PLACE    a mirror: a URL (https, http, file) or a folder that the folder of
                   the release lies in; several times for several, in that order
-  --key FILE      the OpenSSH public key that must have signed the release
-  --list          print what the release has; with --target and --host, of those
+  --key FILE      OpenSSH public key; the release must be signed with it
+  --list          list the emulators of the release, or those for --target and --host
   --help          print this
 
-  ANYARCH_FROM         mirrors, separated by spaces, where there is no --from
-  ANYARCH_KEY          a key's file, where there is no --key
-  ANYARCH_RETRY_DELAY  seconds before the second try, doubled for each more; else 1
-  ANYARCH_TIMEOUT      seconds that a stalled transfer is waited for; else 30
+  ANYARCH_FROM         mirrors, separated by spaces, if --from is not given
+  ANYARCH_KEY          file of the public key, if --key is not given
+  ANYARCH_RETRY_DELAY  seconds before the second try, then doubled; default 1
+  ANYARCH_TIMEOUT      seconds until a stalled download is given up; default 30
 
-Prints the path of each emulator, one a line; all else goes to stderr.
-Exit: 0 done, 1 failed, 2 wrong use, 3 the machine lacks something.
+Prints the path of each emulator, one per line; messages go to stderr.
+Exit codes: 0 success, 1 failure, 2 usage error, 3 something is missing.
 END
 }
 
@@ -86,7 +86,7 @@ lacks() {
         get="install the package $2 or $3"
     fi
     say "$1"
-    say "  to get it: $get"
+    say "  to fix it: $get"
     exit 3
 }
 
@@ -218,9 +218,9 @@ mirror() {
 }
 
 settle_place() {
-    [ "${targets#,}" ] || misused "say what is to be emulated: --target aarch64, or several, with commas"
+    [ "${targets#,}" ] || misused "no target: pass --target aarch64, or several, separated by commas"
     if [ -z "$prefix" ]; then
-        [ "${HOME:-}" ] || misused "there is no HOME: say where to install to, with --prefix"
+        [ "${HOME:-}" ] || misused "HOME is not set: pass a folder to install to with --prefix"
         prefix=$HOME/.local
     fi
     case $prefix in
@@ -295,7 +295,7 @@ this_host() {
         *) echo mips64le ;;
         esac
         ;;
-    *) misused "it is not known which emulators run on $machine: say it with --host" ;;
+    *) misused "there are no emulators known for $machine: pass --host" ;;
     esac
 }
 
@@ -320,14 +320,14 @@ find_programs() {
     http://* | https://* | *"$NEWLINE"http://* | *"$NEWLINE"https://*) find_fetcher ;;
     esac
     [ -z "$key" ] || has ssh-keygen ||
-        lacks 'a signature is checked by ssh-keygen, which is missing' openssh-client openssh
+        lacks 'ssh-keygen is missing, which checks signatures' openssh-client openssh
 }
 
 find_fetcher() {
     if has curl; then
         fetcher=curl
     elif ! has wget; then
-        lacks 'neither curl nor wget is there to download with' curl curl
+        lacks 'curl or wget is missing, which downloads files' curl curl
     elif wget --version 2>/dev/null | grep -q 'GNU Wget'; then
         fetcher=wget
     else
@@ -348,10 +348,10 @@ sha256() {
 
 # A private folder below $1, for all that is not yet what it should be.
 make_work() {
-    make_folder "$1" || fail "cannot make $1: give another folder with --prefix"
+    make_folder "$1" || fail "cannot make $1: pass another folder with --prefix"
     sweep "$1"
     work=$(mktemp -d "$1/.anyarch-install-XXXXXX" 2>/dev/null) ||
-        fail "cannot write to $1: give another folder with --prefix"
+        fail "cannot write to $1: pass another folder with --prefix"
 }
 
 # Makes a folder, and those above it. What stays empty goes again.
@@ -530,7 +530,7 @@ may_lead() {
     case ${place%%:*}/$scheme in
     */https | http/http) return 0 ;;
     esac
-    astray="leads from ${place%%:*} to $scheme"
+    astray="redirects from ${place%%:*} to $scheme"
     return 1
 }
 
@@ -539,7 +539,7 @@ may_lead() {
 look_back() {
     if grep -i '^[[:space:]]*location:' "$work/log" |
         grep -qiv '^[[:space:]]*location:[[:space:]]*\(https://\|/\)'; then
-        astray='leads from https to something else'
+        astray='redirects from https to something else'
     fi
 }
 
@@ -547,13 +547,13 @@ look_back() {
 reason() {
     last=$(grep -v -e '^ *HTTP/' -e '^Giving up' "$work/log" | tail -n 1)
     if [ -e "$work/stalled" ]; then
-        echo "less than $SLOWEST bytes a second for $patience s"
+        echo "slower than $SLOWEST bytes per second for $patience s"
     elif [ "${http:-0}" -ge 400 ]; then
         echo "the server says $http"
     elif [ "$hops" -ge "$MOST_HOPS" ]; then
-        echo "it leads from address to address"
+        echo "it redirects too often"
     else
-        printf '%s\n' "${last:-it ended with $result}" | sed 's/[.;]*$//'
+        printf '%s\n' "${last:-the downloader ended with exit code $result}" | sed 's/[.;]*$//'
     fi
 }
 
@@ -570,7 +570,7 @@ get() {
         transfer "$address" "$3" "$4"
         if [ "$astray" ]; then
             rm -f "$3"
-            say "$(shown "$address") $astray, so what is there is not taken"
+            say "$(shown "$address") $astray, so it is not used"
             return 1
         fi
         "$5" "$3" && return 0
@@ -594,7 +594,7 @@ is_wanted() {
 is_worth_a_try() {
     now=$(size "$1")
     if [ "$now" -ge "$2" ]; then
-        say "$(shown "$address") is longer than $2 bytes, so it is not ours"
+        say "$(shown "$address") is longer than $2 bytes, so it is not an anyarch file"
         return 1
     fi
     ! is_disk_full || fail "cannot write $1: the disk is full"
@@ -603,7 +603,7 @@ is_worth_a_try() {
         return 1
     fi
     if [ "$result" = 0 ] && [ "$had" = 0 ]; then
-        say "$(shown "$address") has wrong bytes: its sha256 is not the one in SHA256SUMS"
+        say "$(shown "$address") has the wrong content: its sha256 is not the one in SHA256SUMS"
         return 1
     fi
     # The server does not know ranges, or gave another one, or the beginning was wrong.
@@ -665,26 +665,26 @@ get_sums() {
             return
         fi
     done
-    fail "release $release can't be had; each place that was tried is named above"
+    fail "cannot download release $release: every mirror failed, as listed above"
 }
 
 has_sums() {
     sums=$work/sums
     get "$1" SHA256SUMS "$sums" "$MOST_SUMS" is_whole || return 1
     if ! are_sums "$sums"; then
-        say "$(shown "$1")/$release/SHA256SUMS is cut, or no list of sums"
+        say "$(shown "$1")/$release/SHA256SUMS is truncated or not a list of hashes"
         return 1
     fi
     if [ "$key" ]; then
         if ! get "$1" SHA256SUMS.sig "$work/signature" "$MOST_SIGNATURE" is_whole; then
-            say "$(shown "$1")/$release is not signed, and must be by the key in $key"
+            say "$(shown "$1")/$release is not signed, but --key requires a signature by the key in $key"
             return 1
         fi
         is_signed "$1" || return 1
     fi
     write_index && return 0
     # Another release's, say, in all else as they should be.
-    say "$(shown "$1")/$release/SHA256SUMS names no emulator of release $release"
+    say "$(shown "$1")/$release/SHA256SUMS lists no emulator of release $release"
     return 1
 }
 
@@ -707,11 +707,11 @@ is_signed() {
 
 # Without a key, all depends on the mirror $1, and on the way to it.
 say_what_is_trusted() {
-    say "no --key: the files are checked by the sums of $(shown "$1") alone"
+    say "no --key: the files are checked only against SHA256SUMS from $(shown "$1")"
     case $fetcher/$1 in
     small-wget/https:*)
-        say "  and this wget may take any server for that one: it need not check certificates"
-        say "  to be sure: give --key, or install curl"
+        say "  and this wget may not check certificates, so another server could pretend to be that one"
+        say "  to be safe: pass --key, or install curl"
         ;;
     esac
 }
@@ -720,7 +720,7 @@ say_what_is_trusted() {
 read_key() {
     [ -r "$key" ] || misused "cannot read the key $key"
     grep -E '^(ssh|ecdsa|sk)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/=]+( |$)' "$key" | sed 's/^/anyarch /' >"$work/signers"
-    [ -s "$work/signers" ] || misused "$key holds no OpenSSH public key (a line that begins with ssh-ed25519, say)"
+    [ -s "$work/signers" ] || misused "$key contains no OpenSSH public key (a line that begins with ssh-ed25519, for example)"
 }
 
 # The archives of the release, a line each: target, host, format, hash, name. There must be some.
@@ -855,7 +855,7 @@ get_archive() {
         say "downloading $archive from $(shown "$one")"
         get "$one" "$archive" "$work/archive" "$MOST_ARCHIVE" is_wanted && return
     done
-    fail "$archive can't be had; each place that was tried is named above"
+    fail "cannot download $archive: every mirror failed, as listed above"
 }
 
 # Unpacks the archive, whose hash was right, to $work/tree, when it holds what it should and nothing else.
@@ -868,21 +868,21 @@ unpack() {
         exec $unpacker <"$work/archive" >"$work/tar" 2>"$work/log"
     ) || not_unpacked
     if ! tar -tf "$work/tar" >"$work/names" 2>"$work/log" || ! tar -tvf "$work/tar" >"$work/kinds" 2>>"$work/log"; then
-        fail "$archive is no tar archive: $(tail -n 1 "$work/log")"
+        fail "$archive is not a tar archive: $(tail -n 1 "$work/log")"
     fi
-    odd=$(odd_members) || fail "$archive can't be listed"
-    [ -z "$odd" ] || fail "$archive holds what it must not, so it is not unpacked: $odd"
+    odd=$(odd_members) || fail "cannot list the files of $archive"
+    [ -z "$odd" ] || fail "$archive contains files that do not belong there, so it is not unpacked: $odd"
     tree=$work/tree
     rm -rf "$tree"
     if ! mkdir "$tree" || ! (cd "$tree" && tar -xof ../tar) 2>"$work/log"; then
         ! is_disk_full || fail "cannot write $tree: the disk is full"
-        fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"
+        fail "cannot unpack $archive: $(tail -n 1 "$work/log")"
     fi
     # What a tar lists and what it makes may differ.
-    [ -z "$(find "$tree" ! -type d \( ! -type f -o -links +1 \))" ] || fail "$archive holds links or devices"
+    [ -z "$(find "$tree" ! -type d \( ! -type f -o -links +1 \))" ] || fail "$archive contains links or devices"
     # A file with holes takes hardly any room in an archive, and may be of any length.
     [ -z "$(find "$tree" -type f -size +$((($(size "$work/tar") + 511) / 512)))" ] ||
-        fail "$archive holds a file that is longer than the archive itself, unpacked"
+        fail "$archive contains a file that is longer than the whole archive, unpacked"
 }
 
 not_unpacked() {
@@ -892,10 +892,10 @@ not_unpacked() {
     fi
     ! is_disk_full || fail "cannot write $work/tar: the disk is full"
     ! grep -qi -e 'memory usage limit' -e 'window size larger' "$work/log" ||
-        fail "$archive takes more than $MOST_MEMORY of memory to unpack, so it is not ours"
+        fail "$archive needs more than $MOST_MEMORY of memory to unpack, so it is not an anyarch archive"
     [ "$unpacker" != 'xz -dc' ] || is_xz_utils ||
-        lacks 'this xz can not unpack the archive: it is a small one, without filters' xz-utils xz
-    fail "$archive can't be unpacked: $(tail -n 1 "$work/log")"
+        lacks 'this xz cannot unpack the archive: it is a small version without filters' xz-utils xz
+    fail "cannot unpack $archive: $(tail -n 1 "$work/log")"
 }
 
 # The first member that has no place in an archive, or the emulator if it is not there. $work/names and $work/kinds
@@ -937,7 +937,7 @@ put_in_place() {
 
 # First of all, as most is wrong with `bin`, if anything is.
 bring_emulator() {
-    [ ! -d "$emulator" ] || fail "$emulator is a folder, and should be a file"
+    [ ! -d "$emulator" ] || fail "$emulator is a folder, but must be a file"
     make_folder "$prefix/bin" || fail "cannot make $prefix/bin"
     sweep "$prefix/bin"
     of_emulator=$(sha256 "$tree/bin/qemu-$target")
@@ -958,7 +958,7 @@ bring_texts() {
     done
     for file in "$tree/$docs"/*; do
         [ -f "$file" ] || continue
-        [ ! -d "$texts/${file##*/}" ] || fail "$texts/${file##*/} is a folder, and should be a file"
+        [ ! -d "$texts/${file##*/}" ] || fail "$texts/${file##*/} is a folder, but must be a file"
         if ! chmod 644 "$file" || ! mv -f "$file" "$stage/new/"; then
             fail "cannot write $texts/${file##*/}"
         fi
@@ -1008,7 +1008,7 @@ take_back() {
 greet() {
     [ "$is_native" = yes ] || return 0
     words=$("$emulator" --version 2>/dev/null </dev/null | head -n 1)
-    say "${words:-$emulator is in place, but does not run here}"
+    say "${words:-$emulator is installed, but does not run here}"
 }
 
 # ------------------------------------------------------------------------------------------------

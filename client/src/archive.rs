@@ -18,7 +18,7 @@ const OVERHEAD: u64 = 1 << 20;
 /// in it together may have `limit` bytes; unpacking takes at most [`xz::RELEASED`] of memory.
 ///
 /// # Errors
-/// When it is cut short, is no such archive, lacks the emulator or its texts, holds a member that does not belong
+/// When it is truncated, is no such archive, lacks the emulator or its texts, holds a member that does not belong
 /// there, or more bytes than the limit. Files that came before the fault are left in the folder.
 pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
     unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, target, limit)
@@ -33,11 +33,11 @@ pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Resul
     let mut archive = Archive::new(Limited { stream, left: limit.saturating_add(OVERHEAD) });
     let mut room = Room { into, target, left: limit, seen: BTreeSet::new() };
     // Raw: headers that only extend the next one are members like others, and as such refused.
-    for entry in archive.entries().context("it is no tar archive")?.raw(true) {
-        let mut entry = entry.context("it is cut short or no tar archive")?;
+    for entry in archive.entries().context("it is not a tar archive")?.raw(true) {
+        let mut entry = entry.context("it is truncated or not a tar archive")?;
         room.take(&mut entry)?;
     }
-    let lacks = |name: &str| format!("it lacks {name}: cut short, or no archive of qemu-{target}");
+    let lacks = |name: &str| format!("it has no {name}: truncated, or not an archive of qemu-{target}");
     ensure!(into.join(emulator(target)).is_file(), lacks(&emulator(target)));
     ensure!(into.join(docs(target)).is_dir(), lacks(&docs(target)));
     Ok(())
@@ -75,11 +75,11 @@ impl Room<'_> {
         // Names go to people's terminals, and a hostile one might speak to these.
         let shown = raw.escape_ascii().to_string();
         let kind = entry.header().entry_type();
-        let name =
-            std::str::from_utf8(&raw).with_context(|| format!("refused: the name {shown} is no text"))?;
+        let name = std::str::from_utf8(&raw)
+            .with_context(|| format!("refused: the name {shown} is not UTF-8 text"))?;
         let name = if kind == EntryType::Directory { name.strip_suffix('/').unwrap_or(name) } else { name };
         belongs(self.target, kind, name).map_err(|reason| anyhow!("refused: {shown} {reason}"))?;
-        ensure!(self.seen.insert(name.to_owned()), "refused: {shown} is there twice");
+        ensure!(self.seen.insert(name.to_owned()), "refused: {shown} is in it twice");
         if kind == EntryType::Directory {
             // It may be there already, by a file in it.
             return fs::create_dir_all(self.into.join(name))
@@ -89,7 +89,7 @@ impl Room<'_> {
         self.left = self
             .left
             .checked_sub(size)
-            .with_context(|| format!("refused: with {shown} it holds more than the release says"))?;
+            .with_context(|| format!("refused: with {shown} it is bigger than the release says"))?;
         self.write(name, entry, size).with_context(|| format!("cannot unpack {shown}"))
     }
 
@@ -101,7 +101,7 @@ impl Room<'_> {
         }
         let mode = if name == emulator(self.target) { 0o755 } else { 0o644 };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&place)?;
-        ensure!(io::copy(entry, &mut file)? == size, "it is cut short");
+        ensure!(io::copy(entry, &mut file)? == size, "it is truncated");
         // Before its folder or itself is renamed: after a power failure, a name may be there without its bytes.
         Ok(file.sync_all()?)
     }
@@ -119,7 +119,7 @@ impl<R: Read> Read for Limited<R> {
         self.left = self
             .left
             .checked_sub(n as u64)
-            .ok_or_else(|| io::Error::other("it goes on beyond what the release says"))?;
+            .ok_or_else(|| io::Error::other("it is longer than the release says"))?;
         Ok(n)
     }
 }

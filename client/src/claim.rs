@@ -16,7 +16,7 @@ const TAG_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by a
 /// A claim on a folder of ours, as long as this value lives: it keeps those away who would empty the folder, or, if it
 /// was claimed [`alone`], everybody.
 #[derive(Debug)]
-pub struct InUse {
+pub struct FolderLock {
     _tag: File,
 }
 
@@ -25,14 +25,14 @@ pub struct InUse {
 ///
 /// # Errors
 /// [`Usage`] when the folder holds things that are not ours; else when it cannot be made or locked.
-pub fn shared(folder: &Path) -> Result<InUse> {
+pub fn shared(folder: &Path) -> Result<FolderLock> {
     loop {
         make_ours(folder)?;
         let tag = folder.join(TAG);
         let Ok(file) = File::open(&tag) else { continue };
         file.lock_shared().with_context(|| format!("cannot lock {}", tag.display()))?;
         if files::is_still(&file, &tag) {
-            return Ok(InUse { _tag: file });
+            return Ok(FolderLock { _tag: file });
         }
     }
 }
@@ -41,16 +41,16 @@ pub fn shared(folder: &Path) -> Result<InUse> {
 ///
 /// # Errors
 /// When anybody else has a claim on the folder, or as for [`shared`].
-pub fn alone(folder: &Path) -> Result<InUse> {
+pub fn alone(folder: &Path) -> Result<FolderLock> {
     loop {
         make_ours(folder)?;
         let tag = folder.join(TAG);
         let Ok(file) = File::open(&tag) else { continue };
         match file.try_lock() {
-            Ok(()) if files::is_still(&file, &tag) => return Ok(InUse { _tag: file }),
+            Ok(()) if files::is_still(&file, &tag) => return Ok(FolderLock { _tag: file }),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                bail!("another run works in {}; try again when it has ended", folder.display())
+                bail!("another run is using {}; try again when it has finished", folder.display())
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", tag.display()));
@@ -69,8 +69,7 @@ fn make_ours(folder: &Path) -> Result<()> {
     // Another run may be about to claim the same folder: its tag, still under its own name, is no stranger.
     let strange = |name: &OsStr| !name.as_encoded_bytes().starts_with(files::SCRATCH.as_bytes());
     if entries.flatten().any(|entry| strange(&entry.file_name())) && !is_ours(folder) {
-        let text =
-            format!("{} holds things that are not anyarch's: name a folder of its own", folder.display());
+        let text = format!("{} contains other files: choose a folder that is new or empty", folder.display());
         return Err(Usage(text).into());
     }
     files::write_file(&folder.join(TAG), TAG_TEXT.as_bytes())
@@ -101,7 +100,7 @@ mod tests {
         let folder = home.path().join("cache");
         let (one, other) = (shared(&folder).expect("ours"), shared(&folder).expect("several work in it"));
         let error = alone(&folder).expect_err("somebody works in it").to_string();
-        assert!(error.contains("another run works in"), "{error}");
+        assert!(error.contains("another run is using"), "{error}");
         drop((one, other));
         let mine = alone(&folder).expect("nobody works in it");
         std::thread::scope(|scope| {

@@ -4,7 +4,7 @@ use crate::error::{Usage, nearest};
 use crate::files;
 use crate::install::{self, PrefixLock};
 use crate::progress::Progress;
-use crate::transfer::{Mirrors, Wanted};
+use crate::transfer::{ExpectedFile, Mirrors};
 use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 /// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. Ours have 2 MB.
 /// `dist/install.sh` has this limit, too.
-pub const MOST_ARCHIVE: u64 = 32 << 20;
+pub const MAX_ARCHIVE: u64 = 32 << 20;
 
 /// The most bytes that all files in an archive may have together, whatever the manifest says. Those of ours have 8 MB.
 /// `dist/install.sh` has this limit, too.
-pub const MOST_UNPACKED: u64 = 256 << 20;
+pub const MAX_UNPACKED: u64 = 256 << 20;
 
-/// An emulator that is in place. Only [`bring`] makes one.
+/// An emulator that is installed. Only [`fetch_emulator`] makes one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Installed {
     target: String,
@@ -33,12 +33,12 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// What it emulates, by QEMU's name.
+    /// Target, by QEMU's name.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// What it runs on, by Docker's name.
+    /// Host, by Docker's platform name without `linux/`: `amd64`, `arm/v7`.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -73,7 +73,7 @@ impl Installed {
         self.archive_size
     }
 
-    /// Whether this run had anything to do.
+    /// Whether it was installed now or was up to date.
     pub fn state(&self) -> State {
         self.state
     }
@@ -99,24 +99,28 @@ impl State {
     }
 }
 
-/// What is asked for among names: some of them, or all there are.
+/// A selection by name: all, or only some.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
+pub enum NameFilter {
     /// All names that the release has.
     All,
     /// These targets by QEMU's names, or hosts by Docker's.
-    These(Vec<String>),
+    Only(Vec<String>),
 }
 
 /// The emulators of a release that are asked for: each of these targets for each of these hosts.
 ///
 /// # Errors
 /// [`Usage`] when the release lacks one; the message lists what it has.
-pub fn choose<'a>(manifest: &'a Manifest, targets: &Choice, hosts: &Choice) -> Result<Vec<&'a Artifact>> {
+pub fn select<'a>(
+    manifest: &'a Manifest,
+    targets: &NameFilter,
+    hosts: &NameFilter,
+) -> Result<Vec<&'a Artifact>> {
     let there = sorted(manifest.artifacts.iter().map(|one| one.host.as_str()));
     let hosts: Vec<&str> = match hosts {
-        Choice::All => there.clone(),
-        Choice::These(names) => names.iter().map(String::as_str).collect(),
+        NameFilter::All => there.clone(),
+        NameFilter::Only(names) => names.iter().map(String::as_str).collect(),
     };
     let mut chosen = Vec::new();
     for host in hosts {
@@ -124,7 +128,7 @@ pub fn choose<'a>(manifest: &'a Manifest, targets: &Choice, hosts: &Choice) -> R
         if of_host.is_empty() {
             bail!(lacks(manifest, &format!("anything for {host}"), host, "it has emulators for", &there));
         }
-        let Choice::These(targets) = targets else {
+        let NameFilter::Only(targets) = targets else {
             chosen.extend(of_host);
             continue;
         };
@@ -150,7 +154,7 @@ fn no_target(manifest: &Manifest, target: &str, host: &str) -> Usage {
 
 fn lacks(manifest: &Manifest, what: &str, name: &str, of: &str, known: &[&str]) -> Usage {
     let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    Usage(format!("release {} has not {what}{hint}\n  {of}: {}", manifest.release, known.join(" ")))
+    Usage(format!("release {} does not have {what}{hint}\n  {of}: {}", manifest.release, known.join(" ")))
 }
 
 fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -169,12 +173,13 @@ pub struct Folders<'a> {
     pub prefix: &'a Path,
 }
 
-/// Brings one emulator to its place below a prefix, unless it is there. Waits for other runs that install there.
+/// Downloads, verifies and installs one emulator below a prefix, unless it is up to date. Waits for other
+/// runs that install there.
 ///
 /// # Errors
 /// When no mirror gives its archive, the archive is not what the manifest says or holds what it must not, or a folder
 /// cannot be written. No half of an emulator stands in the place then, and none with the texts of another.
-pub fn bring(
+pub fn fetch_emulator(
     progress: &Progress,
     mirrors: &Mirrors,
     manifest: &Manifest,
@@ -185,14 +190,14 @@ pub fn bring(
     let archive = artifact
         .archive(ArchiveFormat::TarXz)
         .with_context(|| format!("there is no .tar.xz of qemu-{} for {}", artifact.target, artifact.host))?;
-    is_modest(archive.file.as_str(), archive.size, MOST_ARCHIVE)?;
-    is_modest(&format!("{} unpacked", archive.file), artifact.unpacked_size, MOST_UNPACKED)?;
+    is_modest(archive.file.as_str(), archive.size, MAX_ARCHIVE)?;
+    is_modest(&format!("{} unpacked", archive.file), artifact.unpacked_size, MAX_UNPACKED)?;
     let installed = |state| describe(manifest, artifact, archive, prefix, state);
     if install::is_current(prefix, artifact)? {
         install::sweep(prefix);
         return Ok(installed(State::UpToDate));
     }
-    files::is_writable(prefix, "say --prefix DIR with a folder of yours")?;
+    files::is_writable(prefix, "pass --prefix DIR with a folder that you can write to")?;
     let _lock = PrefixLock::acquire(prefix, progress)?;
     // Another run may have been faster.
     if install::is_current(prefix, artifact)? {
@@ -201,7 +206,7 @@ pub fn bring(
     let downloaded = mirrors.download(
         progress,
         cache,
-        Wanted {
+        ExpectedFile {
             release: manifest.release.as_str(),
             name: archive.file.as_str(),
             size: archive.size,
@@ -218,8 +223,8 @@ pub fn bring(
 fn is_modest(what: &str, size: u64, most: u64) -> Result<()> {
     ensure!(
         size <= most,
-        "refused: by the manifest, {what} has {size} bytes, and never are more than {most} taken\n  \
-         say another mirror with --from, and a --key, so that none but a signed manifest is believed"
+        "refused: the manifest says that {what} has {size} bytes, and the limit is {most}\n  \
+         pass another mirror with --from, and --key so that only a signed manifest is accepted"
     );
     Ok(())
 }
@@ -235,7 +240,7 @@ fn describe(
         target: artifact.target.clone(),
         host: artifact.host.clone(),
         release: manifest.release.to_string(),
-        path: install::place(prefix, &artifact.target),
+        path: install::emulator_path(prefix, &artifact.target),
         size: artifact.emulator.size,
         sha256: artifact.emulator.sha256.to_string(),
         archive: archive.file.to_string(),

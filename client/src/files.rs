@@ -27,7 +27,7 @@ pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
     // A link that leads nowhere is there, too.
     let there = folder.ancestors().find(|one| fs::symlink_metadata(one).is_ok()).unwrap_or(folder);
     if !there.is_dir() {
-        bail!(Usage(format!("{} is no folder; {advice}", there.display())));
+        bail!(Usage(format!("{} is not a folder; {advice}", there.display())));
     }
     let tried = partial_file(there, "", 0o600)
         .with_context(|| format!("cannot write below {}; {advice}", there.display()))?;
@@ -71,7 +71,7 @@ pub fn partial_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes a file that appears whole, with mode 0644 (less the umask). Its folder is made if need be.
+/// Writes a file atomically, with mode 0644 (less the umask). Its folder is made if need be.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file_with(path, |file| file.write_all(bytes).map_err(Into::into))
 }
@@ -96,10 +96,10 @@ pub fn write_file_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) 
     Ok(())
 }
 
-/// A folder that vanishes with this value, with an interruption, or when a later run finds that the
-/// process which made it was killed.
+/// A temporary folder. It is removed when this value is dropped, on interruption, or, if the process was
+/// killed, by a later run.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct TempFolder {
     folder: TempDir,
     _noted: Temporary,
     // Dropped after the folder: a folder that has lost its lock is nobody's.
@@ -107,7 +107,7 @@ pub struct Scratch {
     _lock_noted: Temporary,
 }
 
-impl Scratch {
+impl TempFolder {
     /// Makes a new, empty folder in `folder`, which is made as well.
     pub fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -127,7 +127,7 @@ impl Scratch {
         self.folder.path()
     }
 
-    /// Gives the folder another name, under which it stays.
+    /// Renames the folder and keeps it.
     pub fn keep(self, path: &Path) -> Result<()> {
         let folder = self.folder.keep();
         fs::rename(&folder, path)
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
         let home = tempfile::tempdir().expect("a folder");
-        let (one, other) = (Scratch::new(home.path()), Scratch::new(home.path()));
+        let (one, other) = (TempFolder::new(home.path()), TempFolder::new(home.path()));
         let (one, other) = (one.expect("made"), other.expect("made"));
         let dead = ["-file", "-with-lock.lock", "-older", "-with-lock"];
         let dead = dead.map(|name| home.path().join(format!("{SCRATCH}{}{name}", std::process::id())));
@@ -300,7 +300,7 @@ mod tests {
                 });
             }
             for round in 0..300 {
-                let scratch = Scratch::new(home.path()).expect("made");
+                let scratch = TempFolder::new(home.path()).expect("made");
                 fs::write(scratch.path().join("in it"), "").expect("its folder is there");
                 write_file(&home.path().join("file"), round.to_string().as_bytes()).expect("written");
                 assert!(scratch.path().join("in it").exists(), "round {round}");

@@ -7,14 +7,14 @@ use reqwest::redirect::Policy;
 use std::sync::Once;
 use std::time::Duration;
 
-/// A server that does not even take a connection in this time is not there.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long to wait for a connection to a server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A transfer that stands still for this long is broken.
-pub const STALL: Duration = Duration::from_secs(30);
+/// A download that receives nothing for this long is given up.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More redirections than this lead nowhere.
-const MOST_REDIRECTIONS: usize = 10;
+/// Limit of redirections for one download.
+const MAX_REDIRECTIONS: usize = 10;
 
 /// A client with the proxies and the certificates of the machine. No answer, or no further byte of one, for as long
 /// as `stall` is an error. What was asked over HTTPS is not taken over plain HTTP.
@@ -26,7 +26,7 @@ pub fn client(stall: Duration) -> Result<Client> {
     // A second installation only says that there is one already.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     Client::builder()
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .timeout(stall)
         .redirect(redirects())
         .user_agent(concat!("anyarch/", env!("CARGO_PKG_VERSION")))
@@ -38,9 +38,9 @@ fn redirects() -> Policy {
     Policy::custom(|attempt| {
         if is_downgrade(attempt.previous(), attempt.url()) {
             let to = attempt.url().scheme().to_owned();
-            attempt.error(format!("it leads from https to {to}"))
-        } else if attempt.previous().len() > MOST_REDIRECTIONS {
-            attempt.error("it leads from address to address")
+            attempt.error(format!("it redirects from https to {to}"))
+        } else if attempt.previous().len() > MAX_REDIRECTIONS {
+            attempt.error("it redirects too often")
         } else {
             attempt.follow()
         }

@@ -2,7 +2,7 @@
 //! given, the checksums for the manifest, and the manifest for everything else.
 
 use crate::hash;
-use crate::mirror::{Mirror, Trouble};
+use crate::mirror::{Mirror, TransferError};
 use crate::progress::Progress;
 use crate::signature;
 use crate::transfer::Mirrors;
@@ -12,7 +12,7 @@ use ssh_key::PublicKey;
 use std::collections::BTreeMap;
 
 /// The most that each of these files may take. A manifest of all targets for all hosts takes less than a MB.
-const MOST: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The manifest of a release, with what vouches for it.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct Index {
 /// # Errors
 /// When no mirror gives such a manifest; the message has a line for each mirror.
 pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[PublicKey]) -> Result<Index> {
-    let index = mirrors.from_any(progress, &format!("the manifest of release {release}"), |from| {
-        let get = |name| mirrors.small(progress, from, release.as_str(), name, MOST);
+    let index = mirrors.try_each(progress, &format!("the manifest of release {release}"), |from| {
+        let get = |name| mirrors.download_small(progress, from, release.as_str(), name, MAX_BYTES);
         let sums = get(SUMS)?;
         let signature = if keys.is_empty() { None } else { Some(unless_missing(get(SIGNATURE))?) };
         let signer = signature.map(|bytes| signature::check(&sums, &bytes, keys)).transpose();
@@ -44,57 +44,56 @@ pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[
     match &index.signer {
         Some(signer) => progress.say(&format!("release {release} is signed by {signer}")),
         None => progress.say(
-            "note: no --key was given, so nothing but the connection to the mirror vouches for the checksums",
+            "note: without --key, the checksums are only as trustworthy as the connection to the mirror",
         ),
     }
     Ok(index)
 }
 
 /// A release without a signature is not the same as one whose mirror has lost some file.
-fn unless_missing(signature: Result<Vec<u8>, Trouble>) -> Result<Vec<u8>, Trouble> {
+fn unless_missing(signature: Result<Vec<u8>, TransferError>) -> Result<Vec<u8>, TransferError> {
     signature.map_err(|trouble| match trouble {
-        Trouble::Absent(reason) => Trouble::Absent(format!(
-            "the release is not signed there, and a key was given: {SIGNATURE}: {reason}"
+        TransferError::Absent(reason) => TransferError::Absent(format!(
+            "the release is not signed there, but --key was given: {SIGNATURE}: {reason}"
         )),
         other => other,
     })
 }
 
-fn useless(from: &Mirror, name: &str, error: &anyhow::Error) -> Trouble {
-    Trouble::Useless(format!("{name} of {from} is not taken: {error:#}"))
+fn useless(from: &Mirror, name: &str, error: &anyhow::Error) -> TransferError {
+    TransferError::Useless(format!("{name} of {from} is rejected: {error:#}"))
 }
 
 /// A manifest for whose bytes the checksums vouch, and which is that of this release.
 fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
-    let sums = parse(sums).with_context(|| format!("{SUMS} beside it cannot be read"))?;
-    let wanted = sums.get(FILE).ok_or_else(|| anyhow!("{SUMS} beside it does not name it"))?.as_str();
+    let sums = parse(sums).with_context(|| format!("{SUMS} cannot be read"))?;
+    let wanted = sums.get(FILE).ok_or_else(|| anyhow!("{SUMS} does not list it"))?.as_str();
     let found = hash::sha256(bytes);
     ensure!(
         found == wanted,
-        "it is not the one that {SUMS} names\n    its sha256 is    {found}\n    {SUMS} has {wanted}"
+        "it does not match {SUMS}\n    its sha256 is    {found}\n    {SUMS} has {wanted}"
     );
     let manifest = Manifest::read(bytes)?;
     // An old release under a new name would be taken for up to date for ever.
-    ensure!(manifest.release == *release, "it is that of release {}, not of {release}", manifest.release);
+    ensure!(manifest.release == *release, "it belongs to release {}, not to {release}", manifest.release);
     // Whoever asks for all that there is would hear that all went well.
-    ensure!(
-        !manifest.artifacts.is_empty(),
-        "it names no emulator at all, for no target and no host: the release is empty there"
-    );
+    ensure!(!manifest.artifacts.is_empty(), "it lists no emulators: the release is empty there");
     Ok(manifest)
 }
 
 /// The hashes in a file that `sha256sum` wrote, by the names of files.
 fn parse(text: &[u8]) -> Result<BTreeMap<String, Sha256>> {
-    let text = std::str::from_utf8(text).context("it is no text")?;
+    let text = std::str::from_utf8(text).context("it is not UTF-8 text")?;
     let mut sums = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let parts = line.split_once("  ").or_else(|| line.split_once(" *"));
         let sum =
             parts.and_then(|(hash, name)| Some((name.to_owned(), Sha256::try_from(hash.to_owned()).ok()?)));
-        let Some((name, hash)) = sum else { bail!("line {} is cut, or none of sha256sum's", number + 1) };
+        let Some((name, hash)) = sum else {
+            bail!("line {} is truncated or not in the format of sha256sum", number + 1)
+        };
         if sums.insert(name, hash).is_some() {
-            bail!("line {} names a file for the second time", number + 1);
+            bail!("line {} lists a file for the second time", number + 1);
         }
     }
     Ok(sums)
@@ -117,10 +116,10 @@ mod tests {
     #[test]
     fn checksums_that_are_cut_doubled_or_something_else_are_refused() {
         let cases = [
-            (format!("{HASH}  a\n{}", &HASH[..20]), "line 2 is cut"),
-            ("<html>\n".to_owned(), "line 1 is cut"),
-            (format!("{HASH}  a\n\n"), "line 2 is cut"),
-            (format!("{HASH}  a\n{HASH}  a\n"), "line 2 names a file for the second time"),
+            (format!("{HASH}  a\n{}", &HASH[..20]), "line 2 is truncated"),
+            ("<html>\n".to_owned(), "line 1 is truncated"),
+            (format!("{HASH}  a\n\n"), "line 2 is truncated"),
+            (format!("{HASH}  a\n{HASH}  a\n"), "line 2 lists a file for the second time"),
             (format!("{}  a\n", HASH.to_uppercase()), "line 1"),
         ];
         for (text, reason) in cases {

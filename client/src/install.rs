@@ -1,7 +1,7 @@
 //! An emulator and its texts below a prefix: there whole, or not at all.
 
 use crate::archive;
-use crate::files::{self, Scratch};
+use crate::files::{self, TempFolder};
 use crate::hash;
 use crate::progress::Progress;
 use anyarch_manifest::{Artifact, layout};
@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The path of a target's emulator below a prefix.
-pub fn place(prefix: &Path, target: &str) -> PathBuf {
+pub fn emulator_path(prefix: &Path, target: &str) -> PathBuf {
     prefix.join(layout::emulator(target))
 }
 
@@ -21,7 +21,7 @@ pub fn place(prefix: &Path, target: &str) -> PathBuf {
 /// # Errors
 /// When there is an emulator that cannot be read.
 pub fn is_current(prefix: &Path, artifact: &Artifact) -> Result<bool> {
-    let place = place(prefix, &artifact.target);
+    let place = emulator_path(prefix, &artifact.target);
     let Ok(meta) = fs::metadata(&place) else { return Ok(false) };
     Ok(meta.is_file()
         && meta.permissions().mode() & 0o111 != 0
@@ -48,7 +48,7 @@ pub fn sweep(prefix: &Path) {
 pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()> {
     let target = artifact.target.as_str();
     // In the prefix itself, so that everything gets its place by a rename.
-    let scratch = Scratch::new(prefix)?;
+    let scratch = TempFolder::new(prefix)?;
     let new = scratch.path().join("new");
     fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))?;
     archive::unpack_xz(archive, &new, target, artifact.unpacked_size)?;
@@ -56,13 +56,13 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
     let wanted = artifact.emulator.sha256.as_str();
     ensure!(
         found == wanted,
-        "the emulator in it is not the one of the release\n  its sha256 is   {found}\n  the release has {wanted}"
+        "the emulator in it is not that of the release\n  its sha256 is   {found}\n  the release has {wanted}"
     );
     // Whoever is killed between these leaves no texts, so that the next run installs anew: an emulator with
     // those of another release would be taken for up to date.
     let docs = layout::docs(target);
     let texts = Texts::put_away(prefix.join(&docs), scratch.path().join("old"))?;
-    if let Err(error) = put_emulator(&new.join(layout::emulator(target)), &place(prefix, target)) {
+    if let Err(error) = put_emulator(&new.join(layout::emulator(target)), &emulator_path(prefix, target)) {
         texts.put_back();
         return Err(error);
     }
@@ -129,7 +129,8 @@ impl PrefixLock {
         match folder.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                progress.say(&format!("waiting for another run that installs into {}", prefix.display()));
+                progress
+                    .say(&format!("waiting for another run to finish installing into {}", prefix.display()));
                 folder.lock().with_context(cannot)?;
             }
             Err(TryLockError::Error(error)) => return Err(anyhow!(error).context(cannot())),

@@ -17,14 +17,14 @@ const LOOK: Duration = Duration::from_secs(5);
 static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the run is being ended. A child that fails now failed because of that.
+/// Whether the run was interrupted. A child that fails from then on failed because of that.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
 /// Leaves the end of an interrupted run to the handler, which may still be ending children: what failed
 /// meanwhile failed because of that. Returns at once if the run was not interrupted, else never.
-pub fn give_way() {
+pub fn wait_if_interrupted() {
     while interrupted() {
         sleep(LOOK);
     }
@@ -45,7 +45,7 @@ pub fn install(mut end: impl FnMut() + Send + 'static) -> Result<()> {
             // What can't be removed now, the next run sweeps.
             let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
-        let _ = writeln!(stderr(), "\ninterrupted; the same command goes on from here");
+        let _ = writeln!(stderr(), "\ninterrupted; run the same command again to continue");
         // 128 + SIGINT, as shells report it.
         std::process::exit(130);
     })
@@ -56,8 +56,7 @@ fn temporary() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A note that a path is to be removed should the run be interrupted; dropped when it is in place or
-/// gone.
+/// Has a path removed if the run is interrupted. Drop it when the path is complete or gone.
 #[derive(Debug)]
 pub struct Temporary(PathBuf);
 

@@ -30,7 +30,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                progress.say(&format!("waiting for another run that works on {}", path.display()));
+                progress.say(&format!("waiting for another run to finish with {}", path.display()));
                 file.lock().with_context(|| format!("cannot lock {}", lock.display()))?;
             }
             Err(TryLockError::Error(error)) => {

@@ -18,17 +18,17 @@ use std::time::Duration;
 pub struct Mirror {
     place: Place,
     answered: AtomicBool,
-    left: Mutex<Option<Left>>,
+    skipped: Mutex<Option<Skipped>>,
 }
 
 /// Why a word cannot be used as a mirror.
 #[derive(Debug, thiserror::Error)]
-pub enum NoMirror {
+pub enum InvalidMirror {
     /// A folder that is not there. It may be another time: its disk is not mounted, say.
-    #[error("`{}` is no mirror: there is no such folder", .0.display())]
+    #[error("`{}` is not a mirror: there is no such folder", .0.display())]
     Missing(PathBuf),
     /// An address that cannot be one of a mirror, now or later.
-    #[error("`{name}` is no mirror: {reason}")]
+    #[error("`{name}` is not a mirror: {reason}")]
     Wrong {
         /// The word as it was given, without a password.
         name: String,
@@ -37,15 +37,15 @@ pub enum NoMirror {
     },
 }
 
-impl From<NoMirror> for Usage {
-    fn from(error: NoMirror) -> Self {
+impl From<InvalidMirror> for Usage {
+    fn from(error: InvalidMirror) -> Self {
         Self(error.to_string())
     }
 }
 
-/// Why a mirror is not asked in its turn any more in this run.
+/// Why a mirror is skipped for the rest of this run.
 #[derive(Debug, Clone)]
-pub struct Left {
+pub struct Skipped {
     /// What was seen, for the user.
     pub reason: String,
     /// Whether the mirror is only slow, and so better than none.
@@ -58,9 +58,9 @@ enum Place {
     Address(Url),
 }
 
-/// Why a mirror did not give a file, by what helps.
+/// Why a download from a mirror failed. The variant says what to do next.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum TransferError {
     /// Another try helps, after a while.
     Passing {
         /// What was seen, for the user.
@@ -82,8 +82,8 @@ pub enum Trouble {
     Ours(anyhow::Error),
 }
 
-impl Trouble {
-    /// A [`Trouble::Passing`] after which the mirror asks for no wait, and which brought no byte.
+impl TransferError {
+    /// A [`TransferError::Passing`] after which the mirror asks for no wait, and which brought no byte.
     pub fn passing(reason: impl Into<String>) -> Self {
         Self::Passing { reason: reason.into(), wait: None, brought: 0 }
     }
@@ -104,24 +104,24 @@ impl Mirror {
     ///
     /// # Errors
     /// When there is no such folder, or the address cannot be one of a mirror.
-    pub fn named(name: &str) -> Result<Self, NoMirror> {
-        let wrong = |why: &str| NoMirror::Wrong { name: without_password(name), reason: why.to_owned() };
+    pub fn named(name: &str) -> Result<Self, InvalidMirror> {
+        let wrong = |why: &str| InvalidMirror::Wrong { name: without_password(name), reason: why.to_owned() };
         let place = if name.contains("://") {
             let url = Url::parse(name).map_err(|error| wrong(&error.to_string()))?;
             if url.query().is_some() || url.fragment().is_some() {
-                return Err(wrong("an address with ? or # has no files below it"));
+                return Err(wrong("an address with ? or # cannot contain files"));
             }
             match url.scheme() {
                 "http" | "https" => Place::Address(url),
                 "file" => Place::Folder(url.to_file_path().map_err(|()| wrong("it names no folder"))?),
-                _ => return Err(wrong("say an http://, https:// or file:// address, or a folder")),
+                _ => return Err(wrong("pass an http://, https:// or file:// address, or a folder")),
             }
         } else {
             Place::Folder(PathBuf::from(name))
         };
         match &place {
-            Place::Folder(folder) if !folder.is_dir() => Err(NoMirror::Missing(folder.clone())),
-            _ => Ok(Self { place, answered: AtomicBool::new(false), left: Mutex::new(None) }),
+            Place::Folder(folder) if !folder.is_dir() => Err(InvalidMirror::Missing(folder.clone())),
+            _ => Ok(Self { place, answered: AtomicBool::new(false), skipped: Mutex::new(None) }),
         }
     }
 
@@ -131,27 +131,27 @@ impl Mirror {
     }
 
     /// Why the mirror is not asked in its turn any more, if it is not.
-    pub fn left(&self) -> Option<Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn skipped(&self) -> Option<Skipped> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Has the mirror asked no more in its turn.
-    pub fn leave(&self, left: Left) {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+    pub fn skip(&self, skipped: Skipped) {
+        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner) = Some(skipped);
     }
 
     /// Opens the file `name` of a release, from the byte at offset `from` on if the mirror can, else from the first.
     ///
     /// # Errors
-    /// When the mirror does not give it: what then helps says the kind of [`Trouble`].
-    pub fn open(&self, client: &Client, release: &str, name: &str, from: u64) -> Result<Body, Trouble> {
+    /// When the mirror does not give it: what then helps says the kind of [`TransferError`].
+    pub fn open(&self, client: &Client, release: &str, name: &str, from: u64) -> Result<Body, TransferError> {
         match &self.place {
             Place::Folder(folder) => open_file(&folder.join(release).join(name), from),
             Place::Address(base) => self.ask(client, &below(base, release, name), from),
         }
     }
 
-    fn ask(&self, client: &Client, url: &Url, from: u64) -> Result<Body, Trouble> {
+    fn ask(&self, client: &Client, url: &Url, from: u64) -> Result<Body, TransferError> {
         let mut request = client.get(url.clone());
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -169,12 +169,12 @@ impl Mirror {
     }
 
     /// A mirror that was never there is not waited for; one that was may come back.
-    fn no_answer(&self, error: &reqwest::Error) -> Trouble {
+    fn no_answer(&self, error: &reqwest::Error) -> TransferError {
         let reason = innermost(error);
         if error.is_redirect() || !self.answered.load(Ordering::SeqCst) && error.is_connect() {
-            Trouble::Useless(format!("it cannot be reached: {reason}"))
+            TransferError::Useless(format!("it cannot be reached: {reason}"))
         } else {
-            Trouble::passing(format!("it does not answer: {reason}"))
+            TransferError::passing(format!("it does not answer: {reason}"))
         }
     }
 }
@@ -215,14 +215,14 @@ fn below(base: &Url, release: &str, name: &str) -> Url {
 }
 
 /// The answer to a question for a part; another part than that is of no use.
-fn part(response: Response, from: u64) -> Result<Body, Trouble> {
+fn part(response: Response, from: u64) -> Result<Body, TransferError> {
     let range =
         response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range);
     match range {
         Some((first, whole)) if first == from => Ok(Body { from, whole, bytes: Box::new(response) }),
-        _ => Err(Trouble::NoPart(format!(
-            "it was asked for the bytes from {from} on, and answers with others"
-        ))),
+        _ => {
+            Err(TransferError::NoPart(format!("it was asked for the bytes from {from} on, but sent others")))
+        }
     }
 }
 
@@ -233,34 +233,34 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((first.parse().ok()?, whole.parse().ok()))
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap) -> Trouble {
+fn refusal(status: StatusCode, headers: &HeaderMap) -> TransferError {
     let passes = status.is_server_error()
         || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS]
             .contains(&status);
     let reason = format!("it answers {status}");
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
-        return Trouble::NoPart(reason);
+        return TransferError::NoPart(reason);
     }
     if !passes {
-        return Trouble::Absent(reason);
+        return TransferError::Absent(reason);
     }
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    Trouble::Passing { reason, wait: seconds.map(Duration::from_secs), brought: 0 }
+    TransferError::Passing { reason, wait: seconds.map(Duration::from_secs), brought: 0 }
 }
 
-fn open_file(path: &Path, from: u64) -> Result<Body, Trouble> {
+fn open_file(path: &Path, from: u64) -> Result<Body, TransferError> {
     let opened = || -> io::Result<Body> {
         let mut file = File::open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
-            return Err(io::Error::other("it is no file"));
+            return Err(io::Error::other("it is not a file"));
         }
         // A file that is shorter than what is there already is read from its beginning.
         let from = if from <= meta.len() { from } else { 0 };
         file.seek(SeekFrom::Start(from))?;
         Ok(Body { from, whole: Some(meta.len()), bytes: Box::new(file) })
     };
-    opened().map_err(|error| Trouble::Absent(format!("{}: {error}", path.display())))
+    opened().map_err(|error| TransferError::Absent(format!("{}: {error}", path.display())))
 }
 
 /// The last cause: the others say again which address was asked.
@@ -296,7 +296,7 @@ mod tests {
             ["ftp://example.org", "http://", "https://example.org/?x", "/no/such/folder", "file:///no/such"]
         {
             let error = Mirror::named(bad).expect_err(bad).to_string();
-            assert!(error.contains("is no mirror"), "{error}");
+            assert!(error.contains("is not a mirror"), "{error}");
         }
         let shown = Mirror::named("https://me:secret@example.org/x/").expect("a mirror").to_string();
         assert_eq!(shown, "https://me:...@example.org/x");
@@ -307,7 +307,7 @@ mod tests {
             ("https://me:secret@", "`https://me:...@`"),
         ] {
             let error = Mirror::named(bad).expect_err(bad).to_string();
-            assert!(error.starts_with(&format!("{shown} is no mirror")), "{error}");
+            assert!(error.starts_with(&format!("{shown} is not a mirror")), "{error}");
         }
     }
 

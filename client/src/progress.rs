@@ -1,5 +1,5 @@
-//! What people see while they wait: live lines on a terminal, plain lines in a log. All of it goes to
-//! stderr; stdout is for results.
+//! Progress output: live lines on a terminal, plain lines in a log. All of it goes to stderr; stdout is for
+//! results.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::env;
@@ -29,7 +29,7 @@ impl Progress {
         Self { live: (!plain).then(MultiProgress::new), started: Instant::now(), verbosity }
     }
 
-    /// One line to the user, above the live lines.
+    /// Prints a line for the user, above the live lines.
     pub fn say(&self, line: &str) {
         match &self.live {
             // A println that fails has nobody left to tell.
@@ -39,14 +39,14 @@ impl Progress {
         }
     }
 
-    /// One line that is only shown with `-v`.
+    /// Prints a line that is only shown with `-v`.
     pub fn detail(&self, line: &str) {
         if self.verbosity > 0 {
             self.say(line);
         }
     }
 
-    /// Output of a child, only shown with `-vv`.
+    /// Prints a child's output, which is only shown with `-vv`.
     pub fn output(&self, line: &str) {
         if self.verbosity > 1 {
             let _ = writeln!(stderr(), "           | {line}");
@@ -148,7 +148,7 @@ impl Drop for Step<'_> {
     }
 }
 
-/// A time for people: `50 s`, `4 min`.
+/// A duration as text for people: `50 s`, `4 min`.
 pub fn human_time(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..100 => format!("{seconds} s"),
@@ -161,7 +161,7 @@ pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A size for people, in units of 1000 as package tools print them.
+/// A size as text for people, in decimal units (kB, MB), as package tools print them.
 pub fn human_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),

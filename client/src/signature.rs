@@ -1,4 +1,4 @@
-//! Whose signature a release bears: that of `ssh-keygen -Y sign`, checked without that program.
+//! Checks a release's signature, which `ssh-keygen -Y sign` made, without that program.
 
 use crate::error::Usage;
 use anyarch_manifest::NAMESPACE;
@@ -14,7 +14,7 @@ use std::path::Path;
 pub fn keys(file: &Path) -> Result<Vec<PublicKey>> {
     let shown = file.display();
     let text = fs::read_to_string(file)
-        .map_err(|error| Usage(format!("no key can be read from {shown}: {error}")))?;
+        .map_err(|error| Usage(format!("cannot read a key from {shown}: {error}")))?;
     let mut keys = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -24,13 +24,13 @@ pub fn keys(file: &Path) -> Result<Vec<PublicKey>> {
         let key = PublicKey::from_openssh(line).map_err(|error| {
             let number = number + 1;
             Usage(format!(
-                "line {number} of {shown} is no public key of OpenSSH (`ssh-ed25519 AAAA... name`): {error}"
+                "line {number} of {shown} is not an OpenSSH public key (`ssh-ed25519 AAAA... name`): {error}"
             ))
         })?;
         if !can_be_checked(&key) {
             bail!(Usage(format!(
-                "line {} of {shown} has a key of the kind {}, whose signatures cannot be checked here: take one of the \
-                 kinds ssh-ed25519, ecdsa-sha2-nistp256 or ssh-rsa (`ssh-keygen -t ed25519`)",
+                "line {} of {shown} has a key of the type {}, which is not supported: use a key of the type \
+                 ssh-ed25519, ecdsa-sha2-nistp256 or ssh-rsa (`ssh-keygen -t ed25519`)",
                 number + 1,
                 key.algorithm()
             )));
@@ -61,16 +61,17 @@ fn can_be_checked(key: &PublicKey) -> bool {
 /// # Errors
 /// When the signature is none, is by another key, of another text, or for another purpose.
 pub fn check(text: &[u8], signature: &[u8], keys: &[PublicKey]) -> Result<String> {
-    let signature = SshSig::from_pem(signature).context("its signature is cut or none of ssh-keygen's")?;
+    let signature =
+        SshSig::from_pem(signature).context("its signature is truncated or not made by ssh-keygen")?;
     let signer = signature.public_key().fingerprint(HashAlg::Sha256);
     let Some(key) = keys.iter().find(|key| key.key_data() == signature.public_key()) else {
-        bail!("it is signed by another key than yours: {signer}");
+        bail!("it is signed by another key: {signer}");
     };
     if signature.namespace() != NAMESPACE {
         bail!("its signature is for `{}`, not for `{NAMESPACE}`", signature.namespace());
     }
     key.verify(NAMESPACE, text, &signature)
-        .with_context(|| format!("its signature is not that of these checksums by {signer}"))?;
+        .with_context(|| format!("its signature by {signer} does not match these checksums"))?;
     let name = key.comment();
     Ok(if name.is_empty() { signer.to_string() } else { format!("{name} ({signer})") })
 }

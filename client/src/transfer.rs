@@ -3,9 +3,9 @@
 
 use crate::files;
 use crate::hash;
-use crate::http::{self, STALL};
+use crate::http::{self, STALL_TIMEOUT};
 use crate::lock::Lock;
-use crate::mirror::{self, Body, Left, Mirror, Trouble};
+use crate::mirror::{self, Body, Mirror, Skipped, TransferError};
 use crate::progress::{Progress, Step, human_bytes};
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::blocking::Client;
@@ -18,38 +18,38 @@ use std::time::{Duration, Instant};
 
 /// How often and for how long mirrors are asked, before another one is.
 #[derive(Debug, Clone)]
-pub struct Patience {
-    /// How often a mirror is tried for a file. Tries that bring [`Patience::useful`] bytes don't count.
+pub struct RetryPolicy {
+    /// How many times a mirror is tried for one file. Tries that bring [`RetryPolicy::useful`] bytes don't count.
     pub tries: u32,
     /// How many bytes a try must bring in order not to count.
     pub useful: u64,
-    /// The pause after the first try; it doubles with every further one, and is varied by half.
+    /// Pause after the first try. It doubles with each further try, and varies randomly by up to half.
     pub pause: Duration,
-    /// The longest wait that a mirror may ask for.
+    /// Longest wait that a mirror may ask for; a mirror that asks for more is given up.
     pub longest_wait: Duration,
-    /// A transfer that stands still for this long is broken.
+    /// A download that receives nothing for this long is given up.
     pub stall: Duration,
     /// A mirror that brings fewer bytes a second than this is left for the others, if there are any.
     pub slow: u64,
-    /// For how long a mirror must be slower than [`Patience::slow`] until it is left.
+    /// For how long a mirror must be slower than [`RetryPolicy::slow`] until it is left.
     pub slow_for: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             tries: 5,
             useful: 256 << 10,
             pause: Duration::from_millis(500),
             longest_wait: Duration::from_secs(60),
-            stall: STALL,
+            stall: STALL_TIMEOUT,
             slow: 4 << 10,
             slow_for: Duration::from_secs(15),
         }
     }
 }
 
-impl Patience {
+impl RetryPolicy {
     /// The pause after this many tries that count.
     fn pause(&self, tries: u32) -> Duration {
         let pause = self.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
@@ -64,12 +64,12 @@ impl Patience {
 pub struct Mirrors {
     all: Vec<Mirror>,
     client: Client,
-    patience: Patience,
+    policy: RetryPolicy,
 }
 
 /// A mirror whose turn it is to be asked.
 #[derive(Debug, Clone, Copy)]
-pub struct Turn<'a> {
+pub struct MirrorTurn<'a> {
     /// The mirror that is asked.
     pub mirror: &'a Mirror,
     /// Whether no mirror would be asked after this one, so that it is borne however slow it is.
@@ -78,7 +78,7 @@ pub struct Turn<'a> {
 
 /// A file of a release that is to be downloaded, as the manifest describes it.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct ExpectedFile<'a> {
     /// The name of the release, which is that of its folder on mirrors.
     pub release: &'a str,
     /// The name of the file in the folder of the release.
@@ -110,34 +110,34 @@ impl Mirrors {
     ///
     /// # Errors
     /// When HTTPS cannot be set up.
-    pub fn new(all: Vec<Mirror>, patience: Patience) -> Result<Self> {
-        Ok(Self { all, client: http::client(patience.stall)?, patience })
+    pub fn new(all: Vec<Mirror>, policy: RetryPolicy) -> Result<Self> {
+        Ok(Self { all, client: http::client(policy.stall)?, policy })
     }
 
     /// Reads a small file of a release, of at most `limit` bytes, from one mirror. Nothing vouches for it yet.
     ///
     /// # Errors
     /// When the mirror does not give it whole, or it is bigger.
-    pub fn small(
+    pub fn download_small(
         &self,
         progress: &Progress,
-        from: Turn<'_>,
+        from: MirrorTurn<'_>,
         release: &str,
         name: &str,
         limit: u64,
-    ) -> Result<Vec<u8>, Trouble> {
-        self.insist(progress, from.mirror, name, || {
+    ) -> Result<Vec<u8>, TransferError> {
+        self.retry(progress, from.mirror, name, || {
             let body = from.mirror.open(&self.client, release, name, 0)?;
             let (mut bytes, whole) = (Vec::new(), body.whole);
             let most = limit.saturating_add(1);
             let Copied { bytes: size, broke } = self.copy(body, &mut bytes, most, from.is_last, |_| ())?;
             if size > limit {
-                return Err(Trouble::Useless(format!("{name} has more than {}", human_bytes(limit))));
+                return Err(TransferError::Useless(format!("{name} has more than {}", human_bytes(limit))));
             }
             // An answer in chunks does not say its size, only that it is over.
             if broke.is_some() || whole.is_some_and(|whole| whole != size) {
                 let why = broke.unwrap_or_else(ended);
-                return Err(Trouble::passing(format!("{why}, after {size} bytes of {name}")));
+                return Err(TransferError::passing(format!("{why}, after {size} bytes of {name}")));
             }
             Ok(bytes)
         })
@@ -148,7 +148,12 @@ impl Mirrors {
     ///
     /// # Errors
     /// When no mirror gives a file with that size and hash, or the cache cannot be written.
-    pub fn download(&self, progress: &Progress, cache: &Path, wanted: Wanted<'_>) -> Result<Downloaded> {
+    pub fn download(
+        &self,
+        progress: &Progress,
+        cache: &Path,
+        wanted: ExpectedFile<'_>,
+    ) -> Result<Downloaded> {
         let path = cache.join("fetch").join(wanted.sha256);
         let lock = Lock::acquire(&path, progress)?;
         let mut file = File::options()
@@ -160,7 +165,7 @@ impl Mirrors {
             .with_context(|| format!("cannot write {}", path.display()))?;
         if !is_wanted(&mut file, wanted).context("the cache cannot be read")? {
             let step = progress.step(format!("download {}", wanted.name));
-            self.from_any(progress, wanted.name, |from| {
+            self.try_each(progress, wanted.name, |from| {
                 self.checked(progress, from, wanted, &mut file, &step)
             })?;
             step.done("checked");
@@ -174,36 +179,36 @@ impl Mirrors {
     ///
     /// # Errors
     /// When no mirror gives it, with a line for each, or something on this machine fails.
-    pub fn from_any<T>(
+    pub fn try_each<T>(
         &self,
         progress: &Progress,
         what: &str,
-        mut take: impl FnMut(Turn<'_>) -> Result<T, Trouble>,
+        mut take: impl FnMut(MirrorTurn<'_>) -> Result<T, TransferError>,
     ) -> Result<T> {
         let mut reasons = Vec::new();
         for from in &self.all {
-            if let Some(left) = from.left() {
-                reasons.push(line(from, &left.reason));
+            if let Some(skipped) = from.skipped() {
+                reasons.push(line(from, &skipped.reason));
                 continue;
             }
             let is_last = self.is_last(from);
-            match take(Turn { mirror: from, is_last }) {
+            match take(MirrorTurn { mirror: from, is_last }) {
                 Ok(taken) => return Ok(taken),
                 Err(trouble) => reasons.push(line(from, &remember(from, trouble)?)),
             }
             if let Some(line) = reasons.last().filter(|_| !is_last) {
-                progress.say(&format!("going on with the next mirror, since {line}"));
+                progress.say(&format!("trying the next mirror: {line}"));
             }
         }
-        for from in self.all.iter().filter(|from| from.left().is_some_and(|left| left.is_slow)) {
-            progress.say(&format!("asking {from} again, slow as it is: no other mirror gave {what}"));
-            match take(Turn { mirror: from, is_last: true }) {
+        for from in self.all.iter().filter(|from| from.skipped().is_some_and(|skipped| skipped.is_slow)) {
+            progress.say(&format!("trying the slow mirror {from} again: no other mirror has {what}"));
+            match take(MirrorTurn { mirror: from, is_last: true }) {
                 Ok(taken) => return Ok(taken),
                 Err(trouble) => reasons.push(line(from, &remember(from, trouble)?)),
             }
         }
         bail!(
-            "no mirror gave {what}:\n  {}\n  run the same command again, or say another mirror with --from",
+            "no mirror could deliver {what}:\n  {}\n  run the same command again, or pass another mirror with --from",
             reasons.join("\n  ")
         )
     }
@@ -211,7 +216,7 @@ impl Mirrors {
     /// Whether no other mirror would be asked in its turn after this one.
     fn is_last(&self, one: &Mirror) -> bool {
         let after = self.all.iter().skip_while(|other| !std::ptr::eq(*other, one)).skip(1);
-        after.filter(|other| other.left().is_none()).count() == 0
+        after.filter(|other| other.skipped().is_none()).count() == 0
     }
 
     /// The whole file from one mirror. When it is not what it should be, bytes of an earlier run or another mirror
@@ -219,16 +224,16 @@ impl Mirrors {
     fn checked(
         &self,
         progress: &Progress,
-        from: Turn<'_>,
-        wanted: Wanted<'_>,
+        from: MirrorTurn<'_>,
+        wanted: ExpectedFile<'_>,
         file: &mut File,
         step: &Step<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), TransferError> {
         let mut last = None;
         for _ in 0..2 {
-            let mut way = Way::default();
-            self.insist(progress, from.mirror, wanted.name, || {
-                self.go_on(from, wanted, file, &mut way, step)
+            let mut attempts = Attempts::default();
+            self.retry(progress, from.mirror, wanted.name, || {
+                self.resume(from, wanted, file, &mut attempts, step)
             })?;
             let found = hash(file).map_err(ours)?;
             if found == wanted.sha256 {
@@ -237,12 +242,12 @@ impl Mirrors {
             file.set_len(0).map_err(ours)?;
             if last.is_none() {
                 let from = from.mirror;
-                progress.say(&format!("{from} gave other bytes than those of {}; once more", wanted.name));
+                progress.say(&format!("{from} sent wrong bytes for {}; trying once more", wanted.name));
             }
             last = Some(found);
         }
-        Err(Trouble::Useless(format!(
-            "it lies: {} has not the bytes of the release\n    its sha256 is   {}\n    the release has {}",
+        Err(TransferError::Useless(format!(
+            "wrong content: {} is not the file of the release\n    its sha256 is   {}\n    the release has {}",
             wanted.name,
             last.unwrap_or_default(),
             wanted.sha256
@@ -250,33 +255,33 @@ impl Mirrors {
     }
 
     /// Gets what the file lacks, in one try.
-    fn go_on(
+    fn resume(
         &self,
-        from: Turn<'_>,
-        wanted: Wanted<'_>,
+        from: MirrorTurn<'_>,
+        wanted: ExpectedFile<'_>,
         file: &mut File,
-        way: &mut Way,
+        attempts: &mut Attempts,
         step: &Step<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), TransferError> {
         let have = file.metadata().map_err(ours)?.len();
         if have == wanted.size {
             return Ok(());
         }
-        let have = if way.only_whole || have > wanted.size { 0 } else { have };
+        let have = if attempts.only_whole || have > wanted.size { 0 } else { have };
         let body =
             from.mirror.open(&self.client, wanted.release, wanted.name, have).map_err(
                 |trouble| match trouble {
-                    Trouble::NoPart(reason) => {
-                        way.only_whole = true;
-                        Trouble::passing(reason)
+                    TransferError::NoPart(reason) => {
+                        attempts.only_whole = true;
+                        TransferError::passing(reason)
                     }
                     other => other,
                 },
             )?;
         if let Some(whole) = body.whole.filter(|whole| *whole != wanted.size) {
             let (name, size) = (wanted.name, wanted.size);
-            return Err(Trouble::Useless(format!(
-                "it lies: {name} has {whole} bytes there, and {size} in the release"
+            return Err(TransferError::Useless(format!(
+                "wrong size: {name} has {whole} bytes there, but {size} in the release"
             )));
         }
         let begin = body.from;
@@ -288,11 +293,11 @@ impl Mirrors {
             return Ok(());
         }
         // A mirror that begins anew every time brings nothing.
-        let brought = end.saturating_sub(way.farthest.max(have));
-        way.farthest = way.farthest.max(end);
+        let brought = end.saturating_sub(attempts.farthest.max(have));
+        attempts.farthest = attempts.farthest.max(end);
         let why = copied.broke.unwrap_or_else(ended);
         let reason = format!("{why}, after {end} of {} bytes", wanted.size);
-        Err(Trouble::Passing { reason, wait: None, brought })
+        Err(TransferError::Passing { reason, wait: None, brought })
     }
 
     /// Copies up to `most` bytes.
@@ -303,7 +308,7 @@ impl Mirrors {
         most: u64,
         is_last: bool,
         on_bytes: impl Fn(u64),
-    ) -> Result<Copied, Trouble> {
+    ) -> Result<Copied, TransferError> {
         let mut buffer = vec![0; 1 << 16];
         let mut done = 0;
         let mut window = (Instant::now(), 0);
@@ -314,7 +319,7 @@ impl Mirrors {
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let broke = Some(format!("it broke off ({})", mirror::innermost(&error)));
+                    let broke = Some(format!("the connection broke ({})", mirror::innermost(&error)));
                     return Ok(Copied { bytes: done, broke });
                 }
             };
@@ -322,7 +327,7 @@ impl Mirrors {
             done += n as u64;
             on_bytes(done);
             let (since, before) = window;
-            if !is_last && since.elapsed() >= self.patience.slow_for {
+            if !is_last && since.elapsed() >= self.policy.slow_for {
                 self.fast_enough(done - before, since.elapsed())?;
                 window = (Instant::now(), done);
             }
@@ -330,36 +335,39 @@ impl Mirrors {
         Ok(Copied { bytes: done, broke: None })
     }
 
-    fn fast_enough(&self, bytes: u64, time: Duration) -> Result<(), Trouble> {
+    fn fast_enough(&self, bytes: u64, time: Duration) -> Result<(), TransferError> {
         let rate = bytes as f64 / time.as_secs_f64();
-        if rate < self.patience.slow as f64 {
-            return Err(Trouble::Slow(format!("it is too slow: {rate:.0} bytes a second")));
+        if rate < self.policy.slow as f64 {
+            return Err(TransferError::Slow(format!("it is too slow: {rate:.0} bytes per second")));
         }
         Ok(())
     }
 
     /// Tries until it works, or until more tries would not help.
-    fn insist<T>(
+    fn retry<T>(
         &self,
         progress: &Progress,
         from: &Mirror,
         what: &str,
-        mut attempt: impl FnMut() -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        mut attempt: impl FnMut() -> Result<T, TransferError>,
+    ) -> Result<T, TransferError> {
         let mut tries = 0;
         loop {
             let (reason, wait, brought) = match attempt() {
-                Err(Trouble::Passing { reason, wait, brought }) => (reason, wait, brought),
+                Err(TransferError::Passing { reason, wait, brought }) => (reason, wait, brought),
                 ended => return ended,
             };
-            tries = if brought >= self.patience.useful { 1 } else { tries + 1 };
-            if tries >= self.patience.tries {
-                return Err(Trouble::Useless(format!("{reason} ({tries} tries)")));
+            tries = if brought >= self.policy.useful { 1 } else { tries + 1 };
+            if tries >= self.policy.tries {
+                return Err(TransferError::Useless(format!("{reason} ({tries} tries)")));
             }
-            if let Some(wait) = wait.filter(|wait| *wait > self.patience.longest_wait) {
-                return Err(Trouble::Useless(format!("{reason}, and wants {} s of peace", wait.as_secs())));
+            if let Some(wait) = wait.filter(|wait| *wait > self.policy.longest_wait) {
+                return Err(TransferError::Useless(format!(
+                    "{reason}, and asks to wait {} s",
+                    wait.as_secs()
+                )));
             }
-            let pause = self.patience.pause(tries).max(wait.unwrap_or_default());
+            let pause = self.policy.pause(tries).max(wait.unwrap_or_default());
             let seconds = pause.as_secs_f64();
             progress.say(&line(from, &format!("{reason}; {what} again in {seconds:.1} s")));
             thread::sleep(pause);
@@ -368,14 +376,14 @@ impl Mirrors {
 }
 
 /// Keeps in mind for how long a mirror that failed is of no use; gives the reason.
-fn remember(from: &Mirror, trouble: Trouble) -> Result<String> {
+fn remember(from: &Mirror, trouble: TransferError) -> Result<String> {
     let (reason, is_slow) = match trouble {
-        Trouble::Ours(error) => return Err(error),
-        Trouble::Absent(reason) | Trouble::NoPart(reason) => return Ok(reason),
-        Trouble::Slow(reason) => (reason, true),
-        Trouble::Useless(reason) | Trouble::Passing { reason, .. } => (reason, false),
+        TransferError::Ours(error) => return Err(error),
+        TransferError::Absent(reason) | TransferError::NoPart(reason) => return Ok(reason),
+        TransferError::Slow(reason) => (reason, true),
+        TransferError::Useless(reason) | TransferError::Passing { reason, .. } => (reason, false),
     };
-    from.leave(Left { reason: reason.clone(), is_slow });
+    from.skip(Skipped { reason: reason.clone(), is_slow });
     Ok(reason)
 }
 
@@ -396,7 +404,7 @@ fn ended() -> String {
 
 /// How the tries at a file went so far, with one mirror.
 #[derive(Debug, Default)]
-struct Way {
+struct Attempts {
     /// It gives no parts, or wrong ones.
     only_whole: bool,
     /// The most bytes that there ever were.
@@ -404,7 +412,7 @@ struct Way {
 }
 
 /// Whether a file is whole and right already; one that is whole and wrong is emptied.
-fn is_wanted(file: &mut File, wanted: Wanted<'_>) -> io::Result<bool> {
+fn is_wanted(file: &mut File, wanted: ExpectedFile<'_>) -> io::Result<bool> {
     if file.metadata()?.len() < wanted.size {
         return Ok(false);
     }
@@ -421,8 +429,8 @@ fn hash(file: &mut File) -> io::Result<String> {
 }
 
 /// A failure of this machine's disk.
-fn ours(error: io::Error) -> Trouble {
-    Trouble::Ours(anyhow!(error).context("the download cannot be kept in the cache"))
+fn ours(error: io::Error) -> TransferError {
+    TransferError::Ours(anyhow!(error).context("the download cannot be kept in the cache"))
 }
 
 /// What a mirror said, for a terminal that it must not speak to.
@@ -436,9 +444,9 @@ mod tests {
 
     #[test]
     fn pauses_double_and_vary_by_half() {
-        let patience = Patience::default();
+        let policy = RetryPolicy::default();
         for (tries, seconds) in [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0)] {
-            let pauses: Vec<f64> = (0..200).map(|_| patience.pause(tries).as_secs_f64()).collect();
+            let pauses: Vec<f64> = (0..200).map(|_| policy.pause(tries).as_secs_f64()).collect();
             assert!(pauses.iter().all(|pause| (seconds * 0.5..seconds * 1.5).contains(pause)), "{tries}");
             assert!(
                 pauses.iter().any(|pause| (pause - pauses[0]).abs() > seconds / 100.0),

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use xz2::read::XzDecoder;
 use xz2::stream::{CONCATENATED, Error, Stream};
 
-/// How much memory may be taken for a stream, and what to do about one that wants more.
+/// How much memory unpacking a stream may use, and the advice for a stream that needs more.
 #[derive(Debug, Clone, Copy)]
-pub struct Limit {
+pub struct MemoryLimit {
     /// The most memory that unpacking may take, in bytes.
     pub bytes: u64,
     /// What to do about a stream that needs more, for the error's last line.
@@ -16,16 +16,17 @@ pub struct Limit {
 
 /// Archives of releases: ours are packed with a window of 2 MiB and take 3 MiB.
 /// `dist/install.sh` has this limit, too.
-pub const RELEASED: Limit = Limit {
+pub const RELEASED: MemoryLimit = MemoryLimit {
     bytes: 64 << 20,
-    advice: "archives of this project take 3 MiB, so somebody else packed it: get it from its makers, or pack it anew, as `xz -6` does",
+    advice: "archives of this project need 3 MiB, so it was packed by others: \
+             download it again, or repack it with `xz -6`",
 };
 
-/// What an xz stream holds, or several of them one after the other. The older format `.lzma` is not read: nobody
-/// here writes it, and it has no checksum.
+/// Unpacks an xz stream, or several concatenated ones. The older format `.lzma` is not read: nobody here
+/// writes it, and it has no checksum.
 pub struct Decoder<R: Read> {
     inner: XzDecoder<R>,
-    limit: Limit,
+    limit: MemoryLimit,
     first: Option<u8>,
 }
 
@@ -33,8 +34,8 @@ impl<R: Read> Decoder<R> {
     /// Begins to unpack, so that what is wrong with the stream is said before anybody looks at what is in it.
     ///
     /// # Errors
-    /// When it is no `.xz` stream, is cut short at once, or wants more memory than there is for it.
-    pub fn new(stream: R, limit: Limit) -> io::Result<Self> {
+    /// When it is no `.xz` stream, is truncated at once, or wants more memory than there is for it.
+    pub fn new(stream: R, limit: MemoryLimit) -> io::Result<Self> {
         let inner = XzDecoder::new_stream(stream, Stream::new_stream_decoder(limit.bytes, CONCATENATED)?);
         let mut decoder = Self { inner, limit, first: None };
         let mut first = [0];
@@ -47,11 +48,11 @@ impl<R: Read> Decoder<R> {
     fn go_on(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer).map_err(|error| match error.get_ref().and_then(|e| e.downcast_ref()) {
             Some(Error::MemLimit) => io::Error::other(format!(
-                "it needs too much memory: to unpack it takes more than {} MiB, and no more is given\n  {}",
+                "it needs too much memory: unpacking it takes more than {} MiB, which is the limit\n  {}",
                 self.limit.bytes >> 20,
                 self.limit.advice
             )),
-            Some(Error::Format) => io::Error::new(io::ErrorKind::InvalidData, "it is no .xz file"),
+            Some(Error::Format) => io::Error::new(io::ErrorKind::InvalidData, "it is not an .xz file"),
             _ => error,
         })
     }
@@ -96,7 +97,7 @@ mod tests {
         packed(Stream::new_stream_encoder(&filters, Check::Crc64).expect("a stream"))
     }
 
-    fn unpacked(bytes: &[u8], limit: Limit) -> io::Result<String> {
+    fn unpacked(bytes: &[u8], limit: MemoryLimit) -> io::Result<String> {
         let mut text = String::new();
         Decoder::new(bytes, limit)?.read_to_string(&mut text).map(|_| text)
     }
@@ -116,8 +117,8 @@ mod tests {
         let older = packed(Stream::new_lzma_encoder(&options(1)).expect("a stream"));
         for other in [&older[..], b"this is no archive"] {
             let error = unpacked(other, RELEASED).expect_err("no xz").to_string();
-            assert_eq!(error, "it is no .xz file");
+            assert_eq!(error, "it is not an .xz file");
         }
-        assert!(unpacked(&xz(1)[..20], RELEASED).is_err(), "cut short");
+        assert!(unpacked(&xz(1)[..20], RELEASED).is_err(), "truncated");
     }
 }

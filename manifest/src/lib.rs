@@ -13,19 +13,19 @@ pub use name::{FileName, Sha256};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The format that this crate writes, and the newest that it reads.
+/// Version of the format of `release.json` that this crate writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 
 /// The file's name in the folder of a release.
 pub const FILE: &str = "release.json";
 
-/// The sums of every file that is served in that folder, as `sha256sum --check` reads them.
+/// Name of the file with the SHA-256 of every file of a release, in the format of `sha256sum --check`.
 pub const SUMS: &str = "SHA256SUMS";
 
-/// The signature of the sums, if there is one, as `ssh-keygen -Y sign` writes it.
+/// Name of the file with the signature of `SHA256SUMS`, in the format of `ssh-keygen -Y sign`.
 pub const SIGNATURE: &str = "SHA256SUMS.sig";
 
-/// What signatures are made for (`ssh-keygen -Y sign -n`), so that one for a mail or a commit does not do.
+/// Namespace of the signature (`ssh-keygen -Y sign -n`): a signature of a mail or a commit is not accepted.
 pub const NAMESPACE: &str = "anyarch";
 
 /// A release: what it was made from, how, and every file that can be downloaded.
@@ -36,9 +36,9 @@ pub struct Manifest {
     pub format: u32,
     /// QEMU's version and our revision: `10.2.2-1`.
     pub release: FileName,
-    /// What all emulators were made from.
+    /// Source that all emulators were built from.
     pub source: Source,
-    /// How emulators were made, by the host that they run on.
+    /// How the emulators were built, by host.
     pub builds: BTreeMap<String, Build>,
     /// The emulators, one for each target and host.
     pub artifacts: Vec<Artifact>,
@@ -75,41 +75,41 @@ pub struct Source {
 pub struct Patch {
     /// Its name below `patches/` in the corresponding source: `common/execve/0001-x.patch`.
     pub name: String,
-    /// Of its bytes.
+    /// SHA-256 of the file, lower-case hex.
     pub sha256: Sha256,
-    /// What it is about: `execve` (a guest's children), `fixes` (upstream's faults), `fast` (speed), or one of a
-    /// later version of this crate. The first releases did not say it.
+    /// Topic of the patch: `execve` (a guest's children), `fixes` (bugs of upstream), `fast` (speed), or one
+    /// of a later version of this crate. The first releases did not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
 }
 
-/// A file that is known by its hash.
+/// A file name with the hash of its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pinned {
-    /// Its name: `qemu-10.2.2.tar.xz`.
+    /// File name: `qemu-10.2.2.tar.xz`.
     pub name: String,
-    /// Of its bytes.
+    /// SHA-256 of the file, lower-case hex.
     pub sha256: Sha256,
 }
 
-/// How the emulators of a host were made.
+/// How the emulators of a host were built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Build {
     /// The host's GNU triple.
     pub triple: String,
-    /// What the C compiler says of itself.
+    /// Version of the C compiler: first line of `--version`, without the program's name.
     pub compiler: String,
-    /// What it is told to make code for the host.
+    /// Options that make the C compiler generate code for the host.
     pub compiler_options: Vec<String>,
-    /// What the linker says of itself.
+    /// Version of the linker: first line of `--version`, without the program's name.
     pub linker: String,
     /// Options of QEMU's configure, without paths.
     pub configure: Vec<String>,
-    /// The compiler's options beyond QEMU's own.
+    /// C compiler options, in addition to QEMU's own.
     pub cflags: Vec<String>,
-    /// The linker's.
+    /// Linker options, in addition to QEMU's own.
     pub ldflags: Vec<String>,
     /// The packages that headers and static libraries came from, by file name.
     pub sysroot: Vec<Pinned>,
@@ -119,17 +119,17 @@ pub struct Build {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Artifact {
-    /// What it emulates, by QEMU's name: `aarch64`.
+    /// Target, by QEMU's name: `aarch64`.
     pub target: String,
-    /// What it runs on, by Docker's platform name without `linux/`: `amd64`, `arm/v7`. Also the name of its build.
+    /// Host, by Docker's platform name without `linux/`: `amd64`, `arm/v7`. Also the name of its build.
     pub host: String,
     /// The emulator itself, `bin/qemu-<target>` in every archive.
     pub emulator: Emulator,
-    /// Bytes of all files in an archive together.
+    /// Total size of the files in an archive, in bytes.
     pub unpacked_size: u64,
-    /// What can be downloaded, the first for most people.
+    /// Downloadable archives; the first is the best choice for most people.
     pub archives: Vec<Archive>,
-    /// What was verified, and what was not, with the reason.
+    /// Checks that passed, and checks that were not run, with the reason.
     pub verified: Vec<Check>,
 }
 
@@ -137,9 +137,9 @@ pub struct Artifact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Emulator {
-    /// Its bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// Of those bytes.
+    /// SHA-256 of the file, lower-case hex.
     pub sha256: Sha256,
 }
 
@@ -151,9 +151,9 @@ pub struct Archive {
     pub file: FileName,
     /// How it is packed.
     pub format: ArchiveFormat,
-    /// Its bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// Of those bytes.
+    /// SHA-256 of the file, lower-case hex.
     pub sha256: Sha256,
 }
 
@@ -167,7 +167,7 @@ pub enum ArchiveFormat {
     /// Faster to unpack.
     #[serde(rename = "tar.zst")]
     TarZst,
-    /// One of a later version of this crate.
+    /// A value that this version of the crate does not know.
     #[serde(other, rename = "unknown")]
     Unknown,
 }
@@ -178,22 +178,22 @@ pub enum ArchiveFormat {
 pub struct Check {
     /// What was checked: `elf`, `version`, `start`, `guest` ...
     pub name: String,
-    /// Whether it was run. A check that fails has no release.
+    /// Whether it passed or was not run. An emulator that fails a check is not released.
     pub outcome: Outcome,
     /// What was seen, or why it was not run.
     pub detail: String,
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It holds.
+    /// It passed.
     Passed,
-    /// It was not tried.
+    /// It was not run.
     NotRun,
-    /// One of a later version of this crate.
+    /// A value that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
@@ -202,13 +202,13 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Document {
-    /// What it is.
+    /// What the file is for.
     pub kind: DocumentKind,
     /// The file, beside this manifest.
     pub file: FileName,
-    /// Its bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// Of those bytes.
+    /// SHA-256 of the file, lower-case hex.
     pub sha256: Sha256,
 }
 
@@ -223,21 +223,21 @@ pub enum DocumentKind {
     Sbom,
     /// Installs an emulator where there is no Rust.
     Installer,
-    /// One of a later version of this crate.
+    /// A value that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Why a manifest is not taken.
+/// Why a manifest is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is cut, or no JSON, or not of this shape.
-    #[error("it is cut short or no manifest of a release: {0}")]
+    /// It is truncated, not JSON, or has fields of a wrong type.
+    #[error("it is truncated or not a release manifest: {0}")]
     Shape(#[from] serde_json::Error),
     /// A later version of this crate wrote it.
-    #[error("its format is {found}, and this program reads formats up to {FORMAT}: get a newer anyarch")]
+    #[error("its format is {found}, but this program reads formats up to {FORMAT}: update anyarch")]
     Newer {
-        /// What it says.
+        /// The format of the manifest.
         found: u32,
     },
     /// Its parts contradict each other.
@@ -246,7 +246,7 @@ pub enum Error {
 }
 
 impl Manifest {
-    /// Reads a manifest and checks that it holds together.
+    /// Parses a manifest and checks that it is consistent.
     ///
     /// # Errors
     /// When it is cut, of a newer format, or has names, hashes or references that cannot be right.
@@ -265,7 +265,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// As it is written to a file: pretty, with a line feed at the end.
+    /// The manifest as indented JSON with a line feed at the end.
     pub fn text(&self) -> String {
         // Strings, numbers and maps with string keys: nothing in it can fail to be JSON.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
@@ -278,7 +278,7 @@ impl Manifest {
         self.artifacts.iter().find(|one| one.target == target && one.host == host)
     }
 
-    /// Every file that it names, with the hash of its bytes.
+    /// Every file that the manifest names, with its SHA-256.
     pub fn files(&self) -> impl Iterator<Item = (&FileName, &Sha256)> {
         let archives = self.artifacts.iter().flat_map(|one| &one.archives);
         let documents = self.documents.iter().map(|one| (&one.file, &one.sha256));
@@ -292,16 +292,16 @@ impl Manifest {
         for one in &self.artifacts {
             let pair = format!("{} for {}", one.target, one.host);
             if !name::is_word(&one.target) || !one.host.split('/').all(name::is_word) {
-                return wrong(format!("`{pair}` names no target and host"));
+                return wrong(format!("`{pair}` does not name a target and a host"));
             }
             if !self.builds.contains_key(&one.host) {
-                return wrong(format!("there is no build of {}", one.host));
+                return wrong(format!("the build of {} is missing", one.host));
             }
             if !pairs.insert((&one.target, &one.host)) {
-                return wrong(format!("{pair} is there twice"));
+                return wrong(format!("{pair} is listed twice"));
             }
             if one.emulator.size > one.unpacked_size {
-                return wrong(format!("{pair} is bigger than all that is in its archive"));
+                return wrong(format!("{pair} is bigger than its archive is when unpacked"));
             }
             if !one.archives.iter().any(|archive| archive.format == ArchiveFormat::TarXz) {
                 return wrong(format!("{pair} has no .tar.xz"));
@@ -309,7 +309,7 @@ impl Manifest {
         }
         for (file, _) in self.files() {
             if !files.insert(file) {
-                return wrong(format!("{file} is there twice"));
+                return wrong(format!("{file} is listed twice"));
             }
         }
         Ok(())
@@ -317,7 +317,7 @@ impl Manifest {
 }
 
 impl Artifact {
-    /// The archive with this packing.
+    /// The archive in this format, if there is one.
     pub fn archive(&self, format: ArchiveFormat) -> Option<&Archive> {
         self.archives.iter().find(|archive| archive.format == format)
     }

@@ -17,48 +17,48 @@ pub struct FileName(
     String,
 );
 
-/// A sha256: 64 hex digits in lower case.
+/// A SHA-256: 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Sha256(#[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[0-9a-f]{64}$")))] String);
 
-/// A word that is no such name or hash.
+/// The error for text that is neither a valid file name nor a SHA-256.
 #[derive(Debug, thiserror::Error)]
-pub enum Bad {
+pub enum InvalidWord {
     /// Not a [`FileName`].
     #[error("`{0}` is not the name of a file beside the manifest")]
     FileName(String),
     /// Not a [`Sha256`].
-    #[error("`{0}` is no sha256 (64 hex digits in lower case)")]
+    #[error("`{0}` is not a SHA-256 (64 lower-case hex digits)")]
     Sha256(String),
 }
 
 /// The longest name; the file systems that matter take 255 bytes, and partial files have longer ones.
-const LONGEST: usize = 200;
+const MAX_LENGTH: usize = 200;
 
 impl TryFrom<String> for FileName {
-    type Error = Bad;
+    type Error = InvalidWord;
 
-    fn try_from(text: String) -> Result<Self, Bad> {
+    fn try_from(text: String) -> Result<Self, InvalidWord> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._+-".contains(&b);
         let begins = text.bytes().next().is_some_and(|b| fits(b) && !b".-".contains(&b));
-        if begins && text.len() <= LONGEST && text.bytes().all(fits) {
+        if begins && text.len() <= MAX_LENGTH && text.bytes().all(fits) {
             Ok(Self(text))
         } else {
-            Err(Bad::FileName(text))
+            Err(InvalidWord::FileName(text))
         }
     }
 }
 
 impl TryFrom<String> for Sha256 {
-    type Error = Bad;
+    type Error = InvalidWord;
 
-    fn try_from(text: String) -> Result<Self, Bad> {
+    fn try_from(text: String) -> Result<Self, InvalidWord> {
         if HEXLOWER.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() == 32) {
             Ok(Self(text))
         } else {
-            Err(Bad::Sha256(text))
+            Err(InvalidWord::Sha256(text))
         }
     }
 }

@@ -54,7 +54,7 @@ fn what_later_versions_add_is_passed_over() {
 fn a_newer_format_is_refused_by_its_number_whatever_else_it_says() {
     let error = Manifest::read(br#"{"format": 2, "release": {"so": "different"}}"#).unwrap_err();
     assert!(matches!(error, Error::Newer { found: 2 }), "{error}");
-    assert!(error.to_string().contains("get a newer anyarch") && FORMAT == 1, "{error}");
+    assert!(error.to_string().contains("update anyarch") && FORMAT == 1, "{error}");
 }
 
 #[test]
@@ -72,18 +72,18 @@ fn what_cannot_be_right_is_refused_with_the_reason() {
         (|v| v["artifacts"][0]["archives"][0]["file"] = json!("../../etc/passwd"), "not the name of a file"),
         (|v| v["documents"][0]["file"] = json!("/etc/passwd"), "not the name of a file"),
         (|v| v["release"] = json!(".."), "not the name of a file"),
-        (|v| v["artifacts"][0]["emulator"]["sha256"] = json!("12"), "no sha256"),
-        (|v| v["artifacts"][0]["target"] = json!("../x"), "names no target"),
-        (|v| v["artifacts"][0]["host"] = json!("arm/../v7"), "names no target"),
-        (|v| v["builds"] = json!({}), "no build of arm/v7"),
-        (|v| v["artifacts"][0]["emulator"]["size"] = json!(99_999_999), "bigger than all"),
+        (|v| v["artifacts"][0]["emulator"]["sha256"] = json!("12"), "not a SHA-256"),
+        (|v| v["artifacts"][0]["target"] = json!("../x"), "does not name a target"),
+        (|v| v["artifacts"][0]["host"] = json!("arm/../v7"), "does not name a target"),
+        (|v| v["builds"] = json!({}), "the build of arm/v7 is missing"),
+        (|v| v["artifacts"][0]["emulator"]["size"] = json!(99_999_999), "bigger than its archive"),
         (|v| v["artifacts"][0]["archives"] = json!([]), "has no .tar.xz"),
         (
             |v| {
                 let twice = v["artifacts"][0].clone();
                 v["artifacts"].as_array_mut().unwrap().push(twice);
             },
-            "is there twice",
+            "is listed twice",
         ),
     ];
     for (change, reason) in cases {

@@ -26,8 +26,7 @@ pub fn end_when_interrupted() -> Result<()> {
     interrupt::install(end_children)
 }
 
-/// Ends every running child, and has none begun any more: something failed, and all else waits for a run
-/// in which it does not.
+/// Stops every running child and starts no more: something failed, and the rest waits for the next run.
 pub fn halt() {
     if !HALTED.swap(true, Ordering::SeqCst) {
         end_children();
@@ -54,11 +53,11 @@ fn end_children() {
     }
 }
 
-/// A child's entry in the list; dropped when it was waited for.
+/// A child process that is stopped if the run is interrupted. Drop it after the child was waited for.
 #[derive(Debug)]
-pub struct Registered(i32);
+pub struct RegisteredChild(i32);
 
-impl Registered {
+impl RegisteredChild {
     /// Notes a child that leads its own process group.
     pub fn new(pid: u32) -> Self {
         let pid = pid.cast_signed();
@@ -67,7 +66,7 @@ impl Registered {
     }
 }
 
-impl Drop for Registered {
+impl Drop for RegisteredChild {
     fn drop(&mut self) {
         children().remove(&self.0);
     }

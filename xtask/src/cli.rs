@@ -7,18 +7,18 @@ use crate::commands::{
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Builds, proves and packs patched QEMU user-mode emulators from pinned source.
+/// Builds, verifies and packages patched QEMU user-mode emulators from pinned source.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 #[command(after_help = "\
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 the machine lacks something (`doctor` tells what).
+Exit codes: 0 success, 1 failure, 2 usage error, 3 something is missing on this machine (`doctor` lists it).
 Downloads and sysroots are kept in $ANYARCH_CACHE, else $XDG_CACHE_HOME/anyarch, else ~/.cache/anyarch.
-Nothing here needs root or changes the system. Ctrl-C is safe: the same command goes on from there.")]
+No command needs root or changes the system. After Ctrl-C, the same command continues where it stopped.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What holds for every command.
+    /// Options of every command.
     #[command(flatten)]
     pub global: Global,
 }
@@ -30,25 +30,25 @@ pub struct Global {
     /// Print results as JSON on stdout; messages still go to stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// Show each program that is run (-v), and all that it prints (-vv)
+    /// Show each program that is run (-v) and its output (-vv)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Compilers at a time [default: one a processor, fewer if memory is short]
+    /// Number of parallel jobs [default: one per processor, fewer if memory is short]
     #[arg(short, long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
-    /// Go on with the others when one fails; the exit code still says so
+    /// Continue with the others when one fails; the exit code still reports the failure
     #[arg(short, long, global = true)]
     pub keep_going: bool,
-    /// Use nothing but the cache
+    /// Do not use the network, only the cache
     #[arg(long, global = true)]
     pub offline: bool,
-    /// The anyarch checkout to work on [default: the one this driver belongs to]
+    /// The anyarch checkout to work on [default: the one that this program was built from]
     #[arg(long, value_name = "DIR", global = true, env = "ANYARCH_ROOT")]
     pub root: Option<PathBuf>,
-    /// Where source and build trees go [default: target/anyarch]
+    /// Folder for source and build trees [default: target/anyarch]
     #[arg(long, value_name = "DIR", global = true)]
     pub build_dir: Option<PathBuf>,
-    /// Where releases go [default: dist]
+    /// Folder for releases [default: dist]
     #[arg(long, value_name = "DIR", global = true)]
     pub out: Option<PathBuf>,
 }

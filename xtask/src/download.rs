@@ -4,7 +4,7 @@ use crate::session::Session;
 use crate::workspace::Workspace;
 use anyarch_client::files;
 use anyarch_client::hash;
-use anyarch_client::http::{self, STALL};
+use anyarch_client::http::{self, STALL_TIMEOUT};
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use data_encoding::HEXLOWER;
@@ -14,15 +14,15 @@ use std::fs::File;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Where a file with this hash is kept.
-pub fn place(workspace: &Workspace, sha256: &str, name: &str) -> PathBuf {
+/// Path in the cache of a file with this SHA-256 (lower-case hex) and name.
+pub fn cached_path(workspace: &Workspace, sha256: &str, name: &str) -> PathBuf {
     workspace.downloads().join(sha256).join(name)
 }
 
-/// The file with this hash, if it is kept. It is read and checked once more: what changed on the disk
-/// is removed and counts as absent.
-pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<PathBuf>> {
-    let path = place(workspace, sha256, name);
+/// The file with this SHA-256 (lower-case hex), if it is in the cache. It is hashed again; a file that
+/// changed on the disk is removed and counts as missing.
+pub fn cached(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<PathBuf>> {
+    let path = cached_path(workspace, sha256, name);
     if !path.is_file() {
         return Ok(None);
     }
@@ -33,13 +33,13 @@ pub fn kept(workspace: &Workspace, sha256: &str, name: &str) -> Result<Option<Pa
     Ok(None)
 }
 
-/// Takes a local file into the kept ones, if it has this hash. What is kept is what was hashed, even
-/// if the file changes meanwhile.
-pub fn keep(workspace: &Workspace, file: &Path, sha256: &str, name: &str) -> Result<PathBuf> {
-    let path = place(workspace, sha256, name);
+/// Copies a local file into the cache if it has this SHA-256 (lower-case hex). The copy is what was hashed,
+/// even if the file changes meanwhile.
+pub fn add_file(workspace: &Workspace, file: &Path, sha256: &str, name: &str) -> Result<PathBuf> {
+    let path = cached_path(workspace, sha256, name);
     let mut from = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     files::write_file_with(&path, |to| copy_checked(&mut from, to, sha256, |_| ()))
-        .with_context(|| format!("{} was not kept", file.display()))?;
+        .with_context(|| format!("{} was not stored in the cache", file.display()))?;
     Ok(path)
 }
 
@@ -49,7 +49,7 @@ fn copy_checked(from: &mut impl Read, to: &mut File, sha256: &str, on_bytes: imp
     let mut buffer = vec![0; 1 << 16];
     let mut done = 0;
     loop {
-        let n = from.read(&mut buffer).context("the transfer broke off")?;
+        let n = from.read(&mut buffer).context("the transfer was interrupted")?;
         if n == 0 {
             break;
         }
@@ -61,17 +61,18 @@ fn copy_checked(from: &mut impl Read, to: &mut File, sha256: &str, on_bytes: imp
     let found = HEXLOWER.encode(&hash.finalize());
     ensure!(
         found == sha256,
-        "its content is not the pinned one, so nothing of it was kept\n  its sha256 is {found}\n  pinned is    {sha256}"
+        "its hash is not the pinned one, so it was discarded\n  its sha256 is {found}\n  pinned is    {sha256}"
     );
     Ok(())
 }
 
-/// Gets `url`, whose content must have this hash, and gives the file.
+/// Downloads `url` into the cache, if it is not there, and returns the file. Its content must have this
+/// SHA-256 (lower-case hex).
 pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
     let name = url.rsplit('/').next().unwrap_or("download");
-    let path = place(&session.workspace, sha256, name);
+    let path = cached_path(&session.workspace, sha256, name);
     let _lock = Lock::acquire(&path, &session.progress)?;
-    if let Some(path) = kept(&session.workspace, sha256, name)? {
+    if let Some(path) = cached(&session.workspace, sha256, name)? {
         return Ok(path);
     }
     let step = session.progress.step(format!("download {name}"));
@@ -86,7 +87,8 @@ pub fn get(session: &Session, url: &str, sha256: &str) -> Result<PathBuf> {
 }
 
 fn request(url: &str) -> Result<Response> {
-    let response = http::client(STALL)?.get(url).send().with_context(|| format!("cannot reach {url}"))?;
+    let response =
+        http::client(STALL_TIMEOUT)?.get(url).send().with_context(|| format!("cannot reach {url}"))?;
     if !response.status().is_success() {
         bail!("{url} answers {}", response.status());
     }

@@ -1,47 +1,47 @@
-//! How a command ends: 0 done, 1 failed, 2 wrong use, 3 the machine lacks something.
+//! How a command ends: 0 success, 1 failure, 2 usage error, 3 something is missing on the machine.
 //!
-//! Errors travel as [`anyhow::Error`]; two kinds change the exit code, [`Usage`] and [`Lacks`], and are found
+//! Errors travel as [`anyhow::Error`]; two kinds change the exit code, [`Usage`] and [`Missing`], and are found
 //! again in the chain at the very end. `clap` itself exits with 2 for a malformed command line.
 
 use anyarch_client::error::Usage;
 use std::io::{Write as _, stderr};
 use std::process::ExitCode;
 
-/// The machine lacks something that this project cannot get by itself. Exit code 3.
+/// Something is missing on this machine that anyarch cannot install by itself. Exit code 3.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} is missing{}", .command.as_ref().map(|c| format!("\n  to get it: {c}")).unwrap_or_default())]
-pub struct Lacks {
-    /// What is missing, as a user would name it: `a C compiler (gcc)`.
+#[error("{what} is missing{}", .command.as_ref().map(|c| format!("\n  to fix it: {c}")).unwrap_or_default())]
+pub struct Missing {
+    /// Name of what is missing: `a C compiler (gcc)`.
     pub what: String,
-    /// The command that gets it, ready to paste.
+    /// Command that installs it, if there is one.
     pub command: Option<String>,
 }
 
-/// What a command begins with that installs Debian packages.
+/// Start of a command that installs Debian packages.
 pub const INSTALL: &str = "apt-get install ";
 
-impl Lacks {
-    /// A missing thing and the command that gets it.
+impl Missing {
+    /// Something that is missing, and the command that installs it.
     pub fn new(what: impl Into<String>, command: impl Into<String>) -> Self {
         Self { what: what.into(), command: Some(command.into()) }
     }
 }
 
-/// What a command says when it cannot print its result.
+/// Error message for a result that cannot be printed.
 pub const NO_OUTPUT: &str = "cannot write to standard output";
 
-/// The exit code that an error stands for.
+/// The exit code for an error: 1, 2 or 3.
 pub fn code(error: &anyhow::Error) -> u8 {
     if error.chain().any(<dyn std::error::Error>::is::<Usage>) {
         2
-    } else if error.chain().any(<dyn std::error::Error>::is::<Lacks>) {
+    } else if error.chain().any(<dyn std::error::Error>::is::<Missing>) {
         3
     } else {
         1
     }
 }
 
-/// Prints an error with its causes to stderr and gives its exit code.
+/// Prints an error with its causes to stderr and returns its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut last = error.to_string();
@@ -62,8 +62,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// What to do about a full disk; said once, wherever the disk filled up.
-pub const FULL_DISK_ADVICE: &str = "the disk is full: free some room (`cargo xtask clean --help` lists what can go) and run the \
+/// Advice for a full disk; it is printed once.
+pub const FULL_DISK_ADVICE: &str = "the disk is full: free some space (`cargo xtask clean --help` shows how) and run the \
      same command again";
 
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
@@ -79,16 +79,16 @@ mod tests {
     #[test]
     fn the_exit_code_follows_the_kind_of_error_anywhere_in_the_chain() {
         let usage = Err::<(), _>(Usage("no such target".into())).context("planning").expect_err("an error");
-        let lacks =
-            Err::<(), _>(Lacks::new("git", "apt-get install git")).context("source").expect_err("an error");
+        let missing =
+            Err::<(), _>(Missing::new("git", "apt-get install git")).context("source").expect_err("an error");
         assert_eq!(code(&usage), 2);
-        assert_eq!(code(&lacks), 3);
+        assert_eq!(code(&missing), 3);
         assert_eq!(code(&anyhow::anyhow!("anything else")), 1);
     }
 
     #[test]
     fn a_missing_thing_says_the_command_that_gets_it() {
-        let text = Lacks::new("a C compiler", "apt-get install gcc").to_string();
-        assert_eq!(text, "a C compiler is missing\n  to get it: apt-get install gcc");
+        let text = Missing::new("a C compiler", "apt-get install gcc").to_string();
+        assert_eq!(text, "a C compiler is missing\n  to fix it: apt-get install gcc");
     }
 }

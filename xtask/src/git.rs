@@ -15,15 +15,15 @@ use std::time::Duration;
 use xshell::{Cmd, Shell, cmd};
 
 /// A server that does not take a connection in this time is not there. git itself would wait minutes.
-const CONNECT: Duration = Duration::from_secs(4);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 fn place(session: &Session, commit: &str) -> PathBuf {
     session.workspace.cache.join("git").join(commit)
 }
 
-/// The repository that holds this commit whole, if there is one. Its objects are checked against their
-/// names, as downloads are against their hashes; a damaged one is removed.
-pub fn kept(session: &Session, commit: &str) -> Result<Option<PathBuf>> {
+/// Path of the cached repository that has this commit completely, if there is one. Its objects are checked
+/// against their names, as downloads are against their hashes; a damaged one is removed.
+pub fn cached(session: &Session, commit: &str) -> Result<Option<PathBuf>> {
     let repository = place(session, commit);
     if !repository.join("HEAD").is_file() {
         return Ok(None);
@@ -37,7 +37,7 @@ pub fn kept(session: &Session, commit: &str) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// git with nothing of the user's or the machine's settings, which could change bytes or ask something.
+/// git without the settings of the user and the machine, which could change bytes or ask questions.
 pub fn git(shell: &Shell) -> Cmd<'_> {
     git_of_user(shell)
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -46,8 +46,7 @@ pub fn git(shell: &Shell) -> Cmd<'_> {
         .env_remove("GIT_CONFIG_PARAMETERS")
 }
 
-/// The same for a checkout of the user's, whoever owns it: only its own settings could do harm, and those are not
-/// asked for here.
+/// git for a checkout of the user, whoever owns it. Only its own settings could do harm, and they are not used here.
 pub fn at<'a>(shell: &'a Shell, checkout: &Path) -> Cmd<'a> {
     git(shell).arg("-c").arg(format!("safe.directory={}", checkout.display())).arg("-C").arg(checkout)
 }
@@ -73,7 +72,7 @@ fn git_of_user(shell: &Shell) -> Cmd<'_> {
 pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Result<PathBuf> {
     let repository = place(session, commit);
     let _lock = Lock::acquire(&repository, &session.progress)?;
-    if let Some(repository) = kept(session, commit)? {
+    if let Some(repository) = cached(session, commit)? {
         return Ok(repository);
     }
     if !Path::new(url).exists() {
@@ -96,14 +95,14 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
             url,
             reference,
         ]);
-        process::Logged::new(fetch, &log)
+        process::LoggedCommand::new(fetch, &log)
             .run(&session.progress, |_| ())
             .with_context(|| format!("cannot fetch {reference} from {url}"))?;
         let found = capture(git(&shell).arg("-C").arg(folder).args(["rev-parse", "FETCH_HEAD^{commit}"]))?;
         let found = found.trim();
         ensure!(
             found == commit,
-            "{reference} of {url} is not the pinned commit, so nothing of it was kept\n  \
+            "{reference} of {url} is not the pinned commit, so it was discarded\n  \
              it is      {found}\n  pinned is  {commit}"
         );
         capture(git(&shell).arg("-C").arg(folder).args(["update-ref", "refs/heads/pinned", commit]))?;
@@ -113,7 +112,7 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
     Ok(repository)
 }
 
-/// A bare repository that stores and exports files as they are, whatever attributes come with them.
+/// Creates a bare repository that stores and exports files unchanged, whatever their git attributes are.
 pub fn init(shell: &Shell, repository: &Path) -> Result<()> {
     capture(git(shell).args(["init", "--quiet", "--bare"]).arg(repository))?;
     let attributes = b"* -text -filter -ident -export-subst -export-ignore\n";
@@ -142,18 +141,17 @@ fn answers(url: &str) -> Result<()> {
     let (tell, told) = mpsc::channel();
     let asked = host.clone();
     thread::spawn(move || tell.send(connect(&asked, port)));
-    match told.recv_timeout(CONNECT) {
+    match told.recv_timeout(CONNECT_TIMEOUT) {
         Ok(answer) => answer,
-        Err(_) => bail!("{host} does not answer within {} s", CONNECT.as_secs()),
+        Err(_) => bail!("{host} does not answer within {} s", CONNECT_TIMEOUT.as_secs()),
     }
 }
 
 fn connect(host: &str, port: u16) -> Result<()> {
-    let addresses =
-        (host, port).to_socket_addrs().with_context(|| format!("no address of {host} is known"))?;
+    let addresses = (host, port).to_socket_addrs().with_context(|| format!("cannot resolve {host}"))?;
     let mut failure = None;
     for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT) {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(_) => return Ok(()),
             Err(error) => failure = Some(error),
         }
@@ -174,7 +172,7 @@ pub fn export(repository: &Path, id: &str, into: &Path, leave_out: &[PathBuf]) -
     let stream = child.stdout.take().context("git has no output")?;
     let unpacked = unpack::tar(stream, into, Rules { strip_top: false, leave_out });
     let status = child.wait().context("cannot wait for git")?;
-    unpacked.with_context(|| format!("git's export of {id} can't be unpacked"))?;
+    unpacked.with_context(|| format!("cannot unpack git's export of {id}"))?;
     ensure!(status.success(), "git archive {id} {}", ended(status));
     Ok(())
 }

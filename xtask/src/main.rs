@@ -6,7 +6,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = xtask::Cli::parse();
     let ended = xtask::run(&cli);
-    anyarch_client::interrupt::give_way();
+    anyarch_client::interrupt::wait_if_interrupted();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => xtask::error::report(&error),

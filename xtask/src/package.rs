@@ -1,6 +1,6 @@
 //! Stage 6: a verified emulator as a small archive, the same bytes wherever and whenever it is made.
 
-use crate::compile::{self, Facts, Library};
+use crate::compile::{self, BuildInfo, Library};
 use crate::facts::hosts::XzFilter;
 use crate::facts::{Host, Series, Target};
 use crate::patch::PatchedTree;
@@ -41,12 +41,12 @@ pub struct Tarball {
 }
 
 impl Tarball {
-    /// What it emulates.
+    /// Target: what it emulates.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// What it runs on, by Docker's name.
+    /// Host, by Docker's platform name without `linux/`: `amd64`, `arm/v7`.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -56,7 +56,7 @@ impl Tarball {
         &self.path
     }
 
-    /// What is known of it.
+    /// The record of the tarball.
     pub fn record(&self) -> &Record {
         &self.record
     }
@@ -75,15 +75,18 @@ impl Recorded {
     /// Reads the record of this archive, and compares the archive with it.
     pub fn read(path: &Path) -> Result<Self> {
         let record = record(path).with_context(|| {
-            let place = record_place(path);
-            format!("its record {} is missing, cut or of another version of this driver", place.display())
+            let place = record_path(path);
+            format!(
+                "its record {} is missing, truncated or written by another version of anyarch",
+                place.display()
+            )
         })?;
         let same = hash::sha256_file(path).is_ok_and(|found| found == record.sha256);
-        ensure!(same, "its bytes are not those of its record: copy both again");
+        ensure!(same, "it does not match its record: copy both files again");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         ensure!(
             name == expected_name(&record),
-            "its record is that of {}, {} for {}",
+            "its record describes {}, {} for {}",
             expected_name(&record),
             record.target,
             record.host
@@ -94,7 +97,7 @@ impl Recorded {
         Ok(Self { target, path: path.to_owned(), record })
     }
 
-    /// What is known of it.
+    /// The record of the tarball.
     pub fn record(&self) -> &Record {
         &self.record
     }
@@ -102,7 +105,7 @@ impl Recorded {
     /// The tarball, if it was made from what this series pins now.
     pub fn of(self, series: &Series, profile: Profile) -> Result<Tarball, OtherPins> {
         let Self { target, path, record } = self;
-        match record.facts.other_pin(series, profile) {
+        match record.build_info.other_pin(series, profile) {
             Some(difference) => Err(OtherPins(difference)),
             None => Ok(Tarball { target, host: record.host.clone(), path, record }),
         }
@@ -116,34 +119,35 @@ pub struct OtherPins(String);
 
 fn expected_name(record: &Record) -> String {
     let host = record.host.replace('/', "-");
-    format!("qemu-{}-{}-linux-{host}{EXTENSION}", record.target, record.facts.release)
+    format!("qemu-{}-{}-linux-{host}{EXTENSION}", record.target, record.build_info.release)
 }
 
-/// What is known of a packed emulator. It stands beside its tarball, so that releases can be joined that
-/// several machines made.
+/// What is known about a packaged emulator. It is stored in a JSON file beside the tarball, so that tarballs
+/// of several machines can be joined into a release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// What it emulates, by QEMU's name.
+    /// Target, by QEMU's name.
     pub target: String,
-    /// What it runs on, by Docker's name.
+    /// Host, by Docker's platform name without `linux/`: `amd64`, `arm/v7`.
     pub host: String,
-    /// What the tarball was made from and by: when this is the same, there is nothing to do.
+    /// Hash of everything that the tarball depends on. If it is unchanged, the tarball is up to date.
     pub key: String,
-    /// The tarball's hash.
+    /// SHA-256 of the tarball, lower-case hex.
     pub sha256: String,
-    /// The tarball's bytes.
+    /// Size of the tarball in bytes.
     pub size: u64,
-    /// What was verified of the emulator in it.
+    /// The result of verifying the emulator in it.
     pub emulator: Report,
-    /// What the emulator was made from and with.
-    pub facts: Facts,
-    /// What the emulator was linked with; nothing where that could not be found out.
+    /// What the emulator was built from and with.
+    #[serde(rename = "facts")]
+    pub build_info: BuildInfo,
+    /// The libraries that the emulator was linked with; empty if that is not known.
     #[serde(default)]
     pub linked: Vec<Library>,
 }
 
-/// Stands for a pair's whole way: the tree it is compiled in, what its host expects, the checks, the
-/// layout and the time of its files.
+/// Hash of everything that a tarball depends on: the build tree, the host's settings, the checks, the archive
+/// layout and the time stamp of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     hash: String,
@@ -166,23 +170,26 @@ impl Key {
     }
 }
 
-/// Where the record of a tarball stands: beside it.
-pub fn record_place(tarball: &Path) -> PathBuf {
+/// Path of the record of a tarball, beside it.
+pub fn record_path(tarball: &Path) -> PathBuf {
     let name = tarball.file_name().unwrap_or_default().to_string_lossy();
     tarball.with_file_name(format!("{}.json", name.strip_suffix(EXTENSION).unwrap_or(&name)))
 }
 
-/// What the names of tarballs end with.
+/// File name extension of tarballs.
 pub const EXTENSION: &str = ".tar.xz";
 
-/// Says before anything is compiled or copied that a release can't be written to the output folder.
+/// Checks, before anything is compiled or copied, that a release can be written to the output folder.
 pub fn is_writable(session: &Session, release: &str) -> Result<()> {
-    files::is_writable(&session.workspace.out.join(release), "say --out DIR with a folder of yours")
-        .context("the tarball can't be written")
+    files::is_writable(
+        &session.workspace.out.join(release),
+        "pass --out DIR with a folder that you can write to",
+    )
+    .context("cannot write the tarball")
 }
 
-/// Whether tarballs of all pairs of a plan lie there, from whatever they were made.
-pub fn are_there(session: &Session, plan: &Plan) -> bool {
+/// Whether the tarballs of all pairs of a plan exist, up to date or not.
+pub fn all_exist(session: &Session, plan: &Plan) -> bool {
     let is_there = |target: &Target, host| place(session, plan.release(), *target, host).is_file();
     plan.trees().iter().all(|tree| tree.targets().iter().all(|target| is_there(target, tree.host())))
 }
@@ -208,9 +215,9 @@ pub fn ready(
     (proven && known && key.is_of(&found.record)).then_some(found)
 }
 
-/// What is known of a tarball, by the file beside it alone.
+/// The record of a tarball, read from the JSON file beside it.
 pub fn record(tarball: &Path) -> Option<Record> {
-    files::read_json(&record_place(tarball))
+    files::read_json(&record_path(tarball))
 }
 
 /// The tarball in this file, if its record stands beside it, it is still the same, and it was made from what the
@@ -222,8 +229,8 @@ pub fn found(path: &Path, series: &Series, profile: Profile) -> Option<Tarball> 
 /// Packs a verified emulator into the folder of its release.
 pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &Key) -> Result<Tarball> {
     let emulator = verified.emulator();
-    let (target, host, facts) = (emulator.target(), emulator.host(), emulator.facts());
-    let path = place(session, &facts.release, target, host);
+    let (target, host, build_info) = (emulator.target(), emulator.host(), emulator.build_info());
+    let path = place(session, &build_info.release, target, host);
     let content =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
     ensure!(
@@ -231,12 +238,12 @@ pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &
         "{} changed since it was verified; run the command again",
         emulator.path().display()
     );
-    let members = members(target, &content, facts, source.path())?;
+    let members = members(target, &content, build_info, source.path())?;
     files::write_file_with(&path, |file| {
         write_archive(file, &members, host.elf.xz_filter, key.epoch)?;
         Ok(())
     })
-    .context("the tarball can't be written")?;
+    .context("cannot write the tarball")?;
     let record = Record {
         target: target.name.to_owned(),
         host: host.platform.clone(),
@@ -244,10 +251,10 @@ pub fn pack(session: &Session, verified: &Verified, source: &PatchedTree, key: &
         sha256: hash::sha256_file(&path)?,
         size: fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len(),
         emulator: verified.report().clone(),
-        facts: facts.clone(),
+        build_info: build_info.clone(),
         linked: emulator.libraries().to_vec(),
     };
-    files::write_json(&record_place(&path), &record)?;
+    files::write_json(&record_path(&path), &record)?;
     Ok(Tarball { target, host: host.platform.clone(), path, record })
 }
 
@@ -258,7 +265,7 @@ struct Member {
 }
 
 /// The files of an archive, sorted by name; their folders go before them.
-fn members(target: Target, emulator: &[u8], facts: &Facts, source: &Path) -> Result<Vec<Member>> {
+fn members(target: Target, emulator: &[u8], build_info: &BuildInfo, source: &Path) -> Result<Vec<Member>> {
     let docs = layout::docs(target.name);
     let program = layout::emulator(target.name);
     let mut members = vec![Member { name: program, mode: 0o755, content: emulator.to_vec() }];
@@ -266,7 +273,7 @@ fn members(target: Target, emulator: &[u8], facts: &Facts, source: &Path) -> Res
         let text = fs::read(source.join(license)).with_context(|| format!("the source has no {license}"))?;
         members.push(Member { name: format!("{docs}/{license}"), mode: 0o644, content: text });
     }
-    let mut build = serde_json::to_vec_pretty(facts).context("cannot encode the build facts")?;
+    let mut build = serde_json::to_vec_pretty(build_info).context("cannot encode the build info")?;
     build.push(b'\n');
     members.push(Member { name: layout::build_facts(target.name), mode: 0o644, content: build });
     members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -386,7 +393,10 @@ pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Res
         for stale in DESCRIPTIONS {
             files::remove(&folder.join(stale))?;
         }
-        session.progress.say("note: what described the release in this folder is gone, since its tarballs changed: `cargo xtask release`");
+        session.progress.say(
+            "note: the description of the release in this folder was removed, because its tarballs changed: \
+             run `cargo xtask release`",
+        );
     }
     if there != text {
         files::write_file(&sums, text.as_bytes())?;
@@ -494,7 +504,7 @@ mod tests {
         let name = format!("qemu-arm-{}-linux-amd64.tar.xz", series().release());
         let path = home.path().join(name);
         fs::write(&path, b"an archive").expect("written");
-        files::write_json(&record_place(&path), &record_of(b"an archive", change)).expect("written");
+        files::write_json(&record_path(&path), &record_of(b"an archive", change)).expect("written");
         let found = found(&path, &series(), Profile::Release);
         let read = Recorded::read(&path).and_then(|one| Ok(one.of(&series(), Profile::Release)?));
         assert_eq!(found.is_some(), read.is_ok());
@@ -507,19 +517,19 @@ mod tests {
         assert_eq!((tarball.target().name, tarball.host()), ("arm", "amd64"));
         type Change = fn(&mut Value);
         let changes: [(Change, &str); 11] = [
-            (|record| record["sha256"] = json!("0".repeat(64)), "its bytes are not those of its record"),
-            (|record| record["target"] = json!("sh4"), "its record is that of qemu-sh4-"),
-            (|record| record["host"] = json!("arm64"), "its record is that of qemu-arm-"),
-            (|record| drop(record["facts"].take()), "is missing, cut or of another version"),
+            (|record| record["sha256"] = json!("0".repeat(64)), "it does not match its record"),
+            (|record| record["target"] = json!("sh4"), "its record describes qemu-sh4-"),
+            (|record| record["host"] = json!("arm64"), "its record describes qemu-arm-"),
+            (|record| drop(record["facts"].take()), "is missing, truncated or written by another version"),
             (
                 |record| record["facts"]["release"] = json!("10.2.2-9"),
-                "its record is that of qemu-arm-10.2.2-9",
+                "its record describes qemu-arm-10.2.2-9",
             ),
             (|record| record["facts"]["tag"] = json!("v1.0"), "tag v1.0, not v"),
             (|record| record["facts"]["commit"] = json!("0123"), "commit 0123, not "),
             (|record| record["facts"]["profile"] = json!("dev"), "profile dev, not release"),
-            (|record| record["facts"]["patches"][0][1] = json!("0123"), "is missing, added or another one"),
-            (|record| drop(patches(record).pop()), "is missing, added or another one"),
+            (|record| record["facts"]["patches"][0][1] = json!("0123"), "is missing, added or different"),
+            (|record| drop(patches(record).pop()), "is missing, added or different"),
             (|record| patches(record).reverse(), "the patches are in another order"),
         ];
         for (change, told) in changes {

@@ -3,7 +3,7 @@
 
 use crate::facts::series::Pins;
 use crate::facts::{Host, Series, Target, native};
-use crate::toolchain::Tooling;
+use crate::toolchain::ToolchainOptions;
 use crate::workspace::Workspace;
 use anyarch_client::error::Usage;
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// How emulators are compiled.
+/// Build profile: how emulators are compiled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
@@ -27,7 +27,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Its name in folders.
+    /// Name of the profile, as it is used in paths and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Release => "release",
@@ -36,7 +36,7 @@ impl Profile {
         }
     }
 
-    /// What QEMU's configure is told.
+    /// Options of QEMU's configure for this profile.
     pub fn configure(self) -> &'static [&'static str] {
         match self {
             Self::Release => &["--disable-debug-info"],
@@ -53,7 +53,7 @@ impl Profile {
     }
 }
 
-/// What somebody asks for, in their words.
+/// A request from the command line, before names are resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Targets by any name, or `all`.
@@ -62,18 +62,18 @@ pub struct Request {
     pub hosts: Vec<String>,
     /// The series.
     pub series: String,
-    /// How to compile.
+    /// Build profile.
     pub profile: Profile,
-    /// How compilers are called.
-    pub tooling: Tooling,
+    /// How compilers are run: on this machine or in a container, through a cache or a cluster.
+    pub tooling: ToolchainOptions,
 }
 
-/// What is going to be made. Only [`Plan::make`] makes one.
+/// What will be built. Only [`Plan::make`] makes one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     release: String,
     profile: Profile,
-    tooling: Tooling,
+    tooling: ToolchainOptions,
     series: Series,
     trees: Vec<TreePlan>,
     /// The emulators of this machine that run those for other hosts, so that these can be proven here: a plan with
@@ -90,14 +90,14 @@ pub struct TreePlan {
     configured: Vec<Target>,
 }
 
-/// A pair that no build can make.
+/// A pair of target and host that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Impossible {
     /// The target's name.
     pub target: String,
     /// The host's name.
     pub host: String,
-    /// Why, and what to do instead.
+    /// Why it cannot be built, and what to do instead.
     pub reason: String,
 }
 
@@ -158,12 +158,12 @@ impl Plan {
         self.profile
     }
 
-    /// How compilers are called.
-    pub fn tooling(&self) -> &Tooling {
+    /// How compilers are run: on this machine or in a container, through a cache or a cluster.
+    pub fn tooling(&self) -> &ToolchainOptions {
         &self.tooling
     }
 
-    /// What it is made from.
+    /// The series that it is built from, with its patches.
     pub fn series(&self) -> &Series {
         &self.series
     }
@@ -173,7 +173,7 @@ impl Plan {
         &self.trees
     }
 
-    /// What was asked for with `all`, and can't be.
+    /// Pairs that `all` includes but that cannot be built.
     pub fn impossible(&self) -> &[Impossible] {
         &self.impossible
     }
@@ -207,18 +207,18 @@ impl TreePlan {
         Ok(Self { host: host.clone(), targets, configured })
     }
 
-    /// What the emulators run on.
+    /// Host that the emulators run on.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// What is built now.
+    /// Targets to build now.
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
 
-    /// What the tree is configured for: all targets of the series that this host can have. Bytes do
-    /// depend on this list, so it does not follow from what is asked for today.
+    /// Targets that the tree is configured for: all that the series has for this host. The bytes of an
+    /// emulator depend on this list, so it does not depend on the request.
     pub fn configured(&self) -> &[Target] {
         &self.configured
     }
@@ -319,13 +319,13 @@ impl Impossible {
 fn can_be_sanitized(series: &Series, hosts: &[Host]) -> Result<()> {
     if let Some(host) = hosts.iter().find(|host| !host.is_native()) {
         bail!(Usage(format!(
-            "sanitized emulators run with the libraries of the machine that they are built on: none for {}",
+            "sanitized emulators need the libraries of the machine that builds them: not possible for {}",
             host.platform
         )));
     }
     if !series.pins.build.sanitizers {
         let name = &series.pins.series;
-        bail!(Usage(format!("QEMU {name} is not built sanitized here; newer series are")));
+        bail!(Usage(format!("QEMU {name} cannot be built sanitized here; newer series can")));
     }
     Ok(())
 }
@@ -374,7 +374,7 @@ fn select_targets(
         let target = Target::named(if name == "native" { native()? } else { name })?;
         if !has.contains(&target) {
             let reason = left_out.get(target.name);
-            let reason = reason.map_or("QEMU has it in other series only", String::as_str);
+            let reason = reason.map_or("only other series of QEMU have it", String::as_str);
             bail!(Usage(format!("QEMU {} has no target {}: {reason}", series.pins.series, target.name)));
         }
         targets.push(target);
@@ -414,7 +414,7 @@ pub(crate) mod tests {
             hosts: hosts.iter().map(|name| (*name).to_owned()).collect(),
             series: crate::facts::series::DEFAULT.to_owned(),
             profile: Profile::Release,
-            tooling: Tooling::default(),
+            tooling: ToolchainOptions::default(),
         }
     }
 

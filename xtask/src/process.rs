@@ -3,7 +3,7 @@
 //! Every child leads a process group of its own, which an interruption ends as a whole. Should the
 //! driver be killed outright, the kernel sends the child SIGTERM; one that had not even begun does not.
 
-use crate::children::{self, Registered};
+use crate::children::{self, RegisteredChild};
 use crate::error::FULL_DISK_ADVICE;
 use anyarch_client::files;
 use anyarch_client::interrupt;
@@ -28,13 +28,13 @@ const TAIL: usize = 25;
 
 /// A command that writes to a log.
 #[derive(Debug)]
-pub struct Logged<'a> {
+pub struct LoggedCommand<'a> {
     command: Command,
     log: &'a Path,
     lock: Option<&'a Lock>,
 }
 
-impl<'a> Logged<'a> {
+impl<'a> LoggedCommand<'a> {
     /// `command`, whose output goes to the file `log` (made anew) and, with `-vv`, to the user.
     pub fn new(command: impl Into<Command>, log: &'a Path) -> Self {
         Self { command: command.into(), log, lock: None }
@@ -46,7 +46,7 @@ impl<'a> Logged<'a> {
         self
     }
 
-    /// Runs to the end; `on_line` sees every line of output as it comes.
+    /// Runs the command to its end; `on_line` gets every line of output as it comes.
     pub fn run(mut self, progress: &Progress, mut on_line: impl FnMut(&str)) -> Result<()> {
         let shown = show(&self.command);
         progress.detail(&format!("$ {shown}"));
@@ -94,7 +94,7 @@ fn failure(shown: &str, status: ExitStatus, tail: &[String], log: &Path) -> anyh
         text.push_str("\n  | ");
         text.push_str(line);
     }
-    text.push_str(&format!("\nthe whole log: {}", log.display()));
+    text.push_str(&format!("\nfull log: {}", log.display()));
     if text.contains("No space left on device") {
         text.push('\n');
         text.push_str(FULL_DISK_ADVICE);
@@ -102,7 +102,7 @@ fn failure(shown: &str, status: ExitStatus, tail: &[String], log: &Path) -> anyh
     anyhow!(text)
 }
 
-/// How a child ended, in words.
+/// How a child process ended, such as `ended with exit code 1`.
 pub fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
@@ -111,7 +111,7 @@ pub fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// Runs a short command and gives its standard output. A failure shows what it wrote to stderr.
+/// Runs a short command and returns its standard output. An error contains what it wrote to stderr.
 pub fn capture(command: impl Into<Command>) -> Result<String> {
     let mut command = command.into();
     let shown = show(&command);
@@ -120,18 +120,17 @@ pub fn capture(command: impl Into<Command>) -> Result<String> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("`{shown}` {}\n  | {}", ended(output.status), said.trim().replace('\n', "\n  | "));
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something that is no UTF-8"))
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
 }
 
-/// Runs a short command and gives all it wrote, however it ended.
+/// Runs a short command and returns its output and exit status.
 pub fn output(command: &mut Command) -> Result<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (child, _registered) = spawn(command, None)?;
     child.wait_with_output().context("cannot wait for a child")
 }
 
-/// The same with an end to patience: a child that takes longer is killed, with all that it started,
-/// which is an error.
+/// Like [`output`], with a time limit: a child that takes longer is killed, with all its children, which is an error.
 pub fn output_within(limit: Duration, command: &mut Command) -> Result<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let shown = show(command);
@@ -149,12 +148,12 @@ pub fn output_within(limit: Duration, command: &mut Command) -> Result<Output> {
     let output = child.wait_with_output().context("cannot wait for a child")?;
     drop(done);
     if watch.join().unwrap_or(false) {
-        bail!("`{shown}` did not end within {} s", limit.as_secs());
+        bail!("`{shown}` did not finish within {} s", limit.as_secs());
     }
     Ok(output)
 }
 
-/// Runs a command and hands on all that it writes, errors as well, line by line as it comes.
+/// Runs a command and passes each line of its stdout and stderr to `on_line` at once.
 pub fn relay(mut command: Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
     let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
     let other = writer.try_clone().context("cannot make a pipe")?;
@@ -172,12 +171,12 @@ pub fn relay(mut command: Command, mut on_line: impl FnMut(&str)) -> Result<Exit
 }
 
 /// Starts a child in a process group of its own that ends with us.
-pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Registered)> {
+pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, RegisteredChild)> {
     if interrupt::interrupted() {
         bail!("interrupted");
     }
     if children::halted() {
-        bail!("stopped, since something else failed");
+        bail!("stopped, because something else failed");
     }
     command.process_group(0);
     end_with_parent(command, Signal::TERM, lock);
@@ -185,7 +184,7 @@ pub fn spawn(command: &mut Command, lock: Option<&Lock>) -> Result<(Child, Regis
         let program = command.get_program().to_string_lossy().into_owned();
         anyhow::Error::new(error).context(format!("cannot run {program}"))
     })?;
-    let registered = Registered::new(child.id());
+    let registered = RegisteredChild::new(child.id());
     Ok((child, registered))
 }
 
@@ -218,12 +217,12 @@ pub fn end_with_parent(command: &mut Command, signal: Signal, lock: Option<&Lock
     }
 }
 
-/// Processor time in seconds: this process's own, and that of its children that have ended.
+/// Processor time of this process and of its finished children, in seconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessorTime {
-    /// Of this process.
+    /// Processor time of this process, in seconds.
     pub own: f64,
-    /// Of its children, with theirs.
+    /// Processor time of its finished children and their children, in seconds.
     pub children: f64,
 }
 
@@ -245,7 +244,7 @@ pub fn thread_time() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// A command as a person would type it.
+/// The command as text, as it would be typed in a shell.
 pub fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(quote).collect::<Vec<_>>().join(" ")
@@ -276,7 +275,8 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let log = home.path().join("step.log");
         let script = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done; exit 7";
-        let error = Logged::new(shell(script), &log).run(&Progress::new(0), |_| ()).expect_err("a failure");
+        let error =
+            LoggedCommand::new(shell(script), &log).run(&Progress::new(0), |_| ()).expect_err("a failure");
         let text = format!("{error:#}");
         assert!(text.contains("exit code 7") && text.contains("| line 99"), "{text}");
         assert!(!text.contains("| line 10\n"), "{text}");

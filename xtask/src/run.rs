@@ -42,15 +42,15 @@ pub fn run(cli: &Cli) -> Result<()> {
         in_use.push(if refreshes {
             claim::alone(cache).context("nothing was refreshed")?
         } else {
-            claim::shared(cache).context("the cache can't be used; set ANYARCH_CACHE")?
+            claim::shared(cache).context("cannot use the cache folder; set ANYARCH_CACHE to another one")?
         });
         let trees = claim::shared(&session.workspace.trees);
-        in_use.push(trees.context("the folder of build trees can't be used; say --build-dir")?);
+        in_use.push(trees.context("cannot use the folder for build trees; pass --build-dir")?);
         tell_of_little_memory(&session);
     }
     let building = |session: Session| {
         BuildSession::new(session, global.keep_going)
-            .context("the folder of build trees can't be used; say --build-dir")
+            .context("cannot use the folder for build trees; pass --build-dir")
     };
     match &cli.command {
         Command::Build(arguments) if arguments.dry_run => build::dry_run(&session, arguments),
@@ -93,12 +93,12 @@ fn tell_of_little_memory(session: &Session) {
     let free = human_bytes(memory);
     if session.jobs > fit {
         session.progress.say(&format!(
-            "warning: {} jobs may take more than the {free} of memory that are free; --jobs {fit} would fit",
+            "warning: {} jobs may need more than the {free} of memory that are free; --jobs {fit} would fit",
             session.jobs
         ));
     } else if session.jobs < processors() && session.jobs == fit {
         let jobs = count(session.jobs, "job");
-        session.progress.say(&format!("note: {jobs} at a time, since {free} of memory are free"));
+        session.progress.say(&format!("note: {jobs} at a time, because {free} of memory are free"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every stage is handed: the folders, the screen, and how much may run at once.
+//! What every stage gets: the folders, progress output, options, and how many jobs may run at once.
 
 use crate::slots::Slots;
 use crate::workspace::Workspace;
@@ -7,18 +7,18 @@ use anyhow::Result;
 use std::ops::Deref;
 use std::path::Path;
 
-/// One run of the driver.
+/// One run of `cargo xtask`: folders, options and progress output.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Where things are.
+    /// The folders of this run.
     pub workspace: Workspace,
-    /// What people see.
+    /// Progress output.
     pub progress: Progress,
     /// How many jobs may run at a time.
     pub jobs: usize,
-    /// Whether stdout gets JSON.
+    /// Whether results are printed as JSON (`--json`).
     pub json: bool,
-    /// Whether only the caches may be used.
+    /// Whether the network must not be used (`--offline`).
     pub offline: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct BuildSession {
     pub session: Session,
     /// The slots of its jobs.
     pub slots: Slots,
-    /// Whether a failure leaves the others going.
+    /// Whether to continue with the others after a failure (`--keep-going`).
     pub keep_going: bool,
 }
 
@@ -47,9 +47,8 @@ impl BuildSession {
         Ok(Self { session, slots, keep_going })
     }
 
-    /// The same run with build trees and output in folders of their own below `folder`: nothing of what is
-    /// there already is used but the cache.
-    pub fn apart(&self, folder: &Path) -> Result<Self> {
+    /// A session with build trees and output in new folders below `folder`. Only the cache is shared with this one.
+    pub fn isolated(&self, folder: &Path) -> Result<Self> {
         let workspace =
             Workspace { trees: folder.join("trees"), out: folder.join("out"), ..self.workspace.clone() };
         Self::new(Session { workspace, ..self.session.clone() }, self.keep_going)

@@ -2,7 +2,7 @@
 //! under "POSIX Jobserver Interaction". ninja takes its compilers' slots from it, the driver those of its
 //! own work, so that trees of several hosts neither overrun the machine nor leave it idle.
 
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::File;
@@ -10,8 +10,8 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// What a compiler or a linker of QEMU's is reckoned to take, in bytes. gcc took up to 425 MB with QEMU 10.2.2
-/// (the peak of `VmHWM`, seen once by hand), and a machine has more to do than this.
+/// Estimated memory of one compiler or linker process of a QEMU build, in bytes. gcc took up to 425 MB with
+/// QEMU 10.2.2 (the peak of `VmHWM`, seen once by hand), and a machine has more to do than this.
 pub const JOB_MEMORY: u64 = 700_000_000;
 
 /// The slots of one run of the driver.
@@ -20,7 +20,7 @@ pub struct Slots {
     count: usize,
     fifo: File,
     makeflags: String,
-    _home: Scratch,
+    _home: TempFolder,
 }
 
 /// A slot that is taken until it is dropped.
@@ -30,7 +30,7 @@ pub struct Slot<'a>(&'a Slots);
 impl Slots {
     /// This many slots, shared by a named pipe in a folder of their own inside `folder`.
     pub fn new(folder: &Path, count: usize) -> Result<Self> {
-        let home = Scratch::new(folder)?;
+        let home = TempFolder::new(folder)?;
         let path = home.path().join("jobserver");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .with_context(|| format!("cannot make the pipe {}", path.display()))?;
@@ -51,7 +51,7 @@ impl Slots {
         Ok(Slot(self))
     }
 
-    /// How many there are.
+    /// The number of slots.
     pub fn count(&self) -> usize {
         self.count
     }

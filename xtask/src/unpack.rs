@@ -1,7 +1,7 @@
 //! Archives unpacked as if hostile: nothing is written outside the folder that was meant, and nothing
 //! but files, folders and links is made.
 
-use anyarch_client::xz::{self, Limit};
+use anyarch_client::xz::{self, MemoryLimit};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -10,12 +10,12 @@ use tar::{Archive, Entry, EntryType};
 
 /// Sources: Debian's tarballs of QEMU were measured to take 9 MiB (`xz -lvv`: a dictionary of 8 MiB), and whatever
 /// `xz -9e` packs takes 65, the most of all that xz does by itself. So nobody's archive is refused for its size.
-const SOURCE: Limit = Limit {
+const SOURCE: MemoryLimit = MemoryLimit {
     bytes: 128 << 20,
-    advice: "even `xz -9e` packs so that 65 MiB are enough: unpack it yourself and name the folder (--source DIR)",
+    advice: "archives made by `xz -9e` need 65 MiB: unpack it yourself and pass the folder (--source DIR)",
 };
 
-/// What of an archive is unpacked, and where its members go.
+/// Which members of an archive are unpacked, and under which names.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
     /// The archive holds one top folder, which is left out of the names.
@@ -30,7 +30,7 @@ pub fn tar_xz(archive: &Path, into: &Path, rules: Rules<'_>) -> Result<()> {
     xz::Decoder::new(BufReader::new(file), SOURCE)
         .map_err(Into::into)
         .and_then(|stream| tar(stream, into, rules))
-        .with_context(|| format!("{} can't be unpacked", archive.display()))
+        .with_context(|| format!("cannot unpack {}", archive.display()))
 }
 
 /// Unpacks a tar stream into the existing, empty folder `into`.
@@ -39,19 +39,19 @@ pub fn tar(stream: impl Read, into: &Path, rules: Rules<'_>) -> Result<()> {
     archive.set_preserve_mtime(false);
     archive.set_overwrite(false);
     let mut members = 0_u64;
-    for entry in archive.entries().context("it is no tar archive")? {
-        let mut entry = entry.context("it is cut short or no tar archive")?;
+    for entry in archive.entries().context("it is not a tar archive")? {
+        let mut entry = entry.context("it is truncated or not a tar archive")?;
         members += 1;
         member(&mut entry, into, rules)?;
     }
-    ensure!(members > 0, "it holds nothing: cut short, or no tar archive");
+    ensure!(members > 0, "it is empty: truncated, or not a tar archive");
     // Whoever writes the archive, as git does, is killed if nobody reads what fills its last block.
-    io::copy(&mut archive.into_inner().take(LONGEST_END), &mut io::sink()).context("it is cut short")?;
+    io::copy(&mut archive.into_inner().take(MAX_TRAILER), &mut io::sink()).context("it is truncated")?;
     Ok(())
 }
 
 /// Bytes that are read behind the last member, at most; tar and git write less than 10 KiB.
-const LONGEST_END: u64 = 1 << 20;
+const MAX_TRAILER: u64 = 1 << 20;
 
 fn member(entry: &mut Entry<'_, impl Read>, into: &Path, rules: Rules<'_>) -> Result<()> {
     let kind = entry.header().entry_type();
@@ -69,7 +69,7 @@ fn member(entry: &mut Entry<'_, impl Read>, into: &Path, rules: Rules<'_>) -> Re
             let link = link_target(entry, &named)?;
             ensure!(
                 stays_inside(path.parent().unwrap_or(Path::new("")), &link),
-                "refused: the link {} leads out of the archive, to {}",
+                "refused: the link {} points outside the archive, to {}",
                 named.display(),
                 link.display()
             );
@@ -99,7 +99,7 @@ fn safe(named: &Path, rules: Rules<'_>) -> Result<Option<PathBuf>> {
             Component::CurDir => {}
             Component::Normal(_) if top => top = false,
             Component::Normal(part) => parts.push(part),
-            Component::ParentDir => bail!("refused: the name {} holds `..`", named.display()),
+            Component::ParentDir => bail!("refused: the name {} contains `..`", named.display()),
             Component::RootDir | Component::Prefix(_) => {
                 bail!("refused: the name {} is absolute", named.display())
             }
@@ -193,9 +193,9 @@ mod tests {
         let cases = [
             (EntryType::Regular, "top/../../evil", "", "`..`"),
             (EntryType::Regular, "/etc/evil", "", "absolute"),
-            (EntryType::Symlink, "top/link", "/etc/passwd", "leads out"),
-            (EntryType::Symlink, "top/a/link", "../../../evil", "leads out"),
-            (EntryType::Symlink, "top/chain", "d/d/../..", "leads out"),
+            (EntryType::Symlink, "top/link", "/etc/passwd", "points outside"),
+            (EntryType::Symlink, "top/a/link", "../../../evil", "points outside"),
+            (EntryType::Symlink, "top/chain", "d/d/../..", "points outside"),
             (EntryType::Link, "top/link", "../../evil", "`..`"),
             (EntryType::Link, "top/link", "/etc/passwd", "absolute"),
             (EntryType::Char, "top/null", "", "neither a file"),
@@ -242,7 +242,7 @@ mod tests {
             assert!(tar(bytes, &into, RULES).is_err(), "{name}");
         }
         let path = home.path().join("file.tar.xz");
-        fs::write(&path, "this is no xz file").expect("written");
+        fs::write(&path, "this is not an xz file").expect("written");
         let error = format!("{:#}", tar_xz(&path, home.path(), RULES).expect_err("refused"));
         assert!(error.contains("file.tar.xz"), "{error}");
     }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The folders that a run works with. All paths are absolute; nothing is created here.
+/// The folders that a run uses. All paths are absolute. Nothing is created here.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     /// The checkout: `patches/`, `toolchains/`, `guests/` are read from here.
@@ -30,7 +30,7 @@ impl Workspace {
             .map_err(|error| Usage(format!("no checkout at {}: {error}", root.display())))?;
         if !root.join("patches").is_dir() {
             return Err(Usage(format!(
-                "{} is no anyarch checkout: it has no patches/ folder",
+                "{} is not an anyarch checkout: it has no patches/ folder",
                 root.display()
             ))
             .into());
@@ -70,7 +70,7 @@ fn checkout() -> Result<PathBuf> {
     here.ancestors()
         .find(|folder| folder.join("patches").is_dir() && folder.join("toolchains").is_dir())
         .map(Path::to_owned)
-        .ok_or_else(|| Usage("run this inside an anyarch checkout, or say `--root FOLDER`".into()).into())
+        .ok_or_else(|| Usage("run this inside an anyarch checkout, or pass `--root FOLDER`".into()).into())
 }
 
 /// Where cargo puts what it compiles.

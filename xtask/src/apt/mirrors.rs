@@ -1,6 +1,6 @@
-//! Where Debian is to be had, by the machine's own settings.
+//! Finds Debian mirrors in the machine's own apt settings.
 
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
@@ -8,17 +8,17 @@ use xshell::{Shell, cmd};
 /// Names a mirror of Debian for machines whose apt knows none.
 const MIRROR: &str = "ANYARCH_DEBIAN_MIRROR";
 
-/// Where this machine's apt gets Debian from.
+/// The Debian mirrors that this machine's apt uses.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mirrors {
-    /// Debian itself.
+    /// URL of Debian's archive.
     pub main: String,
-    /// Its security fixes.
+    /// URL of Debian's security archive, if apt knows one.
     pub security: Option<String>,
 }
 
 impl Mirrors {
-    /// Reads them from apt's configuration; the lists need not be there.
+    /// Reads the mirrors from apt's configuration. Package lists are not needed.
     pub fn of_this_machine() -> Result<Self> {
         if let Some(main) = std::env::var(MIRROR).ok().filter(|uri| !uri.is_empty()) {
             return Ok(Self { main, security: None });
@@ -30,8 +30,8 @@ impl Mirrors {
             "apt-get indextargets --no-release-info --format {format} 'Created-By: Packages'"
         ))?;
         Self::parse(&targets).ok_or_else(|| {
-            Lacks::new(
-                "a mirror of Debian in this machine's apt configuration",
+            Missing::new(
+                "a Debian mirror in this machine's apt configuration",
                 format!("export {MIRROR}=URI, with the address of a Debian mirror"),
             )
             .into()

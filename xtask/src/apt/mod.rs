@@ -7,11 +7,11 @@ mod mirrors;
 pub use mirrors::Mirrors;
 
 use crate::download;
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::facts::native;
 use crate::process::{self, capture};
 use crate::session::Session;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyarch_client::lock::Lock;
 use anyarch_client::progress::count;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 use xshell::{Shell, cmd};
 
 /// Lists that are younger than this are not asked for again.
-const FRESH: Duration = Duration::from_secs(6 * 60 * 60);
+const MAX_LIST_AGE: Duration = Duration::from_secs(6 * 60 * 60);
 /// Debian's own keys, which apt checks every list with.
 pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// What holds for every call. Hooks of the machine are for the machine's own package database, and
@@ -47,19 +47,19 @@ Acquire::http::Timeout "8";
 Acquire::https::Timeout "8";
 "#;
 
-/// A file that apt would download.
+/// A file that apt can download: a package, or a file of a source package.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Item {
-    /// Where apt gets it.
+pub struct AptFile {
+    /// URL of the file.
     #[serde(skip)]
     pub uri: String,
     /// Its file name: `libc6-dev_2.36-9+deb12u10_amd64.deb`.
     pub file: String,
-    /// The hash that the signed lists give.
+    /// SHA-256 of the file from Debian's signed lists, lower-case hex.
     pub sha256: String,
 }
 
-/// A private apt for one suite and architecture.
+/// An apt with folders of its own, for one Debian suite and architecture.
 #[derive(Debug)]
 pub struct Apt<'a> {
     session: &'a Session,
@@ -78,9 +78,9 @@ impl<'a> Apt<'a> {
         }
         for tool in ["apt-get", "dpkg-deb"] {
             which::which(tool).map_err(|_| {
-                Lacks::new(
-                    format!("{tool} (this way to get libraries and sources wants a Debian-like machine)"),
-                    "use Debian, Ubuntu or a container of theirs",
+                Missing::new(
+                    format!("{tool} (Debian's libraries and sources are downloaded with it)"),
+                    "use Debian or Ubuntu, or one of their containers",
                 )
             })?;
         }
@@ -134,7 +134,8 @@ impl<'a> Apt<'a> {
         let lists = self.sources_lists()?;
         let known = fs::read_to_string(self.home.join("sources.list")).is_ok_and(|old| lists.contains(&old));
         let age = fs::metadata(&stamp).and_then(|meta| meta.modified()).ok();
-        let is_fresh = age.is_some_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < FRESH);
+        let is_fresh =
+            age.is_some_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < MAX_LIST_AGE);
         if known && (is_fresh || self.session.offline) {
             return Ok(());
         }
@@ -151,7 +152,7 @@ impl<'a> Apt<'a> {
         for (number, list) in lists.iter().enumerate() {
             if number > 0 {
                 self.session.progress.say(&format!(
-                    "warning: security fixes of Debian {} {} can't be had now; going on without them",
+                    "warning: cannot download the security updates of Debian {} {}; continuing without them",
                     self.suite, self.arch
                 ));
             }
@@ -161,7 +162,7 @@ impl<'a> Apt<'a> {
             }
         }
         outcome.with_context(|| {
-            format!("the package lists of Debian {} {} can't be got", self.suite, self.arch)
+            format!("cannot download the package lists of Debian {} {}", self.suite, self.arch)
         })?;
         files::write_file(&stamp, b"")?;
         step.done("fresh");
@@ -172,7 +173,7 @@ impl<'a> Apt<'a> {
     fn online(&self) -> Result<()> {
         if self.session.offline {
             bail!(
-                "packages of Debian {} {} are not all in the cache, and --offline is set",
+                "some packages of Debian {} {} are not in the cache, and --offline is set",
                 self.suite,
                 self.arch
             );
@@ -185,7 +186,7 @@ impl<'a> Apt<'a> {
         let mut update = self.apt_get();
         update.arg("update");
         let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
-        process::Logged::new(update, &log).run(&self.session.progress, |_| ())
+        process::LoggedCommand::new(update, &log).run(&self.session.progress, |_| ())
     }
 
     /// What may stand in sources.list, best first: the machine's own mirrors with our suite.
@@ -203,14 +204,14 @@ impl<'a> Apt<'a> {
     }
 
     /// The newest versions of these packages, without their dependencies.
-    pub fn resolve(&self, packages: &[String]) -> Result<Vec<Item>> {
+    pub fn resolve(&self, packages: &[String]) -> Result<Vec<AptFile>> {
         let mut command = self.apt_get();
         command.arg("--print-uris").arg("download").args(packages);
         parse_uris(&capture(command)?, packages.len())
     }
 
     /// Downloads these packages into the cache, checked.
-    pub fn download(&self, packages: &[String]) -> Result<Vec<(Item, PathBuf)>> {
+    pub fn download(&self, packages: &[String]) -> Result<Vec<(AptFile, PathBuf)>> {
         let items = self.resolve(packages)?;
         let missing = self.missing(&items)?;
         if !missing.is_empty() {
@@ -229,7 +230,7 @@ impl<'a> Apt<'a> {
     }
 
     /// Downloads these packages with all that they depend on, for a root file system.
-    pub fn download_with_dependencies(&self, packages: &[String]) -> Result<Vec<(Item, PathBuf)>> {
+    pub fn download_with_dependencies(&self, packages: &[String]) -> Result<Vec<(AptFile, PathBuf)>> {
         let mut command = self.apt_get();
         command.args(["--simulate", "install"]).args(packages);
         self.download(&parse_simulation(&capture(command)?)?)
@@ -245,7 +246,7 @@ impl<'a> Apt<'a> {
         let item = item.with_context(|| format!("{wanted} of Debian {} has no file {file}", self.suite))?;
         ensure!(
             item.sha256 == sha256,
-            "Debian's {file} is not the pinned one, so it is not used\n  its sha256 is {}\n  pinned is    {sha256}",
+            "Debian's {file} does not have the pinned hash\n  its sha256 is {}\n  pinned is    {sha256}",
             item.sha256
         );
         let step = self.session.progress.step(format!("download {file}"));
@@ -253,39 +254,39 @@ impl<'a> Apt<'a> {
         get.args(["--download-only", "--tar-only", "source", &wanted]);
         self.receive(get, std::slice::from_ref(item))?;
         step.done("checked");
-        Ok(download::place(&self.session.workspace, sha256, file))
+        Ok(download::cached_path(&self.session.workspace, sha256, file))
     }
 
-    fn missing(&self, items: &[Item]) -> Result<Vec<Item>> {
+    fn missing(&self, items: &[AptFile]) -> Result<Vec<AptFile>> {
         let mut missing = Vec::new();
         for item in items {
-            if download::kept(&self.session.workspace, &item.sha256, &item.file)?.is_none() {
+            if download::cached(&self.session.workspace, &item.sha256, &item.file)?.is_none() {
                 missing.push(item.clone());
             }
         }
         Ok(missing)
     }
 
-    fn kept(&self, items: Vec<Item>) -> Result<Vec<(Item, PathBuf)>> {
-        let place = |item: Item| {
-            let path = download::place(&self.session.workspace, &item.sha256, &item.file);
+    fn kept(&self, items: Vec<AptFile>) -> Result<Vec<(AptFile, PathBuf)>> {
+        let place = |item: AptFile| {
+            let path = download::cached_path(&self.session.workspace, &item.sha256, &item.file);
             (item, path)
         };
         Ok(items.into_iter().map(place).collect())
     }
 
     /// Runs a download in a private folder and takes what it brought into the cache.
-    fn receive(&self, mut command: Command, items: &[Item]) -> Result<()> {
+    fn receive(&self, mut command: Command, items: &[AptFile]) -> Result<()> {
         self.online()?;
-        let folder = Scratch::new(&self.home)?;
+        let folder = TempFolder::new(&self.home)?;
         command.current_dir(folder.path());
         let log = self.session.workspace.log(&format!("apt-{}-{}", self.suite, self.arch));
-        process::Logged::new(command, &log)
+        process::LoggedCommand::new(command, &log)
             .run(&self.session.progress, |_| ())
-            .with_context(|| format!("packages of Debian {} can't be downloaded", self.suite))?;
+            .with_context(|| format!("cannot download packages of Debian {}", self.suite))?;
         for item in items {
             let file = folder.path().join(&item.file);
-            download::keep(&self.session.workspace, &file, &item.sha256, &item.file)?;
+            download::add_file(&self.session.workspace, &file, &item.sha256, &item.file)?;
         }
         Ok(())
     }
@@ -298,19 +299,19 @@ pub fn unpack(deb: &Path, root: &Path) -> Result<()> {
 }
 
 /// The lines `'URI' FILE SIZE SHA256:HASH` of apt's `--print-uris`.
-fn parse_uris(text: &str, at_least: usize) -> Result<Vec<Item>> {
+fn parse_uris(text: &str, at_least: usize) -> Result<Vec<AptFile>> {
     let mut items = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('\'')) {
         let mut words = line.split_whitespace();
         let (Some(uri), Some(file), Some(_size), Some(hash)) =
             (words.next(), words.next(), words.next(), words.next())
         else {
-            bail!("apt says something unexpected: {line}");
+            bail!("unexpected output of apt: {line}");
         };
         let sha256 =
-            hash.strip_prefix("SHA256:").with_context(|| format!("apt knows no sha256 of {file}"))?;
-        ensure!(!file.contains('/'), "apt names a file with a folder: {file}");
-        items.push(Item {
+            hash.strip_prefix("SHA256:").with_context(|| format!("apt gives no SHA-256 for {file}"))?;
+        ensure!(!file.contains('/'), "apt gives a file name that contains a folder: {file}");
+        items.push(AptFile {
             uri: uri.trim_matches('\'').to_owned(),
             file: file.to_owned(),
             sha256: sha256.to_owned(),
@@ -325,12 +326,12 @@ fn parse_uris(text: &str, at_least: usize) -> Result<Vec<Item>> {
 fn parse_simulation(text: &str) -> Result<Vec<String>> {
     let mut packages = Vec::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("Inst ")) {
-        let said = || format!("apt says something unexpected: {line}");
+        let said = || format!("unexpected output of apt: {line}");
         let (name, rest) = line.split_once(" (").with_context(said)?;
         let version = rest.split(' ').next().with_context(said)?;
         packages.push(format!("{name}={version}"));
     }
-    ensure!(!packages.is_empty(), "apt would install nothing:\n{text}");
+    ensure!(!packages.is_empty(), "apt lists no package to install:\n{text}");
     Ok(packages)
 }
 

@@ -1,4 +1,4 @@
-//! `clean`: what was made here, by kind.
+//! `clean`: removes build trees, releases, toolchains or downloads.
 
 use super::show;
 use crate::session::Session;
@@ -12,13 +12,13 @@ use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Remove what was made here, by kind
+/// Remove build trees, releases, toolchains or downloads
 #[derive(Debug, Args)]
 pub struct Clean {
     /// What to remove
     #[arg(value_enum, required = true)]
     pub kinds: Vec<Kind>,
-    /// Say what would go, and how big it is; remove nothing
+    /// Print what would be removed and how big it is; remove nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -51,7 +51,7 @@ pub fn run(session: &Session, arguments: &Clean) -> Result<()> {
     for folder in [&workspace.cache, &workspace.trees] {
         if folder.is_dir() && !claim::is_ours(folder) {
             return Err(Usage(format!(
-                "{} was not made by this driver: nothing of it is removed",
+                "{} was not created by anyarch: nothing in it is removed",
                 folder.display()
             ))
             .into());

@@ -7,8 +7,7 @@ use clap_complete::Shell;
 
 /// Print a completion script for a shell
 ///
-/// The script completes the driver called by name; put its folder (target/debug) into PATH as
-/// `xtask`, or alias it.
+/// The script completes the command `xtask`: add target/debug to PATH, or define an alias.
 #[derive(Debug, Args)]
 pub struct Completions {
     /// The shell

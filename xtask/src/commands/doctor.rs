@@ -1,8 +1,8 @@
-//! `doctor`: what this machine lacks, with the command that gets it.
+//! `doctor`: what is missing on this machine, with the command that installs it.
 
 use super::show;
 use crate::apt::{self, Mirrors};
-use crate::error::{INSTALL, Lacks};
+use crate::error::{INSTALL, Missing};
 use crate::facts::{Host, Series, series};
 use crate::session::Session;
 use crate::toolchain::{self, Compilers};
@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use std::path::Path;
 
-/// Say what this machine lacks, with the command that gets it
+/// List what is missing on this machine, with the commands that install it
 #[derive(Debug, Args)]
 pub struct Doctor;
 
@@ -27,8 +27,8 @@ struct Finding {
 const PROGRAMS: [(&str, &str, &str); 5] = [
     ("git", "patches and source from git", "apt-get install git"),
     ("python3", "QEMU's configure", "apt-get install python3"),
-    ("apt-get", "sysroots and Debian's source", "use Debian, Ubuntu or a container of theirs"),
-    ("dpkg-deb", "sysroots", "use Debian, Ubuntu or a container of theirs"),
+    ("apt-get", "sysroots and Debian's source", "use Debian or Ubuntu, or one of their containers"),
+    ("dpkg-deb", "sysroots", "use Debian or Ubuntu, or one of their containers"),
     ("sh", "QEMU's configure", "apt-get install dash"),
 ];
 
@@ -71,23 +71,23 @@ pub fn run(session: &Session) -> Result<()> {
         let line = |finding: &Finding| match &finding.found {
             Some(found) => format!("ok       {:<22} {found}\n", finding.what),
             None => format!(
-                "missing  {:<22} for {}\n         to get it: {}\n",
+                "missing  {:<22} for {}\n         to fix it: {}\n",
                 finding.what, finding.wanted_for, finding.get
             ),
         };
         let mut text: String = needed.iter().map(line).collect();
-        text.push_str("emulators for other hosts (or say --toolchain container):\n");
+        text.push_str("to build emulators for other hosts (or pass --toolchain container):\n");
         text.extend(others.iter().map(line));
         if let Some(command) = &all_hosts {
             text.push_str(&format!("for all hosts: {command}\n"));
         }
-        text.push_str("wanted by some commands:\n");
+        text.push_str("optional, needed by some commands:\n");
         text.extend(optional.iter().map(line));
         text.push_str(&format!("cache: {}\n", session.workspace.cache.display()));
         text
     })?;
     match needed.iter().find(|finding| finding.found.is_none()) {
-        Some(missing) => Err(Lacks::new(&missing.what, &missing.get).into()),
+        Some(missing) => Err(Missing::new(&missing.what, &missing.get).into()),
         None => Ok(()),
     }
 }
@@ -150,15 +150,15 @@ fn settings(session: &Session) -> Result<Vec<Finding>> {
         ),
         finding(
             "Debian's keys".to_owned(),
-            "checking what mirrors send",
+            "to check Debian's signatures",
             keyring,
             "apt-get install debian-archive-keyring",
         ),
         finding(
-            "a cache without blanks".to_owned(),
+            "a cache folder without spaces in its path".to_owned(),
             "QEMU's configure",
             cache_fits,
-            "export ANYARCH_CACHE=FOLDER, with no blank or colon in its name",
+            "export ANYARCH_CACHE=FOLDER, a path without spaces and colons",
         ),
     ])
 }

@@ -5,12 +5,12 @@ use crate::facts::{Host, Series, Target, series};
 use crate::session::Session;
 use anyarch_client::claim;
 use anyarch_client::error::Usage;
-use anyarch_client::fetch::{self, Choice, Folders, Installed};
+use anyarch_client::fetch::{self, Folders, Installed, NameFilter};
 use anyarch_client::index;
-use anyarch_client::mirror::{Mirror, NoMirror};
+use anyarch_client::mirror::{InvalidMirror, Mirror};
 use anyarch_client::progress::{count, human_bytes};
 use anyarch_client::signature;
-use anyarch_client::transfer::{Mirrors, Patience};
+use anyarch_client::transfer::{Mirrors, RetryPolicy};
 use anyarch_manifest::{Artifact, FileName};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -18,11 +18,12 @@ use serde_json::json;
 use std::env;
 use std::path::PathBuf;
 
-/// Download released emulators for a target: only those, checked before a byte is used
+/// Download and install released emulators; every file is verified before it is used
 ///
-/// Reads the release's manifest from the first mirror that has it, downloads the archives that are asked for,
-/// checks them, and puts `bin/qemu-<target>` and its texts below the prefix. What is up to date is not downloaded
-/// again; a transfer that broke off goes on where it stood. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded.
+/// Reads the release manifest from the first mirror that has it, downloads the requested archives, verifies
+/// them, and installs `bin/qemu-<target>` and its documentation below the prefix. Files that are up to date
+/// are not downloaded again. An interrupted download resumes where it stopped. HTTPS_PROXY, HTTP_PROXY and
+/// NO_PROXY are used.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,30 +31,30 @@ Examples:
   cargo xtask fetch --target arm64,riscv64 --release 10.2.2-1 --from /mnt/mirror --prefix ~/qemu
   ANYARCH_FROM='https://a.example https://b.example' cargo xtask fetch --target all --keep-going")]
 pub struct Fetch {
-    /// Targets: QEMU's names or Debian's, Docker's and the kernel's; `all` for all that the release has
+    /// Targets, by the names of QEMU, Debian, Docker or the kernel; `all` for every target of the release
     #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
     pub targets: Vec<String>,
-    /// Hosts: Docker's platform names; `native` for this machine's, `all` for all that the release has
+    /// Hosts, by Docker's platform names; `native` for this machine, `all` for every host of the release
     ///
-    /// With several, the emulators of each go to a folder of its own: DIR/arm-v7/bin/qemu-<target>.
+    /// With several hosts, each gets a folder of its own: DIR/arm-v7/bin/qemu-<target>.
     #[arg(long = "host", value_name = "HOST", value_delimiter = ',', default_value = "native")]
     pub hosts: Vec<String>,
-    /// The release [default: this checkout's own of the series]
+    /// Release to install, such as 10.2.2-1 [default: the release that this checkout builds]
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
-    /// The QEMU series, where no release is named
+    /// QEMU series of the default release
     #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
     pub series: String,
-    /// A mirror: the address (http, https, file) or folder that the release's folder lies below
+    /// Mirror: a URL (http, https, file) or a folder that contains the folder of the release
     ///
-    /// Several are tried in this order. Without one: those of ANYARCH_FROM, separated by blanks, else the
-    /// releases of this checkout, if it has that one.
+    /// Mirrors are tried in the given order. Default: the mirrors in ANYARCH_FROM, separated by spaces, else
+    /// the releases of this checkout.
     #[arg(long, value_name = "URL|DIR")]
     pub from: Vec<String>,
-    /// Take the release only if one of these OpenSSH public keys, one a line, signed its checksums
+    /// File with OpenSSH public keys, one per line; one of them must have signed the release
     #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
     pub key: Option<PathBuf>,
-    /// Where `bin/` and `share/doc/` are [default: ~/.local]
+    /// Folder to install into: it gets `bin/` and `share/doc/` [default: ~/.local]
     #[arg(long, value_name = "DIR")]
     pub prefix: Option<PathBuf>,
 }
@@ -64,11 +65,11 @@ pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()>
     let (targets, hosts) = (targets(&arguments.targets)?, hosts(session, &arguments.hosts)?);
     let keys = arguments.key.as_deref().map(signature::keys).transpose()?.unwrap_or_default();
     let prefix = prefix(arguments)?;
-    let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, Patience::default())?;
-    let _in_use =
-        claim::shared(&session.workspace.cache).context("the cache can't be used; set ANYARCH_CACHE")?;
+    let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, RetryPolicy::default())?;
+    let _in_use = claim::shared(&session.workspace.cache)
+        .context("cannot use the cache folder; set ANYARCH_CACHE to another one")?;
     let index = index::read(&session.progress, &mirrors, &release, &keys)?;
-    let chosen = fetch::choose(&index.manifest, &targets, &hosts)?;
+    let chosen = fetch::select(&index.manifest, &targets, &hosts)?;
     let is_one_host = chosen.iter().all(|one| one.host == chosen[0].host);
     let place = |one: &Artifact| {
         // They have the same names.
@@ -78,7 +79,7 @@ pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()>
     let mut failed = Vec::new();
     for one in &chosen {
         let folders = Folders { cache: &session.workspace.cache, prefix: &place(one) };
-        match fetch::bring(&session.progress, &mirrors, &index.manifest, one, folders) {
+        match fetch::fetch_emulator(&session.progress, &mirrors, &index.manifest, one, folders) {
             Ok(installed) => done.push(installed),
             Err(error) if keep_going => {
                 session.progress.say(&format!("failed: qemu-{} for {}: {error:#}", one.target, one.host));
@@ -101,27 +102,28 @@ fn release(session: &Session, arguments: &Fetch) -> Result<FileName> {
         Some(name) => name.clone(),
         None => Series::read(&session.workspace.root.join("patches"), &arguments.series)?.release(),
     };
-    Ok(FileName::try_from(name.clone()).map_err(|_| Usage(format!("`{name}` is no name of a release")))?)
+    Ok(FileName::try_from(name.clone())
+        .map_err(|_| Usage(format!("`{name}` is not the name of a release")))?)
 }
 
-fn targets(names: &[String]) -> Result<Choice> {
+fn targets(names: &[String]) -> Result<NameFilter> {
     if names.iter().any(|name| name == "all") {
-        return Ok(Choice::All);
+        return Ok(NameFilter::All);
     }
     let named = |name: &String| Ok(Target::named(name)?.name.to_owned());
     these(names.iter().map(named))
 }
 
-fn hosts(session: &Session, names: &[String]) -> Result<Choice> {
+fn hosts(session: &Session, names: &[String]) -> Result<NameFilter> {
     if names.iter().any(|name| name == "all") {
-        return Ok(Choice::All);
+        return Ok(NameFilter::All);
     }
     let known = Host::all(&session.workspace.root.join("toolchains"))?;
     these(names.iter().map(|name| Ok(Host::named(name, &known)?.platform.clone())))
 }
 
 /// Each once, in the order in which they are asked for.
-fn these(names: impl Iterator<Item = Result<String>>) -> Result<Choice> {
+fn these(names: impl Iterator<Item = Result<String>>) -> Result<NameFilter> {
     let mut once = Vec::new();
     for name in names {
         let name = name?;
@@ -129,14 +131,14 @@ fn these(names: impl Iterator<Item = Result<String>>) -> Result<Choice> {
             once.push(name);
         }
     }
-    Ok(Choice::These(once))
+    Ok(NameFilter::Only(once))
 }
 
 fn prefix(arguments: &Fetch) -> Result<PathBuf> {
     let prefix = match &arguments.prefix {
         Some(prefix) => prefix.clone(),
         None => env::home_dir()
-            .ok_or_else(|| Usage("no home folder: say --prefix DIR".to_owned()))?
+            .ok_or_else(|| Usage("no home folder: pass --prefix DIR".to_owned()))?
             .join(".local"),
     };
     std::path::absolute(&prefix).with_context(|| format!("bad path {}", prefix.display()))
@@ -155,8 +157,8 @@ fn mirrors(session: &Session, arguments: &Fetch, release: &FileName) -> Result<V
     }
     if names.is_empty() {
         bail!(Usage(format!(
-            "no mirror to fetch from: say --from URL or --from DIR, whatever {release}/release.json lies below, or set \
-             ANYARCH_FROM (there is no {} either)",
+            "no mirror to fetch from: pass --from URL or --from DIR, the parent of {release}/release.json, or set \
+         ANYARCH_FROM (there is no {} either)",
             own.join(release.as_str()).display()
         )));
     }
@@ -164,7 +166,7 @@ fn mirrors(session: &Session, arguments: &Fetch, release: &FileName) -> Result<V
     if session.offline {
         mirrors.retain(|mirror| !mirror.is_remote());
         if mirrors.is_empty() {
-            bail!("--offline is set, and all mirrors are behind a network: say --from DIR");
+            bail!("--offline is set, and every mirror needs the network: pass --from DIR");
         }
     }
     Ok(mirrors)
@@ -177,7 +179,7 @@ fn usable(session: &Session, names: &[String]) -> Result<Vec<Mirror>> {
     for name in names {
         match Mirror::named(name) {
             Ok(mirror) => mirrors.push(mirror),
-            Err(error @ NoMirror::Missing(_)) => missing.push(error.to_string()),
+            Err(error @ InvalidMirror::Missing(_)) => missing.push(error.to_string()),
             Err(error) => bail!(Usage::from(error)),
         }
     }
@@ -185,7 +187,7 @@ fn usable(session: &Session, names: &[String]) -> Result<Vec<Mirror>> {
         bail!(Usage(missing.join("\n")));
     }
     for line in missing {
-        session.progress.say(&format!("going on with the other mirrors, since {line}"));
+        session.progress.say(&format!("continuing with the other mirrors: {line}"));
     }
     Ok(mirrors)
 }

@@ -1,4 +1,4 @@
-//! `package`: what `build` does, by the name of its last stage.
+//! `package`: the same as `build`, under the name of the last stage.
 
 use super::build;
 use super::selection::Selection;
@@ -6,10 +6,10 @@ use crate::session::BuildSession;
 use anyhow::Result;
 use clap::Args;
 
-/// Pack emulators, compiling and verifying those that are not yet
+/// Package emulators; compiles and verifies them first where needed
 #[derive(Debug, Args)]
 pub struct Package {
-    /// Which emulators.
+    /// Targets, hosts, series, profile and toolchain.
     #[command(flatten)]
     pub selection: Selection,
 }

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Print the whole matrix of targets and hosts: what would be done, and what is done; touches nothing
+/// Print the matrix of targets and hosts: what would be built, and what is built; changes nothing
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,10 +28,10 @@ Examples:
 #[command(mut_arg("targets", |targets| targets.required(false).default_value("all")))]
 #[command(mut_arg("hosts", |hosts| hosts.default_value("all")))]
 pub struct PlanArgs {
-    /// Which emulators.
+    /// Targets, hosts, series, profile and toolchain.
     #[command(flatten)]
     pub selection: Selection,
-    /// As a table, as data, or as the matrix of a GitHub workflow: a job a host
+    /// Output format: a table, JSON, or the matrix of a GitHub workflow, with one job per host
     #[arg(long, value_enum, default_value_t)]
     pub format: PlanFormat,
 }
@@ -128,12 +128,12 @@ fn github(plan: &Plan) -> serde_json::Value {
 }
 
 fn pairs(session: &Session, plan: &Plan) -> Result<Vec<Pair>> {
-    let home = patch::place(session, plan.series())?;
+    let home = patch::tree_path(session, plan.series())?;
     let home = home.parent().context("a source tree without a folder")?;
     let folders = folders(home);
     let mut pairs = Vec::new();
     for tree in plan.trees() {
-        let prefix = compile::place_prefix(plan, tree.host());
+        let prefix = compile::tree_prefix(plan, tree.host());
         let is_of_host = |path: &&PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
         };
@@ -160,13 +160,13 @@ fn state(session: &Session, plan: &Plan, host: &Host, target: Target, places: &[
     let tarball =
         session.workspace.out.join(plan.release()).join(plan::tarball(&target, plan.release(), host));
     let is_of_plan =
-        |record: &package::Record| record.facts.other_pin(plan.series(), plan.profile()).is_none();
+        |record: &package::Record| record.build_info.other_pin(plan.series(), plan.profile()).is_none();
     if tarball.is_file() && package::record(&tarball).as_ref().is_some_and(is_of_plan) {
         return State::Packaged;
     }
     let emulators = places.iter().map(|place| compile::stripped(place, plan.profile(), target));
     let best = emulators.filter(|emulator| emulator.is_file()).map(|emulator| {
-        let proven = !compile::is_older(&compile::report_place(&emulator), &emulator);
+        let proven = !compile::is_older(&compile::report_path(&emulator), &emulator);
         if proven { State::Verified } else { State::Built }
     });
     best.max_by_key(|state| State::ALL.iter().position(|one| one == state)).unwrap_or(State::Planned)

@@ -5,9 +5,9 @@ use crate::facts::{Series, series};
 use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
 use crate::release::page;
-use crate::release::{self, Published, Wishes, sums};
+use crate::release::{self, PublishOptions, Published, sums};
 use crate::session::BuildSession;
-use crate::toolchain::Tooling;
+use crate::toolchain::ToolchainOptions;
 use anyarch_client::error::Usage;
 use anyarch_client::progress::{count, human_bytes};
 use anyhow::{Result, bail};
@@ -15,12 +15,12 @@ use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Join the folders that several jobs or machines made into one release, and describe it
+/// Join the tarballs of several jobs or machines into one release
 ///
-/// Every tarball is compared with its record, inside and out, and with the pins of this checkout: other
-/// pins, other toolchains for the same host, or one name with different bytes are refused. Beside the
-/// tarballs are written: release.json, the corresponding source, an SBOM, provenance, an installer, a
-/// page and SHA256SUMS. Any web server or object store can serve the folder as it is.
+/// Every tarball must match its record and the pins of this checkout. Different toolchains for one host, and
+/// different files with one name, are refused. Also writes release.json, the corresponding source, an SBOM,
+/// provenance, an installer, a page and SHA256SUMS. Any web server or object store can serve the folder as it
+/// is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,19 +34,19 @@ pub struct ReleaseArgs {
     /// The QEMU series
     #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
     pub series: String,
-    /// Fail if a pair of the whole matrix is missing
+    /// Fail if an emulator of the whole matrix is missing
     #[arg(long)]
     pub complete: bool,
-    /// Also pack with zstd: a little bigger, faster to unpack
+    /// Also write .tar.zst archives: slightly bigger, faster to unpack
     #[arg(long)]
     pub zst: bool,
-    /// Sign SHA256SUMS with this SSH key: without a passphrase, or one that an agent holds
+    /// SSH key to sign SHA256SUMS with: without a passphrase, or held by ssh-agent
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
-    /// Where the release will be served: the address above its folder, for the page and the installer
+    /// URL of the folder that will contain the release's folder, for the page and the installer
     #[arg(long, value_name = "URL", value_parser = base_address)]
     pub base: Option<String>,
-    /// Who built it, as a URI, for the provenance [default: the workflow, where GitHub names one]
+    /// URI of the builder, for the provenance [default: the GitHub workflow, if there is one]
     #[arg(long, value_name = "URI")]
     pub builder: Option<String>,
 }
@@ -69,20 +69,20 @@ pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
         hosts: vec!["all".to_owned()],
         series: arguments.series.clone(),
         profile: Profile::Release,
-        tooling: Tooling::default(),
+        tooling: ToolchainOptions::default(),
     };
-    let lacks = release.lacks(&Plan::make(&session.workspace, &whole)?);
+    let lacks = release.missing(&Plan::make(&session.workspace, &whole)?);
     if arguments.complete && !lacks.is_empty() {
-        bail!("the release lacks {}:\n  {}", count(lacks.len(), "emulator"), lacks.join("\n  "));
+        bail!("the release is missing {}:\n  {}", count(lacks.len(), "emulator"), lacks.join("\n  "));
     }
     let not_run = release.not_run();
-    let wishes = Wishes {
+    let options = PublishOptions {
         zst: arguments.zst,
         base: arguments.base.clone(),
         builder: arguments.builder.clone(),
         key: arguments.sign.clone(),
     };
-    let published = release.publish(session, &wishes)?;
+    let published = release.publish(session, &options)?;
     let result = json!({
         "release": series.release(),
         "folder": published.folder,
@@ -112,7 +112,7 @@ fn text(release: &Published, lacks: &[String]) -> String {
     }
     let lacking = if lacks.is_empty() { "nothing".to_owned() } else { count(lacks.len(), "emulator") };
     text.push_str(&format!(
-        "{} for {}; of the whole matrix it lacks {lacking}\n{}\n",
+        "{} for {}; missing from the whole matrix: {lacking}\n{}\n",
         count(release.tarballs.len(), "tarball"),
         count(hosts.len(), "host"),
         release.folder.display()

@@ -3,17 +3,17 @@
 use super::build::Prepared;
 use super::selection::Selection;
 use super::{runner, show};
-use crate::compile::Facts;
+use crate::compile::BuildInfo;
 use crate::facts::Target;
 use crate::package;
 use crate::plan::{self, Plan, TreePlan};
 use crate::release;
-use crate::reproduce::{Difference, FactDifference, difference, facts};
+use crate::reproduce::{Difference, InputDifference, difference, input_differences};
 use crate::session::{BuildSession, Session};
 use crate::toolchain;
 use crate::verify::{self, Depth};
 use anyarch_client::error::Usage;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyarch_client::hash;
 use anyarch_client::interrupt;
 use anyarch_client::progress::count;
@@ -24,10 +24,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Build released emulators once more from scratch and compare them with the release, byte by byte
+/// Rebuild released emulators from scratch and compare them with the release, byte by byte
 ///
-/// Says where the first difference is, if there is one. What the archives say that they were made from and
-/// with must be the same here, or nothing is built.
+/// Prints the first difference, if there is one. Nothing is built if source, patches, compiler or packages
+/// differ from those that the archives were built with.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ pub struct Reproduce {
     /// The folder with the released archives
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Which emulators.
+    /// Targets, hosts, series, profile and toolchain.
     #[command(flatten)]
     pub selection: Selection,
 }
@@ -48,7 +48,7 @@ struct Released {
     path: PathBuf,
     sha256: String,
     /// What it says that it was made from and with.
-    facts: Facts,
+    build_info: BuildInfo,
 }
 
 /// What came of one pair.
@@ -57,13 +57,14 @@ struct Row {
     target: Target,
     host: String,
     archive: PathBuf,
-    /// The released archive's hash.
+    /// SHA-256 of the released archive, lower-case hex.
     released: String,
-    /// The rebuilt one's, if it was built.
+    /// SHA-256 of the rebuilt archive, lower-case hex; none if it was not built.
     rebuilt: Option<String>,
     outcome: Outcome,
     /// What it would have been made from and with here, where that is something else.
-    facts: Vec<FactDifference>,
+    #[serde(rename = "facts")]
+    inputs: Vec<InputDifference>,
     /// Where the two are not the same.
     difference: Option<Difference>,
     /// The folder with all that was rebuilt, which is only kept where it is not the same.
@@ -79,7 +80,8 @@ enum Outcome {
     /// Other bytes.
     Differs,
     /// Not built, since it would be made from or with something else.
-    OtherFacts,
+    #[serde(rename = "other-facts")]
+    OtherInputs,
     /// Not built, since that is so for another one.
     NotBuilt,
 }
@@ -89,16 +91,16 @@ pub fn run(session: &BuildSession, arguments: &Reproduce) -> Result<()> {
     let Reproduce { folder, selection } = arguments;
     if !selection.profile.is_static() {
         let name = selection.profile.name();
-        bail!(Usage(format!("{name} emulators are never packed, so there is none to reproduce")));
+        bail!(Usage(format!("{name} emulators are never packaged, so there is none to reproduce")));
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
     let released: Vec<(&TreePlan, Vec<Released>)> =
         plan.trees().iter().map(|tree| Ok((tree, all(&plan, tree, folder)?))).collect::<Result<_>>()?;
     let mut rows = Vec::new();
     for (tree, released) in &released {
-        rows.extend(check_facts(session, &plan, tree, released)?);
+        rows.extend(check_inputs(session, &plan, tree, released)?);
     }
-    let made_otherwise = rows.iter().filter(|row| row.outcome == Outcome::OtherFacts).count();
+    let made_otherwise = rows.iter().filter(|row| row.outcome == Outcome::OtherInputs).count();
     if made_otherwise == 0 {
         rows.clear();
         for (tree, released) in &released {
@@ -111,7 +113,7 @@ pub fn run(session: &BuildSession, arguments: &Reproduce) -> Result<()> {
         (0, 0) => Ok(()),
         (0, _) => bail!("{differing} of {} not reproduced", count(rows.len(), "archive")),
         _ => bail!(
-            "nothing was built: {made_otherwise} of {} would be made from or with something else here, as told above",
+            "nothing was built: {made_otherwise} of {} would have other inputs here, as listed above",
             count(rows.len(), "archive")
         ),
     }
@@ -121,7 +123,7 @@ fn line(row: &Row) -> String {
     let what = match row.outcome {
         Outcome::Reproduced => "reproduced",
         Outcome::Differs => "differs",
-        Outcome::OtherFacts => "made from or with something else (released | here)",
+        Outcome::OtherInputs => "other inputs (released | here)",
         Outcome::NotBuilt => "not built",
     };
     let mut text = format!("{:<14} {:<8} {what}\n", row.target.name, row.host);
@@ -134,7 +136,7 @@ fn line(row: &Row) -> String {
         text.push_str(&row.kept.as_ref().map(|kept| format!("  {}\n", kept.display())).unwrap_or_default());
     }
     let told =
-        row.facts.iter().map(ToString::to_string).chain(row.difference.iter().map(ToString::to_string));
+        row.inputs.iter().map(ToString::to_string).chain(row.difference.iter().map(ToString::to_string));
     for one in told {
         text.push_str(&format!("  {}\n", one.replace('\n', "\n  ")));
     }
@@ -149,7 +151,7 @@ fn all(plan: &Plan, tree: &TreePlan, folder: &Path) -> Result<Vec<Released>> {
         if !path.is_file() {
             return Err(missing(folder, &name));
         }
-        open(*target, path.clone()).with_context(|| format!("{} can't be compared with", path.display()))
+        open(*target, path.clone()).with_context(|| format!("cannot compare {} with", path.display()))
     };
     tree.targets().iter().map(one).collect()
 }
@@ -160,17 +162,17 @@ fn missing(folder: &Path, name: &str) -> anyhow::Error {
     let names: Vec<String> =
         there.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
     let there = if names.is_empty() { "no archive at all".to_owned() } else { names.join("\n  ") };
-    Usage(format!("{} has no {name}\n  what it has: {there}", folder.display())).into()
+    Usage(format!("{} has no {name}\n  it has: {there}", folder.display())).into()
 }
 
 fn open(target: Target, path: PathBuf) -> Result<Released> {
     let sha256 = hash::sha256_file(&path)?;
-    let facts = release::inside::read(&path, target.name)?.facts;
+    let build_info = release::contents::read(&path, target.name)?.build_info;
     if let Some(record) = package::record(&path) {
-        ensure!(record.sha256 == sha256, "its bytes are not those of its record: copy both again");
-        ensure!(record.facts == facts, "its build.json says other than its record");
+        ensure!(record.sha256 == sha256, "it does not match its record: copy both files again");
+        ensure!(record.build_info == build_info, "its build.json does not match its record");
     }
-    Ok(Released { target, path, sha256, facts })
+    Ok(Released { target, path, sha256, build_info })
 }
 
 impl Released {
@@ -182,7 +184,7 @@ impl Released {
             released: self.sha256.clone(),
             rebuilt: None,
             outcome,
-            facts: Vec::new(),
+            inputs: Vec::new(),
             difference: None,
             kept: None,
         }
@@ -190,13 +192,13 @@ impl Released {
 }
 
 /// Compares what was released with what would be built; nothing is built yet.
-fn check_facts(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
+fn check_inputs(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
     let toolchain = toolchain::prepare(session, tree.host(), plan.series(), plan.tooling())?;
-    let here = Facts::gather(plan, tree, &toolchain);
+    let here = BuildInfo::gather(plan, tree, &toolchain);
     let row = |one: &Released| {
-        let found = facts(&one.facts, &here, tree.host());
-        let outcome = if found.is_empty() { Outcome::NotBuilt } else { Outcome::OtherFacts };
-        Row { facts: found, ..one.row(tree, outcome) }
+        let found = input_differences(&one.build_info, &here, tree.host());
+        let outcome = if found.is_empty() { Outcome::NotBuilt } else { Outcome::OtherInputs };
+        Row { inputs: found, ..one.row(tree, outcome) }
     };
     Ok(released.iter().map(row).collect())
 }
@@ -204,7 +206,7 @@ fn check_facts(session: &Session, plan: &Plan, tree: &TreePlan, released: &[Rele
 /// Builds the pairs of a host in folders that nothing was built in before. They are removed, unless
 /// something in them is to be looked at.
 fn rebuild(session: &BuildSession, plan: &Plan, tree: &TreePlan, released: &[Released]) -> Result<Vec<Row>> {
-    let scratch = Scratch::new(&session.workspace.trees)?;
+    let scratch = TempFolder::new(&session.workspace.trees)?;
     let kept = session.workspace.trees.join(format!(
         "reproduced-{}-{}-{}",
         plan.release(),
@@ -218,9 +220,7 @@ fn rebuild(session: &BuildSession, plan: &Plan, tree: &TreePlan, released: &[Rel
         Err(error) => {
             files::remove(&kept)?;
             scratch.keep(&kept)?;
-            return Err(
-                error.context(format!("the rebuild failed; its folders are now in {}", kept.display()))
-            );
+            return Err(error.context(format!("the rebuild failed; its files are in {}", kept.display())));
         }
     };
     if rows.iter().any(|row| row.outcome == Outcome::Differs) {
@@ -242,16 +242,16 @@ fn rebuild_in(
 ) -> Result<Vec<Row>> {
     // Who runs the emulators of other hosts proves them; that is not what is compared.
     let runner = runner::of(session, plan, tree)?;
-    let apart = session.apart(folder)?;
-    let prepared = Prepared::new(&apart, plan, tree, None)?;
-    let build = prepared.open(&apart, plan, tree)?;
+    let isolated = session.isolated(folder)?;
+    let prepared = Prepared::new(&isolated, plan, tree, None)?;
+    let build = prepared.open(&isolated, plan, tree)?;
     let emulators = build.compile(tree.targets(), &prepared.source)?.all()?;
     let mut rows = Vec::new();
     for (emulator, one) in emulators.into_iter().zip(released) {
         let target = emulator.target();
-        ensure!(target == one.target, "{} was built in another one's place", target.emulator());
-        let verified = verify::verify(&apart, plan.series(), emulator, Depth::Quick, runner.as_ref())?;
-        let tarball = package::pack(&apart, &verified, &prepared.source, &prepared.key)?;
+        ensure!(target == one.target, "{} was built instead of another one", target.emulator());
+        let verified = verify::verify(&isolated, plan.series(), emulator, Depth::Quick, runner.as_ref())?;
+        let tarball = package::pack(&isolated, &verified, &prepared.source, &prepared.key)?;
         rows.push(compare(tree, one, tarball.path(), &build.linked(target))?);
     }
     Ok(rows)

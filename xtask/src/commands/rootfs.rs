@@ -5,7 +5,7 @@ use crate::apt::{self, Apt};
 use crate::facts::{Target, native, targets};
 use crate::session::Session;
 use anyarch_client::error::Usage;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
@@ -16,8 +16,8 @@ use std::path::PathBuf;
 
 /// Unpack a foreign Debian root file system into a folder, without root
 ///
-/// A minimal system (shell, coreutils, dpkg, apt) of the target's architecture, through this
-/// machine's own apt settings. Packages are unpacked, not configured: their scripts did not run.
+/// A minimal system (shell, coreutils, dpkg, apt) of the target's architecture, downloaded with this
+/// machine's apt settings. Packages are unpacked but not configured: their scripts do not run.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -25,10 +25,10 @@ Example:
   tar -C /tmp/arm64 --strip-components=1 -xJf dist/10.2.2-1/qemu-aarch64-*.tar.xz bin/qemu-aarch64
   unshare --map-root-user --root /tmp/arm64 /qemu-aarch64 --execve self /bin/sh")]
 pub struct Rootfs {
-    /// The target that runs it; those that Debian has
+    /// Target that runs it, one that Debian supports
     #[arg(short, long, value_name = "TARGET")]
     pub target: String,
-    /// Further packages, with all they depend on
+    /// Additional packages, installed with their dependencies
     #[arg(long = "package", value_name = "NAME", value_delimiter = ',')]
     pub packages: Vec<String>,
     /// A new folder
@@ -63,13 +63,13 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
     let debian = target.debian.ok_or_else(|| {
         let have = targets::TARGETS.iter().filter(|target| target.debian.is_some()).map(|target| target.name);
         Usage(format!(
-            "Debian has no system for {}; it has: {}",
+            "Debian has no system for {}; it has one for: {}",
             target.name,
             have.collect::<Vec<_>>().join(" ")
         ))
     })?;
     if let Some(odd) = arguments.packages.iter().find(|name| !apt::is_package_name(name)) {
-        return Err(Usage(format!("`{odd}` is no name of a package")).into());
+        return Err(Usage(format!("`{odd}` is not a package name")).into());
     }
     let folder = &std::path::absolute(&arguments.folder)?;
     let is_new = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
@@ -78,8 +78,8 @@ pub fn run(session: &Session, arguments: &Rootfs) -> Result<()> {
     }
     // Made beside its place, and before any download: whether that can be is known now.
     let parent = folder.parent().unwrap_or(folder);
-    files::is_writable(parent, "name a new folder in one of yours")?;
-    let scratch = Scratch::new(parent)?;
+    files::is_writable(parent, "name a new folder in a place where you can write")?;
+    let scratch = TempFolder::new(parent)?;
     let packages: Vec<String> =
         PACKAGES.iter().map(|name| (*name).to_owned()).chain(arguments.packages.iter().cloned()).collect();
     let apt = Apt::open(session, debian.suite, debian.arch)?;

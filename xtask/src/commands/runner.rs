@@ -1,4 +1,4 @@
-//! Who runs the emulators of another host here.
+//! Finds the emulator of this machine that runs emulators of another host.
 
 use super::build::Prepared;
 use crate::plan::{Plan, TreePlan};

@@ -9,17 +9,17 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-/// Get the pinned QEMU source, check it, unpack and patch it
+/// Download, verify, unpack and patch the pinned QEMU source
 ///
-/// Tried in this order: --source, the cache, upstream's git at the pinned tag, upstream's tarball,
-/// Debian's source package through this machine's own apt settings. The first that answers is
-/// taken, checked against the pins in `patches/<series>/series.toml`, and named.
+/// Sources are tried in this order: --source, the cache, upstream's git at the pinned tag, upstream's
+/// tarball, Debian's source package with this machine's apt settings. The first that is available is used. It
+/// must match the hashes pinned in `patches/<series>/series.toml`.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// The QEMU series
     #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
     pub series: String,
-    /// Take it from here: a tarball, an unpacked tree, a git checkout or URL
+    /// QEMU source to use: a tarball, an unpacked tree, a git checkout or a git URL
     #[arg(long, value_name = "TREE|TARBALL|URL")]
     pub source: Option<String>,
 }
@@ -39,7 +39,7 @@ pub fn run(session: &Session, arguments: &SourceArgs) -> Result<()> {
     Ok(())
 }
 
-/// The patched tree of a series. What the user gave is checked even when the tree is there.
+/// The patched tree of a series. A source that the user gave is checked even if the tree exists.
 pub fn patched(session: &Session, series: &Series, given: Option<&str>) -> Result<patch::PatchedTree> {
     let given = given.map(|given| source::obtain(session, series, Some(given))).transpose()?;
     patch::apply(session, series, || match given {

@@ -1,4 +1,4 @@
-//! `test`: everything that must hold, in the order in which a failure is cheapest.
+//! `test`: all tests; those that find a failure soonest are run first.
 
 use crate::process::{self, ended};
 use crate::session::Session;
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Run everything that must hold: formatting, lints, unit tests, real builds, real guests
+/// Run all tests: formatting, lints, unit tests, real builds, real guest programs
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Also run the proofs that take long
+    /// Also run the slow tests
     #[arg(long)]
     pub long: bool,
-    /// Only tests whose name holds this
+    /// Run only the tests whose name contains this
     pub filter: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     };
     let module = |name: &&str| tests(&["--test", "it"], Some(name));
     let compile = cargo(&["test", "--workspace", "--no-run"]);
-    let compile = || step(session, compile, "mend what does not compile", show);
+    let compile = || step(session, compile, "fix what does not compile", show);
     let count = if arguments.filter.is_some() {
         compile()?;
         one_after_the_other(session, vec![tests(&[], None)], show)?
@@ -98,7 +98,7 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         clippy.arg(folder).args(["--", "--deny", "warnings"]);
         let lint = || {
             let mut said = String::new();
-            let ended = step(session, clippy, "mend what clippy says", |line| add(&mut said, line));
+            let ended = step(session, clippy, "fix what clippy reports", |line| add(&mut said, line));
             print(&said);
             ended
         };

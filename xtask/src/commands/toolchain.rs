@@ -3,7 +3,7 @@
 use super::show;
 use crate::facts::{Host, Series, series};
 use crate::session::Session;
-use crate::toolchain::Tooling;
+use crate::toolchain::ToolchainOptions;
 use crate::toolchain::{self, Toolchain};
 use anyarch_client::error::Usage;
 use anyarch_client::files;
@@ -21,12 +21,12 @@ pub struct ToolchainArgs {
     /// The QEMU series
     #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
     pub series: String,
-    /// Get the newest packages instead of keeping those at hand
+    /// Download the newest packages instead of using those in the cache
     #[arg(long)]
     pub refresh: bool,
-    /// How compilers are called.
+    /// How compilers are run: on this machine or in a container, through a cache or a cluster.
     #[command(flatten)]
-    pub tooling: Tooling,
+    pub tooling: ToolchainOptions,
 }
 
 /// Prepares a host's toolchain and says what is in it.
@@ -69,7 +69,7 @@ const KINDS: [&str; 4] = ["apt", "sysroots", "tools", "python"];
 /// Sets aside what is in the cache, makes it anew, and puts the old back if that fails.
 fn refresh(session: &Session, prepare: impl FnOnce() -> Result<Toolchain>) -> Result<Toolchain> {
     if session.offline {
-        return Err(Usage("--refresh wants a network, --offline forbids it".into()).into());
+        return Err(Usage("--refresh needs the network, but --offline is set".into()).into());
     }
     let place = |kind: &str| session.workspace.cache.join(kind);
     let aside = |kind: &str| session.workspace.cache.join(format!("{kind}.old"));

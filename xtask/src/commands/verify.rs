@@ -1,10 +1,10 @@
-//! `verify`: as far as the proof, with more proof than a build takes the time for.
+//! `verify`: compiles and verifies emulators, with more checks than `build` takes the time for.
 
 use super::build::{Prepared, tell_what_was_not_run};
 use super::selection::Selection;
 use super::{runner, show, source};
 use crate::compile::{self, Compiled, Emulator, UpstreamEmulator};
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::plan::{Plan, TreePlan};
@@ -18,14 +18,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Check emulators: ELF header, --version, a guest program with children, the execve contract
+/// Verify emulators: ELF header, --version, a guest program with children, the execve contract
 ///
-/// Compiles what is not compiled yet. Every check is run, also those that passed before, and more
-/// than `build` runs: the execve contract takes some 15 s a target, and needs a C compiler for the
-/// target. What this machine can't run is reported as not run, with the reason.
+/// Compiles emulators that are not up to date. Runs every check again, and more checks than `build` does: the
+/// execve contract takes about 15 s per target and needs a C compiler for the target. Checks that this
+/// machine cannot run are reported as not run, with the reason.
 ///
-/// With --upstream or --tcg the same source is compiled once more without our patches, in a tree
-/// of its own that nothing is packed from, and both emulators must behave alike.
+/// With --upstream or --tcg, the same source is also compiled without our patches, in a separate tree that is
+/// never packaged, and both emulators must behave the same.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,19 +33,19 @@ Examples:
   cargo xtask verify --target all --upstream
   cargo xtask verify --target aarch64,s390x --tcg --json")]
 pub struct Verify {
-    /// Which emulators.
+    /// Targets, hosts, series, profile and toolchain.
     #[command(flatten)]
     pub selection: Selection,
-    /// Compare with the same QEMU without our patches: with --execve off, the same system calls
+    /// Compare with unpatched QEMU: with --execve off, the system calls must be the same
     ///
     /// Needs strace.
     #[arg(long)]
     pub upstream: bool,
-    /// Run QEMU's own tests (tests/tcg) in both: ours must pass each as often, --execve off and on
+    /// Run QEMU's own tests (tests/tcg) with and without our patches, --execve off and on
     ///
-    /// A test that fails in any of them is run up to ten times in all; what passes less often, by more
-    /// than chance, is a failure. Needs make and a C compiler for the target; tests that want gdb are run
-    /// where gdb-multiarch is installed. There are no plugins in our builds, nor tests of them.
+    /// A test that fails anywhere is run up to ten times by each emulator. The command fails if ours passes
+    /// less often than unpatched QEMU by more than chance. Needs make and a C compiler for the target. Tests
+    /// that need gdb are run if gdb-multiarch is installed. Plugins are not built and not tested.
     #[arg(long)]
     pub tcg: bool,
     /// The old spelling of the command `reproduce`.
@@ -61,7 +61,7 @@ struct Row {
     report: Report,
 }
 
-/// Checks the emulators that were asked for. Those that hold are listed also when others do not.
+/// Verifies the requested emulators. Those that pass are listed even if others fail.
 pub fn run(session: &BuildSession, arguments: &Verify) -> Result<()> {
     if let Some(folder) = &arguments.reproduce {
         let targets = arguments.selection.targets.join(",");
@@ -71,7 +71,7 @@ pub fn run(session: &BuildSession, arguments: &Verify) -> Result<()> {
         )));
     }
     if arguments.upstream {
-        which::which("strace").map_err(|_| Lacks::new("strace", "apt-get install strace"))?;
+        which::which("strace").map_err(|_| Missing::new("strace", "apt-get install strace"))?;
     }
     let plan = Plan::make(&session.workspace, &arguments.selection.request())?;
     // Once for all hosts.

@@ -1,6 +1,6 @@
 //! The two commands of a build tree: QEMU's configure and ninja.
 
-use super::facts::Facts;
+use super::build_info::BuildInfo;
 use super::file_name;
 use crate::patch::SourceTree;
 use crate::plan::{Plan, Profile};
@@ -33,14 +33,14 @@ fn sysroot_flags(profile: Profile, toolchain: &Toolchain) -> (String, String) {
 pub fn configure_command(
     folder: &Path,
     plan: &Plan,
-    facts: &Facts,
+    build_info: &BuildInfo,
     source: &SourceTree,
     toolchain: &Toolchain,
 ) -> Result<Command> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let beside = Path::new("..").join(file_name(source.path()));
-    let (mut headers, libraries) = sysroot_flags(facts.profile, toolchain);
-    if let Some(header) = toolchain.header.as_ref().filter(|_| facts.profile.is_static()) {
+    let (mut headers, libraries) = sysroot_flags(build_info.profile, toolchain);
+    if let Some(header) = toolchain.header.as_ref().filter(|_| build_info.profile.is_static()) {
         headers.push_str(&format!(" -include {}", header.display()));
     }
     // The source's name must not be in the emulators, seen from anywhere or from the build tree.
@@ -58,12 +58,12 @@ pub fn configure_command(
     configure
         .current_dir(folder)
         .env("SOURCE_DATE_EPOCH", plan.series().pins.epoch.to_string())
-        .args(&facts.configure)
+        .args(&build_info.configure)
         .arg(format!("--ninja={}", toolchain.python.join("bin/ninja").display()))
         .arg(format!("--cc={}", toolchain.cc().join(" ")))
         .arg(format!("--host-cc={}", toolchain.compilers.build_cc.display()))
-        .arg(format!("--extra-cflags={}", flags(&facts.cflags, &[&headers, &absolute, &relative])))
-        .arg(format!("--extra-ldflags={}", flags(&facts.ldflags, &[&libraries])));
+        .arg(format!("--extra-cflags={}", flags(&build_info.cflags, &[&headers, &absolute, &relative])))
+        .arg(format!("--extra-ldflags={}", flags(&build_info.ldflags, &[&libraries])));
     if toolchain.is_cross() {
         // The companions' names come by variables, so there is no prefix to tell.
         configure.arg("--cross-prefix=");
@@ -88,12 +88,12 @@ fn share_what_is_compiled(command: &mut Command, folder: &Path, toolchain: &Tool
 /// ccache's name of such a folder; a user's own value goes before ours.
 const CCACHE_BASE: &str = "CCACHE_BASEDIR";
 
-/// How many jobs ninja runs at a time.
+/// How many jobs ninja runs in parallel.
 #[derive(Debug, Clone, Copy)]
 pub enum Jobs<'a> {
-    /// A number of its own.
+    /// A fixed number.
     Own(usize),
-    /// What is free of the slots that all share; the caller holds the first one.
+    /// As many as there are free job slots; the caller holds the first one.
     Shared(&'a Slots),
 }
 

@@ -1,20 +1,20 @@
 //! Stage 4: emulators from a patched tree. One build tree a series, host and profile holds all its
 //! targets, since they share most of their objects.
 
+mod build_info;
 mod commands;
-mod facts;
 mod linked;
-mod part;
+mod partial;
 
+pub use build_info::{BuildInfo, key, pkgversion};
 pub use commands::{Jobs, configure_command, ninja_command};
-pub use facts::{Facts, key, pkgversion};
 pub use linked::Library;
-pub use part::{PartBuild, PartEmulator};
+pub use partial::{PartialBuild, PartialEmulator};
 
 use crate::facts::{Host, Target};
 use crate::patch::{self, PatchedTree, SourceTree, UpstreamTree};
 use crate::plan::{Plan, Profile, TreePlan};
-use crate::process::{Logged, capture, output};
+use crate::process::{LoggedCommand, capture, output};
 use crate::session::BuildSession;
 use crate::toolchain::{Toolchain, refuse_blanks};
 use anyarch_client::files;
@@ -23,7 +23,7 @@ use anyarch_client::interrupt::interrupted;
 use anyarch_client::lock::Lock;
 use anyarch_client::progress::Step;
 use anyhow::{Context as _, Error, Result, anyhow};
-use facts::RECIPE;
+use build_info::RECIPE;
 use linked::Libraries;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,29 +38,29 @@ pub struct BuildTree<'a> {
     path: PathBuf,
     host: Host,
     toolchain: Toolchain,
-    facts: Facts,
+    build_info: BuildInfo,
     lock: Lock,
     /// What its emulators may be linked with, once somebody asked.
     libraries: OnceLock<Libraries>,
 }
 
-/// A linked and stripped emulator that nobody has tried yet.
+/// A linked and stripped emulator that has not been verified.
 #[derive(Debug, Clone)]
 pub struct Emulator {
     target: Target,
     host: Host,
     path: PathBuf,
-    facts: Facts,
+    build_info: BuildInfo,
     libraries: Vec<Library>,
 }
 
 impl Emulator {
-    /// What it emulates.
+    /// Target: what it emulates.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// What it runs on.
+    /// Host: what it runs on.
     pub fn host(&self) -> &Host {
         &self.host
     }
@@ -70,12 +70,12 @@ impl Emulator {
         &self.path
     }
 
-    /// What it was made from and with.
-    pub fn facts(&self) -> &Facts {
-        &self.facts
+    /// Source, patches, compiler, options and libraries that it was built with.
+    pub fn build_info(&self) -> &BuildInfo {
+        &self.build_info
     }
 
-    /// What it was linked with, sorted; nothing where that could not be found out.
+    /// The libraries that it was linked with, sorted by name; empty if that is not known.
     pub fn libraries(&self) -> &[Library] {
         &self.libraries
     }
@@ -101,7 +101,7 @@ impl Emulator {
 pub struct UpstreamEmulator(Emulator);
 
 impl UpstreamEmulator {
-    /// What it emulates.
+    /// Target: what it emulates.
     pub fn target(&self) -> Target {
         self.0.target
     }
@@ -113,9 +113,15 @@ impl UpstreamEmulator {
 }
 
 impl<'a> BuildTree<'a> {
-    /// Where the tree with this key is, or will be: beside the source.
-    pub fn place(source: &Path, plan: &Plan, tree: &TreePlan, toolchain: &Toolchain, key: &str) -> PathBuf {
-        let name = format!("{}{key}{}", place_prefix(plan, tree.host()), toolchain.suffix());
+    /// Path of the build tree with this key, beside the source, whether it exists or not.
+    pub fn tree_path(
+        source: &Path,
+        plan: &Plan,
+        tree: &TreePlan,
+        toolchain: &Toolchain,
+        key: &str,
+    ) -> PathBuf {
+        let name = format!("{}{key}{}", tree_prefix(plan, tree.host()), toolchain.suffix());
         source.with_file_name(name)
     }
 
@@ -128,8 +134,8 @@ impl<'a> BuildTree<'a> {
         toolchain: &Toolchain,
     ) -> Result<Self> {
         let key = key(plan, tree, toolchain)?;
-        let path = Self::place(source.path(), plan, tree, toolchain, &key);
-        Self::at(path, Facts::gather(plan, tree, toolchain), session, plan, tree, source, toolchain)
+        let path = Self::tree_path(source.path(), plan, tree, toolchain, &key);
+        Self::at(path, BuildInfo::gather(plan, tree, toolchain), session, plan, tree, source, toolchain)
     }
 
     /// The configured tree for upstream's emulators.
@@ -140,29 +146,29 @@ impl<'a> BuildTree<'a> {
         source: &UpstreamTree,
         toolchain: &Toolchain,
     ) -> Result<Self> {
-        let facts = Facts::gather(plan, tree, toolchain).without_patches();
+        let build_info = BuildInfo::gather(plan, tree, toolchain).without_patches();
         let source_key = patch::upstream_key(plan.series())?;
-        let key = hash::short_key(&(RECIPE, &facts, source_key, toolchain.key()?))?;
-        let path = Self::place(source.path(), plan, tree, toolchain, &key);
-        Self::at(path, facts, session, plan, tree, source, toolchain)
+        let key = hash::short_key(&(RECIPE, &build_info, source_key, toolchain.key()?))?;
+        let path = Self::tree_path(source.path(), plan, tree, toolchain, &key);
+        Self::at(path, build_info, session, plan, tree, source, toolchain)
     }
 
     fn at(
         path: PathBuf,
-        facts: Facts,
+        build_info: BuildInfo,
         session: &'a BuildSession,
         plan: &Plan,
         tree: &TreePlan,
         source: &SourceTree,
         toolchain: &Toolchain,
     ) -> Result<Self> {
-        refuse_blanks(&path, "the folder of build trees", "say `--build-dir` with one without")?;
+        refuse_blanks(&path, "the folder of build trees", "pass `--build-dir` with a path without them")?;
         let opened = Self {
             lock: Lock::acquire(&path, &session.progress)?,
             session,
             host: tree.host().clone(),
             toolchain: toolchain.clone(),
-            facts,
+            build_info,
             path,
             libraries: OnceLock::new(),
         };
@@ -174,12 +180,14 @@ impl<'a> BuildTree<'a> {
 
     fn configure(&self, plan: &Plan, source: &SourceTree) -> Result<()> {
         let _slot = self.session.slots.take()?;
-        let step =
-            self.session.progress.step(format!("configure {} for {}", self.facts.tag, self.host.platform));
+        let step = self
+            .session
+            .progress
+            .step(format!("configure {} for {}", self.build_info.tag, self.host.platform));
         files::remove(&self.path)?;
-        let configure = configure_command(&self.path, plan, &self.facts, source, &self.toolchain)?;
+        let configure = configure_command(&self.path, plan, &self.build_info, source, &self.toolchain)?;
         let log = self.log("configure");
-        Logged::new(configure, &log)
+        LoggedCommand::new(configure, &log)
             .holding(&self.lock)
             .run(&self.session.progress, |_| ())
             .with_context(|| format!("QEMU's configure failed for {}", self.host.platform))?;
@@ -203,10 +211,10 @@ impl<'a> BuildTree<'a> {
     }
 
     fn make(&self, targets: &[Target], source: &SourceTree) -> Result<Compiled> {
-        source.unchanged()?;
+        source.ensure_unchanged()?;
         let _slot = self.session.slots.take()?;
         let names: Vec<String> = targets.iter().map(Target::emulator).collect();
-        let whose = if self.facts.patches.is_empty() { " without patches" } else { "" };
+        let whose = if self.build_info.patches.is_empty() { " without patches" } else { "" };
         let what = match &names[..] {
             [one] => one.clone(),
             many => format!("{} emulators", many.len()),
@@ -237,7 +245,7 @@ impl<'a> BuildTree<'a> {
         }
         let ninja = ninja_command(&self.path, &self.toolchain, Jobs::Shared(&self.session.slots), &words);
         let mut complaints = Complaints::default();
-        let ended = Logged::new(ninja, &self.log("compile")).holding(&self.lock).run(
+        let ended = LoggedCommand::new(ninja, &self.log("compile")).holding(&self.lock).run(
             &self.session.progress,
             |line| {
                 complaints.read(line);
@@ -260,7 +268,7 @@ impl<'a> BuildTree<'a> {
                 let mut complaints = Complaints::default();
                 String::from_utf8_lossy(&said.stdout).lines().for_each(|line| complaints.read(line));
                 anyhow!(
-                    "it did not compile{}\nthe whole log: {}",
+                    "it did not compile{}\nfull log: {}",
                     complaints.lines.concat(),
                     self.log("compile").display()
                 )
@@ -286,7 +294,7 @@ impl<'a> BuildTree<'a> {
     /// for profiles whose users want them.
     fn strip(&self, target: Target) -> Result<Emulator> {
         let linked = self.linked(target);
-        let path = stripped(&self.path, self.facts.profile, target);
+        let path = stripped(&self.path, self.build_info.profile, target);
         if path != linked && is_older(&path, &linked) {
             files::create_parent(&path)?;
             let partial = files::partial_name(&path);
@@ -296,13 +304,13 @@ impl<'a> BuildTree<'a> {
             fs::rename(&partial, &path).with_context(|| format!("cannot put {} in place", path.display()))?;
         }
         let libraries = self.libraries_of(target);
-        Ok(Emulator { target, host: self.host.clone(), path, facts: self.facts.clone(), libraries })
+        Ok(Emulator { target, host: self.host.clone(), path, build_info: self.build_info.clone(), libraries })
     }
 
     /// What an emulator was linked with; kept beside it. That it can't be found out is told, and no reason to
     /// do without the emulator.
     fn libraries_of(&self, target: Target) -> Vec<Library> {
-        if !self.facts.profile.is_static() {
+        if !self.build_info.profile.is_static() {
             return Vec::new();
         }
         let linked = self.linked(target);
@@ -345,7 +353,7 @@ struct Complaints {
 
 impl Complaints {
     /// As many as fit a screen.
-    const MOST: usize = 12;
+    const MAX_LINES: usize = 12;
 
     /// Reads a line of ninja's: after `FAILED:` come the command and what it said, to the next step.
     fn read(&mut self, line: &str) {
@@ -353,18 +361,18 @@ impl Complaints {
         self.inside = is_head || self.inside && ninja_line(line).is_none();
         // The command is long, and stands in the log.
         let is_command = std::mem::replace(&mut self.after_head, is_head);
-        if self.inside && !is_command && self.lines.len() < Self::MOST {
+        if self.inside && !is_command && self.lines.len() < Self::MAX_LINES {
             self.lines.push(format!("\n  | {line}"));
         }
     }
 }
 
-/// What came of compiling.
+/// The result of compiling.
 #[derive(Debug, Default)]
 pub struct Compiled {
     /// The emulators, stripped.
     pub emulators: Vec<Emulator>,
-    /// Those that failed, where the others were to go on.
+    /// Emulators that failed to compile, with `--keep-going`.
     pub failed: Vec<(Target, Error)>,
 }
 
@@ -399,7 +407,7 @@ pub fn upstream(
     Ok(emulators.into_iter().map(UpstreamEmulator).collect())
 }
 
-/// Where a tree has the emulator of a target that ships; other profiles keep the symbols.
+/// Path of the emulator that is shipped, in a build tree. Profiles other than `release` keep the symbols.
 pub fn stripped(tree: &Path, profile: Profile, target: Target) -> PathBuf {
     match profile {
         Profile::Dev | Profile::Sanitized => tree.join(target.emulator()),
@@ -407,13 +415,13 @@ pub fn stripped(tree: &Path, profile: Profile, target: Target) -> PathBuf {
     }
 }
 
-/// Where the report of an emulator's checks is kept, once they passed.
-pub fn report_place(emulator: &Path) -> PathBuf {
+/// Path of the report of an emulator's checks; the file exists if they passed.
+pub fn report_path(emulator: &Path) -> PathBuf {
     emulator.with_extension("json")
 }
 
-/// What the names of a host's trees begin with.
-pub fn place_prefix(plan: &Plan, host: &Host) -> String {
+/// Start of the names of a host's build trees.
+pub fn tree_prefix(plan: &Plan, host: &Host) -> String {
     format!("{}-{}-", host.file_name(), plan.profile().name())
 }
 

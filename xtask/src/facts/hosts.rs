@@ -23,9 +23,9 @@ pub struct Host {
     pub compiler: Compiler,
     /// The static libraries.
     pub sysroot: Sysroot,
-    /// What its emulators look like.
+    /// What the ELF headers of its emulators must say.
     pub elf: Elf,
-    /// How its emulators are tried on other machines.
+    /// How its emulators are tested on other machines.
     #[serde(default)]
     pub proof: Proof,
 }
@@ -36,14 +36,14 @@ pub struct Host {
 pub struct Compiler {
     /// The C compiler.
     pub cc: String,
-    /// What it is always told: the machine that it compiles for, say.
+    /// Options that it always gets, such as the machine that it compiles for.
     #[serde(default)]
     pub options: Vec<String>,
-    /// The linker that it is to call, as in `-fuse-ld`, if not its own choice.
+    /// Linker to use instead of the default, as in `-fuse-ld`.
     pub linker: Option<String>,
     /// A file of `toolchains/` that is read before every source file.
     pub header: Option<String>,
-    /// What the linker is told for this host alone.
+    /// Linker options for this host only.
     #[serde(default)]
     pub link_options: Vec<String>,
     /// A folder that has it under its plain name, for builds that call it so.
@@ -138,7 +138,7 @@ impl Host {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         ensure!(
             stem == host.file_name(),
-            "{} describes the host {}: name it {}.toml",
+            "{} describes the host {}: rename it to {}.toml",
             path.display(),
             host.platform,
             host.file_name()

@@ -8,7 +8,7 @@ pub fn native() -> Result<&'static str, Usage> {
     let machine = uname.machine().to_string_lossy();
     platform(std::env::consts::ARCH, cfg!(target_endian = "little"), &machine).ok_or_else(|| {
         Usage(format!(
-            "no emulators are made for machines like this one ({machine}): name what you want, not `native`"
+            "there are no emulators for machines like this one ({machine}): name a host instead of `native`"
         ))
     })
 }

@@ -1,5 +1,5 @@
-//! Facts as data: which targets, hosts and series there are. Nothing here touches the network or
-//! starts a program; files are read once and checked as they are read.
+//! Which targets, hosts and series there are, as data. Nothing here touches the network or starts a program;
+//! files are read once and checked as they are read.
 
 pub mod hosts;
 pub mod machine;
@@ -24,7 +24,7 @@ use std::path::Path;
 /// Reads a TOML data file; an error names the file, the line and the field.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is not what it should be", path.display()))
+    toml::from_str(&text).with_context(|| format!("{} is invalid", path.display()))
 }
 
 /// "There is no such thing; did you mean that one?", for a name among known ones.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The series that is built when nobody says another.
+/// The default QEMU series.
 pub const DEFAULT: &str = "10.2";
 
 /// The folder of the patches that come first in a topic of every series: they only add files of our own.
@@ -33,7 +33,7 @@ pub struct Patch {
     pub name: String,
     /// What it is about.
     pub topic: Topic,
-    /// The hash of its bytes.
+    /// SHA-256 of the patch file, lower-case hex.
     pub sha256: String,
     /// Where it is.
     #[serde(skip)]
@@ -44,13 +44,13 @@ pub struct Patch {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pins {
-    /// `10.2`
+    /// Name of the QEMU series: `10.2`.
     pub series: String,
     /// `10.2.2`: what the emulators say with `--version`.
     pub version: String,
-    /// `v10.2.2`
+    /// Upstream's git tag: `v10.2.2`.
     pub tag: String,
-    /// Ours, counted from 1 for each version.
+    /// Our revision of this QEMU version, counted from 1.
     pub revision: u32,
     /// The time stamp of every packed file, in seconds since 1970.
     pub epoch: u64,
@@ -60,7 +60,7 @@ pub struct Pins {
     pub tarball: Tarball,
     /// A distribution's source package.
     pub debian: DebianSource,
-    /// What a source tree lacks or has too much of.
+    /// Files to add to the unpacked source, and folders to leave out.
     pub tree: Tree,
     /// How it is built.
     pub build: Build,
@@ -88,10 +88,9 @@ pub struct Git {
 pub struct Tarball {
     /// Where it is.
     pub url: String,
-    /// Its hash, 64 hex digits. Without it, nothing is taken from there.
+    /// SHA-256 of the tarball, 64 lower-case hex digits. Without it, the tarball is not used.
     pub sha256: Option<String>,
-    /// The id of the git tree with its content, if somebody has seen it: unpacked copies are
-    /// checked by this.
+    /// Git tree id of its content, 40 hex digits, if it is known. Unpacked copies are checked against it.
     pub tree: Option<String>,
 }
 
@@ -107,9 +106,9 @@ pub struct DebianSource {
     pub suite: String,
     /// The original tarball's file name.
     pub file: String,
-    /// Its hash, 64 hex digits.
+    /// SHA-256 of the file, 64 lower-case hex digits.
     pub sha256: String,
-    /// The id of the git tree with its content; unpacked copies are checked by this.
+    /// Git tree id of its content, 40 hex digits. Unpacked copies are checked against it.
     pub tree: Option<String>,
 }
 
@@ -136,7 +135,7 @@ pub struct Build {
     pub wide_on_narrow: bool,
     /// Whether configure knows `--enable-asan` and `--enable-ubsan`.
     pub sanitizers: bool,
-    /// Whose emulators of this machine run those for other hosts in the proof, where its own can't: another series.
+    /// Name of another series whose emulators test those for other hosts, if the series' own cannot.
     pub runners: Option<String>,
     /// Its linux-user targets, by QEMU's names.
     pub targets: Vec<String>,
@@ -206,20 +205,25 @@ impl Series {
 }
 
 fn check(pins: &Pins, name: &str) -> Result<()> {
-    ensure!(pins.series == name, "it pins series {}, but stands in the folder {name}", pins.series);
+    ensure!(pins.series == name, "it pins series {}, but is in the folder {name}", pins.series);
     ensure!(
         pins.version.starts_with(&format!("{name}.")),
-        "version {} is not of series {name}",
+        "version {} does not belong to series {name}",
         pins.version
     );
-    ensure!(pins.tag == format!("v{}", pins.version), "tag {} is not version {}", pins.tag, pins.version);
+    ensure!(
+        pins.tag == format!("v{}", pins.version),
+        "tag {} does not match version {}",
+        pins.tag,
+        pins.version
+    );
     let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
     let may_be_hex = |pin: &Option<String>, digits| pin.as_ref().is_none_or(|pin| is_hex(pin, digits));
     ensure!(may_be_hex(&pins.git.commit, 40), "git.commit must be 40 hex digits");
     ensure!(may_be_hex(&pins.tarball.sha256, 64), "tarball.sha256 must be 64 hex digits");
     ensure!(is_hex(&pins.debian.sha256, 64), "debian.sha256 must be 64 hex digits");
     for name in &pins.build.targets {
-        ensure!(Target::named(name)?.name == name, "build.targets: {name} is not QEMU's name");
+        ensure!(Target::named(name)?.name == name, "build.targets: {name} is not QEMU's name of a target");
     }
     Ok(())
 }
@@ -322,7 +326,7 @@ mod tests {
         let folder = home.path().join(DEFAULT);
         fs::create_dir(&folder).expect("created");
         let cases = [
-            ("tag = \"v10.2.2\"", "tag = \"v10.2.1\"", "tag v10.2.1 is not version 10.2.2"),
+            ("tag = \"v10.2.2\"", "tag = \"v10.2.1\"", "tag v10.2.1 does not match version 10.2.2"),
             ("commit = \"f8", "commit = \"zz", "40 hex digits"),
             ("\"aarch64\",", "\"arm64\",", "not QEMU's name"),
             ("revision = 1", "revision = 1\nrevison = 2", "revison"),

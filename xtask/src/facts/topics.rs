@@ -12,9 +12,9 @@ use std::str::FromStr;
 pub enum Topic {
     /// A guest's children run in the emulator, without binfmt_misc: what the project is for.
     Execve,
-    /// Upstream's faults.
+    /// Fixes of bugs in upstream QEMU.
     Fixes,
-    /// Speed.
+    /// Patches that make emulators faster.
     Fast,
 }
 

@@ -29,7 +29,7 @@ pub fn moved_hunks(patch: &Patch, tree: &Path) -> Result<Vec<String>> {
 pub fn touched(patch: &Patch, tree: &Path) -> Result<Vec<String>> {
     let mut ask = git_outside_repositories(tree)?;
     ask.args(["apply", "--numstat", "-z"]).arg(&patch.path);
-    let said = capture(ask).with_context(|| format!("{} is no patch", patch.path.display()))?;
+    let said = capture(ask).with_context(|| format!("{} is not a patch", patch.path.display()))?;
     // Two numbers and a name each; renames, which would look another way, are written as two changes.
     let named = |record: &str| record.splitn(3, '\t').nth(2).map(str::to_owned);
     Ok(said.split_terminator('\0').filter_map(named).collect())
@@ -49,7 +49,7 @@ pub fn apply_one(patch: &Patch, tree: &Path) -> Result<()> {
     let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error:")).collect();
     bail!(
         "{} does not apply{}\n  | {}\n\
-         to mend it: cargo xtask patch open FOLDER, rebase there, cargo xtask patch refresh FOLDER",
+         to fix it: cargo xtask patch open FOLDER, rebase there, cargo xtask patch refresh FOLDER",
         patch.name,
         places.iter().map(|place| format!("\n  at {place}")).collect::<String>(),
         errors.join("\n  | ")

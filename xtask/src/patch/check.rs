@@ -1,4 +1,4 @@
-//! Do the patches apply, and does each topic without those that it is not built on?
+//! Checks that all patches apply, and that each topic applies with only the topics that it requires.
 
 use super::apply::{apply_one, moved_hunks, touched};
 use super::complete;
@@ -7,45 +7,45 @@ use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
 use crate::session::Session;
 use crate::source::PinnedSource;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
 
-/// What [`check`] found.
+/// The result of [`check`].
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Every patch, one after the other.
-    pub patches: Vec<Checked>,
+    pub patches: Vec<PatchCheck>,
     /// Every topic that has patches, with no others but those that it is built on.
-    pub topics: Vec<Alone>,
+    pub topics: Vec<TopicCheck>,
 }
 
-/// One patch that applies.
+/// The result for a patch that applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Checked {
+pub struct PatchCheck {
     /// The patch's name below `patches/`.
     pub patch: String,
     /// Hunks that apply, but not at the lines they say.
     pub moved: Vec<String>,
 }
 
-/// A topic that applies without the others.
+/// The result for a topic that applies without the topics that it does not require.
 #[derive(Debug, Serialize)]
-pub struct Alone {
+pub struct TopicCheck {
     /// The topic.
     pub topic: Topic,
     /// The topics that it is built on, and whose patches were there.
     pub after: Vec<Topic>,
     /// Its patches.
-    pub patches: Vec<Checked>,
+    pub patches: Vec<PatchCheck>,
 }
 
 /// Applies every patch to a fresh copy of the source, and each topic to one with no others but those that it
 /// is built on. Fuzz is an error, a hunk that moved is told.
 pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Result<Report> {
-    let home = Scratch::new(&session.workspace.trees.join(&series.pins.series))?;
+    let home = TempFolder::new(&session.workspace.trees.join(&series.pins.series))?;
     source.unpack(series, home.path())?;
     complete(series, home.path())?;
     let all: Vec<&Patch> = series.patches.iter().collect();
@@ -60,22 +60,22 @@ pub fn check(session: &Session, series: &Series, source: &PinnedSource) -> Resul
         }
     }
     let patches = apply_all(&all, home.path())?;
-    let alone = |(topic, chain, copy): (Topic, Vec<&Patch>, Option<Scratch>)| -> Result<Alone> {
+    let alone = |(topic, chain, copy): (Topic, Vec<&Patch>, Option<TempFolder>)| -> Result<TopicCheck> {
         let seen = match copy {
             Some(copy) => apply_all(&chain, copy.path()).with_context(|| stands_on_others(topic))?,
             None => patches[..chain.len()].to_vec(),
         };
         let of_topic = chain.iter().zip(seen).filter(|(patch, _)| patch.topic == topic);
         let patches = of_topic.map(|(_, checked)| checked).collect();
-        Ok(Alone { topic, after: topic.needs().to_vec(), patches })
+        Ok(TopicCheck { topic, after: topic.needs().to_vec(), patches })
     };
     let topics = chains.into_iter().map(alone).collect::<Result<_>>()?;
     Ok(Report { patches, topics })
 }
 
 /// The files of a tree that these patches are about: all that decides whether they apply.
-fn copy(session: &Session, tree: &Path, patches: &[&Patch]) -> Result<Scratch> {
-    let copy = Scratch::new(&session.workspace.trees)?;
+fn copy(session: &Session, tree: &Path, patches: &[&Patch]) -> Result<TempFolder> {
+    let copy = TempFolder::new(&session.workspace.trees)?;
     for patch in patches {
         for file in touched(patch, tree)? {
             let (from, to) = (tree.join(&file), copy.path().join(&file));
@@ -94,19 +94,19 @@ fn stands_on_others(topic: Topic) -> String {
         needs => format!("with {} alone", Topic::names(needs)),
     };
     format!(
-        "the topic {topic} does not apply {with}: it must not touch what patches of other topics made\n\
+        "the topic {topic} does not apply {with}: it must not depend on patches of other topics\n\
          to see it: cargo xtask patch open FOLDER --topic {}",
         Topic::names(&topic.with_needs()).replace(' ', ",")
     )
 }
 
 /// Applies patches one after the other.
-fn apply_all(patches: &[&Patch], tree: &Path) -> Result<Vec<Checked>> {
+fn apply_all(patches: &[&Patch], tree: &Path) -> Result<Vec<PatchCheck>> {
     let mut checked = Vec::new();
     for patch in patches {
         let moved = moved_hunks(patch, tree)?;
         apply_one(patch, tree)?;
-        checked.push(Checked { patch: patch.name.clone(), moved });
+        checked.push(PatchCheck { patch: patch.name.clone(), moved });
     }
     Ok(checked)
 }

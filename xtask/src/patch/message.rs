@@ -13,7 +13,7 @@ pub fn topic_of(message: &str) -> Result<Option<Topic>> {
     for name in message.lines().filter_map(|line| line.strip_prefix(KEY)) {
         let topic = name.trim().parse()?;
         if found.is_some_and(|found| found != topic) {
-            bail!("it says more than one topic: split it, or leave one `{KEY}...` line");
+            bail!("it names more than one topic: split the commit, or keep one `{KEY}...` line");
         }
         found = Some(topic);
     }
@@ -27,7 +27,7 @@ pub fn with_topic(mail: &[u8], topic: Topic) -> Result<Vec<u8>> {
     Ok([headers, format!("{message}{blank}{KEY}{topic}\n").as_bytes(), rest].concat())
 }
 
-/// The same without it.
+/// Removes the trailer from such a patch.
 pub fn without_topic(mail: &[u8]) -> Result<Vec<u8>> {
     let (headers, message, rest) = split(mail)?;
     let kept: String = message.split_inclusive('\n').filter(|line| !line.starts_with(KEY)).collect();
@@ -41,13 +41,13 @@ pub fn without_topic(mail: &[u8]) -> Result<Vec<u8>> {
 
 /// The headers with the blank line after them, the message, and what begins with `---`.
 fn split(mail: &[u8]) -> Result<(&[u8], &str, &[u8])> {
-    const NO_MAIL: &str = "it is no mail with a patch, as `git format-patch` makes it";
+    const NO_MAIL: &str = "it is not a patch as `git format-patch` writes it";
     let start = find(mail, b"\n\n").context(NO_MAIL)? + 2;
     let length = match mail[start..].starts_with(b"---\n") {
         true => 0,
         false => find(&mail[start..], b"\n---\n").context(NO_MAIL)? + 1,
     };
-    let message = str::from_utf8(&mail[start..start + length]).context("its message is no UTF-8")?;
+    let message = str::from_utf8(&mail[start..start + length]).context("its message is not UTF-8")?;
     Ok((&mail[..start], message, &mail[start + length..]))
 }
 

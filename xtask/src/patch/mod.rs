@@ -3,15 +3,15 @@
 
 mod apply;
 mod check;
+mod commit_groups;
 mod message;
 mod open;
-mod part;
-mod parts;
+mod partial;
 mod refresh;
 
-pub use check::{Alone, Checked, Report, check};
+pub use check::{PatchCheck, Report, TopicCheck, check};
 pub use open::open;
-pub use part::{PartTree, Tried, each};
+pub use partial::{PartialTree, PatchTrial, each};
 pub use refresh::refresh;
 
 use apply::apply_one;
@@ -85,15 +85,14 @@ impl SourceTree {
         &self.note.origin
     }
 
-    /// An error if a file was changed, added or removed since the tree was made: what is compiled from
-    /// here shall be what is pinned.
-    pub fn unchanged(&self) -> Result<()> {
+    /// Fails if a file was changed, added or removed since the tree was made: what is compiled must be what is pinned.
+    pub fn ensure_unchanged(&self) -> Result<()> {
         if fingerprint(&self.path)? == self.note.fingerprint {
             return Ok(());
         }
         bail!(
             "{} was edited, so it is no longer the pinned source\n\
-             to get it back: cargo xtask clean trees\n\
+             to restore it: cargo xtask clean trees\n\
              to work on QEMU: cargo xtask patch open FOLDER, then cargo xtask patch refresh FOLDER",
             self.path.display()
         )
@@ -166,19 +165,19 @@ fn key_with(series: &Series, patches: &[Patch]) -> Result<String> {
 /// see the same path whatever the key, so their caches hold beyond a change of a patch.
 const SOURCE: &str = "source";
 
-/// Where the series' patched tree is, or will be.
-pub fn place(session: &Session, series: &Series) -> Result<PathBuf> {
-    place_in(&session.workspace, series)
+/// Path of the series' patched tree, whether it exists or not.
+pub fn tree_path(session: &Session, series: &Series) -> Result<PathBuf> {
+    tree_path_in(&session.workspace, series)
 }
 
-/// The same for any folders.
-pub fn place_in(workspace: &Workspace, series: &Series) -> Result<PathBuf> {
+/// Path of the series' patched tree in any workspace.
+pub fn tree_path_in(workspace: &Workspace, series: &Series) -> Result<PathBuf> {
     Ok(workspace.trees.join(&series.pins.series).join(key(series)?).join(SOURCE))
 }
 
 /// The patched tree, if it has been made.
 pub fn ready(session: &Session, series: &Series) -> Result<Option<PatchedTree>> {
-    Ok(found(&place(session, series)?))
+    Ok(found(&tree_path(session, series)?))
 }
 
 /// The patched tree in this very folder, if it is one.
@@ -196,7 +195,7 @@ pub fn apply(
     series: &Series,
     source: impl FnOnce() -> Result<PinnedSource>,
 ) -> Result<PatchedTree> {
-    make(session, series, &place(session, series)?, &series.patches, source).map(PatchedTree)
+    make(session, series, &tree_path(session, series)?, &series.patches, source).map(PatchedTree)
 }
 
 /// The tree of a series without our patches: the one that is there, else made from `source`.

@@ -9,7 +9,7 @@ use crate::process::capture;
 use crate::session::Session;
 use crate::source::PinnedSource;
 use anyarch_client::error::Usage;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub fn open(
     if !empty {
         return Err(Usage(format!("{} is not empty: name a new folder", folder.display())).into());
     }
-    let mails = Scratch::new(&session.workspace.trees)?;
+    let mails = TempFolder::new(&session.workspace.trees)?;
     let patches = mails_of(series, &topics, mails.path())?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     source.unpack(series, folder)?;
@@ -46,7 +46,7 @@ pub fn open(
         am.args(&patches);
         capture(am).with_context(|| {
             format!(
-                "go on in {}: mend the conflict, `git am --continue`, then `patch refresh`",
+                "continue in {}: resolve the conflict, `git am --continue`, then `patch refresh`",
                 folder.display()
             )
         })?;
@@ -63,8 +63,8 @@ fn in_order(asked: &[Topic]) -> Result<Vec<Topic>> {
     for topic in &topics {
         if !topic.needs().iter().all(|need| topics.contains(need)) {
             let with = Topic::names(&topic.with_needs());
-            let text = format!("{topic} is built on {}", Topic::names(topic.needs()));
-            return Err(Usage(format!("{text}: say --topic {}", with.replace(' ', ","))).into());
+            let text = format!("{topic} requires {}", Topic::names(topic.needs()));
+            return Err(Usage(format!("{text}: pass --topic {}", with.replace(' ', ","))).into());
         }
     }
     Ok(topics)
@@ -76,7 +76,7 @@ fn mails_of(series: &Series, topics: &[Topic], folder: &Path) -> Result<Vec<Path
     for (number, patch) in series.patches_of(topics).into_iter().enumerate() {
         let bytes = fs::read(&patch.path).with_context(|| format!("cannot read {}", patch.path.display()))?;
         let mail = with_topic(&bytes, patch.topic)
-            .with_context(|| format!("{} can't become a commit", patch.path.display()))?;
+            .with_context(|| format!("cannot make a commit of {}", patch.path.display()))?;
         let path = folder.join(format!("{number:04}.patch"));
         files::write_file(&path, &mail)?;
         mails.push(path);
@@ -110,6 +110,6 @@ mod tests {
         let both = in_order(&[Topic::Fast, Topic::Execve]).expect("both");
         assert_eq!(both, [Topic::Execve, Topic::Fast]);
         let error = in_order(&[Topic::Fast]).expect_err("refused").to_string();
-        assert_eq!(error, "fast is built on execve: say --topic execve,fast");
+        assert_eq!(error, "fast requires execve: pass --topic execve,fast");
     }
 }

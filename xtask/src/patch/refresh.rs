@@ -1,7 +1,7 @@
 //! The commits of an opened series as patches again, each in the folder of its topic.
 
+use super::commit_groups::{Commit, CommitGroup, group_commits};
 use super::message::{topic_of, without_topic};
-use super::parts::{Commit, Part, parts};
 use crate::facts::series::COMMON;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
@@ -9,7 +9,7 @@ use crate::git;
 use crate::process::capture;
 use crate::session::Session;
 use anyarch_client::error::Usage;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,13 +31,13 @@ pub fn refresh(session: &Session, series: &Series, folder: &Path) -> Result<Vec<
     work.ready(series)?;
     let opened = work.opened()?;
     let commits = work.commits()?;
-    let parts = parts(&commits, &opened, |file| work.has(file)).or_else(|error| {
+    let groups = group_commits(&commits, &opened, |file| work.has(file)).or_else(|error| {
         let base = &work.base;
-        work.wrong(&format!("can't become patches: {error:#}\nto mend it: git rebase -i {base}"))
+        work.wrong(&format!("cannot be turned into patches: {error:#}\nto fix it: git rebase -i {base}"))
     })?;
     // All of them before the first is put in place: what fails changes nothing.
-    let made = Scratch::new(&session.workspace.trees)?;
-    let new = work.patches(&parts, &series.pins.series, made.path())?;
+    let made = TempFolder::new(&session.workspace.trees)?;
+    let new = work.patches(&groups, &series.pins.series, made.path())?;
     let patches = session.workspace.root.join("patches");
     let mut names = Vec::new();
     for topic in opened {
@@ -98,7 +98,7 @@ impl Work<'_> {
         for under_way in ["rebase-apply", "rebase-merge"] {
             let path = capture(self.git(&["rev-parse", "--git-path", under_way]))?;
             if self.folder.join(path.trim()).exists() {
-                return self.wrong("is in the middle of a `git am` or `git rebase`: end that first");
+                return self.wrong("is in the middle of a `git am` or `git rebase`: finish that first");
             }
         }
         let dirty = capture(self.git(&["status", "--porcelain"]))?;
@@ -108,7 +108,7 @@ impl Work<'_> {
         let merges = capture(self.git(&["rev-list", "--merges", &format!("{}..HEAD", self.base)]))?;
         if let Some(merge) = merges.lines().next() {
             return self.wrong(&format!(
-                "has a merge, {merge}, which is no patch: git rebase {} makes commits in a row",
+                "has a merge commit, {merge}: make the history linear with git rebase {}",
                 self.base
             ));
         }
@@ -122,7 +122,7 @@ impl Work<'_> {
             .split_whitespace()
             .map(str::parse)
             .collect::<Result<_, Usage>>()
-            .with_context(|| format!("the setting {OPENED} of {} is wrong", self.folder.display()))?;
+            .with_context(|| format!("the setting {OPENED} of {} is invalid", self.folder.display()))?;
         Ok(if topics.is_empty() { TOPICS.to_vec() } else { topics })
     }
 
@@ -134,7 +134,7 @@ impl Work<'_> {
     fn commit(&self, id: &str) -> Result<Commit> {
         let message = capture(self.git(&["log", "-1", "--format=%B", id]))?;
         let topic = topic_of(&message).or_else(|error| {
-            self.wrong(&format!("can't become patches: commit {id} has a wrong topic: {error}"))
+            self.wrong(&format!("cannot be turned into patches: commit {id} has a wrong topic: {error}"))
         })?;
         let listed = capture(self.git(&["diff-tree", "--no-commit-id", "--name-only", "-r", "-z", id]))?;
         let files = listed.split_terminator('\0').map(str::to_owned).collect();
@@ -148,15 +148,20 @@ impl Work<'_> {
     }
 
     /// The patches of all parts, in folders below `into` that are named as those below `patches/`.
-    fn patches(&self, parts: &[Part], series: &str, into: &Path) -> Result<BTreeMap<PathBuf, Vec<PathBuf>>> {
+    fn patches(
+        &self,
+        groups: &[CommitGroup],
+        series: &str,
+        into: &Path,
+    ) -> Result<BTreeMap<PathBuf, Vec<PathBuf>>> {
         let mut start = &self.base;
         let mut all = BTreeMap::new();
-        for part in parts {
-            let home = if part.is_common { COMMON } else { series };
-            let name = Path::new(home).join(part.topic.name());
-            let files = self.format(&format!("{start}..{}", part.end), &into.join(&name))?;
+        for group in groups {
+            let home = if group.is_common { COMMON } else { series };
+            let name = Path::new(home).join(group.topic.name());
+            let files = self.format(&format!("{start}..{}", group.end), &into.join(&name))?;
             all.insert(name, files);
-            start = &part.end;
+            start = &group.end;
         }
         Ok(all)
     }

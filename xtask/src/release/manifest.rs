@@ -1,7 +1,7 @@
 //! `release.json`: what the release says of itself, from the records of its tarballs and the series' pins.
 
 use super::Release;
-use crate::compile::Facts;
+use crate::compile::BuildInfo;
 use crate::facts::{Series, series};
 use crate::package::{Record, Tarball};
 use crate::verify::{Check, Outcome};
@@ -21,7 +21,7 @@ pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -
         artifacts.push(artifact(tarball, release.unpacked[at], more.get(at))?);
     }
     let builds = release.tarballs.iter().map(Tarball::record);
-    let builds = builds.map(|record| Ok((record.host.clone(), build(&record.facts)?)));
+    let builds = builds.map(|record| Ok((record.host.clone(), build(&record.build_info)?)));
     Ok(Manifest {
         format: format::FORMAT,
         release: release.series.release().try_into()?,
@@ -68,17 +68,17 @@ fn patch(patch: &series::Patch) -> Result<Patch> {
     Ok(Patch { name: patch.name.clone(), sha256: hash(&patch.sha256)?, topic })
 }
 
-fn build(facts: &Facts) -> Result<Build> {
-    let header = facts.header.iter().map(|(name, hash)| format!("-include {name} (sha256 {hash})"));
+fn build(build_info: &BuildInfo) -> Result<Build> {
+    let header = build_info.header.iter().map(|(name, hash)| format!("-include {name} (sha256 {hash})"));
     Ok(Build {
-        triple: facts.triple.clone(),
-        compiler: facts.compiler.clone(),
-        compiler_options: facts.compiler_options.clone(),
-        linker: facts.linker.clone(),
-        configure: facts.configure.clone(),
-        cflags: facts.cflags.iter().cloned().chain(header).collect(),
-        ldflags: facts.ldflags.clone(),
-        sysroot: pinned(facts.sysroot.iter().map(|(name, sha256)| (name, sha256)))?,
+        triple: build_info.triple.clone(),
+        compiler: build_info.compiler.clone(),
+        compiler_options: build_info.compiler_options.clone(),
+        linker: build_info.linker.clone(),
+        configure: build_info.configure.clone(),
+        cflags: build_info.cflags.iter().cloned().chain(header).collect(),
+        ldflags: build_info.ldflags.clone(),
+        sysroot: pinned(build_info.sysroot.iter().map(|(name, sha256)| (name, sha256)))?,
     })
 }
 

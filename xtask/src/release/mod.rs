@@ -2,7 +2,7 @@
 //! by the records beside them; what was made from other pins, or twice in different ways, is refused.
 //! What strangers need to trust them is written beside them: see [`publish`](Release::publish).
 
-pub mod inside;
+pub mod contents;
 mod installer;
 mod manifest;
 pub mod page;
@@ -13,7 +13,7 @@ mod source;
 pub mod sums;
 mod zst;
 
-use crate::compile::Facts;
+use crate::compile::BuildInfo;
 use crate::facts::Series;
 use crate::package::{self, Recorded, Tarball};
 use crate::plan::{Plan, Profile};
@@ -37,12 +37,12 @@ pub struct Release {
     unpacked: Vec<u64>,
 }
 
-/// What a release may have besides.
+/// Options for publishing a release.
 #[derive(Debug, Clone, Default)]
-pub struct Wishes {
-    /// A `.tar.zst` beside each `.tar.xz`.
+pub struct PublishOptions {
+    /// Whether to write a `.tar.zst` for each `.tar.xz`.
     pub zst: bool,
-    /// Where the release will lie: the address above its folder. The installer and the page name it.
+    /// URL of the folder that will contain the release's folder. It is written into the installer and the page.
     pub base: Option<String>,
     /// Who made it, as a URI, for the provenance.
     pub builder: Option<String>,
@@ -50,14 +50,14 @@ pub struct Wishes {
     pub key: Option<PathBuf>,
 }
 
-/// A release that lies ready to be served.
+/// A release that is ready to be served.
 #[derive(Debug)]
 pub struct Published {
     /// Its folder.
     pub folder: PathBuf,
-    /// The sums of all its files.
+    /// Path of `SHA256SUMS`.
     pub sums: PathBuf,
-    /// Their signature.
+    /// Path of the signature of `SHA256SUMS`, if it was signed.
     pub signature: Option<PathBuf>,
     /// The tarballs, by name.
     pub tarballs: Vec<Tarball>,
@@ -70,7 +70,7 @@ impl Release {
     }
 
     /// The pairs of a plan that it lacks, as `qemu-arm for amd64`.
-    pub fn lacks(&self, plan: &Plan) -> Vec<String> {
+    pub fn missing(&self, plan: &Plan) -> Vec<String> {
         let has = |target: &str, host: &str| {
             self.tarballs.iter().any(|one| one.target().name == target && one.host() == host)
         };
@@ -94,7 +94,7 @@ impl Release {
     /// Copies what is not there yet into the release's folder, and writes beside it what a stranger needs:
     /// source, SBOM, installer, the manifest of all of these, a page, where it came from, the sums of
     /// every file, and their signature.
-    pub fn publish(mut self, session: &BuildSession, wishes: &Wishes) -> Result<Published> {
+    pub fn publish(mut self, session: &BuildSession, options: &PublishOptions) -> Result<Published> {
         let folder = session.workspace.out.join(self.series.release());
         // A build would write other sums meanwhile.
         let lock = session.workspace.trees.join(format!("sums-{}", self.series.release()));
@@ -102,29 +102,29 @@ impl Release {
         let peers = Peers::read(&session.workspace.root)?;
         self.tarballs =
             self.tarballs.iter().map(|one| put(one, &folder, &self.series)).collect::<Result<_>>()?;
-        let more = if wishes.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
+        let more = if options.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
         let documents = vec![
             source::write(session, &self.series, &folder)?,
             sbom::write(&self, &folder)?,
             installer::write(
                 &session.workspace.root,
                 &self.series.release(),
-                wishes.base.as_deref(),
+                options.base.as_deref(),
                 &folder,
             )?,
         ];
         let manifest = manifest::describe(&self, &more, documents)?;
-        let page = page::html(&manifest, &peers, wishes.base.as_deref())?;
+        let page = page::html(&manifest, &peers, options.base.as_deref())?;
         let mut files = Vec::new();
         for (name, text) in [(anyarch_manifest::FILE, manifest.text()), (page::FILE, page)] {
             files::write_file(&folder.join(name), text.as_bytes())?;
             files.push((name.to_owned(), hash::sha256(text.as_bytes())));
         }
-        let origin = provenance::write(session, &manifest, &files, wishes.builder.as_deref(), &folder)?;
+        let origin = provenance::write(session, &manifest, &files, options.builder.as_deref(), &folder)?;
         files.push((name_of(&origin), hash::sha256_file(&origin)?));
         files.extend(manifest.files().map(|(name, sha256)| (name.to_string(), sha256.to_string())));
         let sums = sums::write(&folder, &files)?;
-        let signature = wishes.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
+        let signature = options.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
         Ok(Published { folder, sums, signature, tarballs: self.tarballs })
     }
 }
@@ -139,12 +139,12 @@ fn put(tarball: &Tarball, folder: &Path, series: &Series) -> Result<Tarball> {
     if place != tarball.path() {
         ensure!(
             !place.exists() || hash::sha256_file(&place)? == tarball.record().sha256,
-            "{} is there with other bytes; a name is never used twice: raise `revision` in series.toml, \
-             or say another --out",
+            "{} already exists with other content; a name is never used twice: raise `revision` in series.toml, \
+                 or pass another --out",
             place.display()
         );
         copy(tarball.path(), &place)?;
-        files::write_json(&package::record_place(&place), tarball.record())?;
+        files::write_json(&package::record_path(&place), tarball.record())?;
     }
     package::found(&place, series, Profile::Release)
         .with_context(|| format!("{} cannot be read back", place.display()))
@@ -160,16 +160,16 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// Gathers the tarballs in these folders, or one level below them.
 pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
     let mut chosen: BTreeMap<String, (Tarball, u64)> = BTreeMap::new();
-    let mut hosts: BTreeMap<String, (PathBuf, Facts)> = BTreeMap::new();
+    let mut hosts: BTreeMap<String, (PathBuf, BuildInfo)> = BTreeMap::new();
     for path in tarballs(folders)? {
         let (recorded, unpacked) =
-            checked(&path).with_context(|| format!("{} is not taken", path.display()))?;
+            checked(&path).with_context(|| format!("{} is rejected", path.display()))?;
         let tarball = recorded.of(series, Profile::Release);
         let tarball = tarball.map_err(|other| anyhow!("{} is {other}", path.display()))?;
         let record = tarball.record();
         match hosts.get(&record.host) {
-            Some((first, facts)) => {
-                if let Some(difference) = differ(facts, &record.facts) {
+            Some((first, build_info)) => {
+                if let Some(difference) = differ(build_info, &record.build_info) {
                     bail!(
                         "mixed toolchains for {}: {} and {} differ in {difference}",
                         record.host,
@@ -178,13 +178,13 @@ pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
                     );
                 }
             }
-            None => drop(hosts.insert(record.host.clone(), (path.clone(), record.facts.clone()))),
+            None => drop(hosts.insert(record.host.clone(), (path.clone(), record.build_info.clone()))),
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some((other, _)) = chosen.get(&name) {
             ensure!(
                 other.record().sha256 == record.sha256,
-                "{} and {} have the same name and other bytes",
+                "{} and {} have the same name but different content",
                 other.path().display(),
                 path.display()
             );
@@ -220,14 +220,14 @@ fn tarballs(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn checked(path: &Path) -> Result<(Recorded, u64)> {
     let recorded = Recorded::read(path)?;
     let record = recorded.record();
-    let inside = inside::read(path, &record.target)?;
-    ensure!(inside.emulator == record.emulator.sha256, "its emulator is not the one that was verified");
-    ensure!(inside.facts == record.facts, "its build.json says other than its record");
-    Ok((recorded, inside.unpacked))
+    let contents = contents::read(path, &record.target)?;
+    ensure!(contents.emulator == record.emulator.sha256, "its emulator is not the one that was verified");
+    ensure!(contents.build_info == record.build_info, "its build.json does not match its record");
+    Ok((recorded, contents.unpacked))
 }
 
 /// What two tarballs of one host were made with, where that is not the same.
-fn differ(one: &Facts, other: &Facts) -> Option<&'static str> {
+fn differ(one: &BuildInfo, other: &BuildInfo) -> Option<&'static str> {
     let parts = [
         ("the compiler", one.compiler == other.compiler && one.compiler_options == other.compiler_options),
         ("the linker", one.linker == other.linker),

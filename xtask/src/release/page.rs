@@ -44,9 +44,9 @@ pub fn html(manifest: &Manifest, peers: &Peers, base: Option<&str>) -> Result<St
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.context("the template's syntax")?);
     // The name's ending turns escaping on.
-    environment.add_template("index.html.jinja", TEMPLATE).context("the page's template is wrong")?;
+    environment.add_template("index.html.jinja", TEMPLATE).context("the page's template is invalid")?;
     let page = Page::new(manifest, peers, base.map(checked_base).transpose()?);
-    let template = environment.get_template("index.html.jinja").context("the page's template is gone")?;
+    let template = environment.get_template("index.html.jinja").context("the page's template is missing")?;
     template.render(Serde(&page)).context("the page cannot be rendered")
 }
 
@@ -58,8 +58,8 @@ pub fn checked_base(base: &str) -> Result<&str, Usage> {
         return Ok(base.trim_end_matches('/'));
     }
     Err(Usage(format!(
-        "`{base}` cannot stand in the page's commands: say an address that begins with https://, http:// or file:///, \
-         odd characters as %XX"
+        "`{base}` cannot be used in the page's commands: pass an address that begins with https://, http:// or \
+             file:///, with special characters as %XX"
     )))
 }
 
@@ -141,7 +141,7 @@ struct Paper<'a> {
     sha256: Option<&'a str>,
 }
 
-/// How the emulators of a host were made.
+/// How the emulators of a host were built.
 #[derive(Debug, Serialize)]
 struct Made<'a> {
     host: &'a str,

@@ -10,11 +10,11 @@ use std::path::Path;
 /// The file, below the checkout.
 pub const FILE: &str = "dist/peers.toml";
 
-/// What others publish for one host.
+/// Sizes of the emulators that others publish for one host.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peers {
-    /// What all these emulators run on, by Docker's name.
+    /// Host of these emulators, by Docker's platform name.
     pub host: String,
     /// How they were measured, a sentence for the release's page.
     pub how: String,
@@ -37,25 +37,25 @@ pub struct Peer {
     pub version: String,
     /// QEMU's version in it.
     pub qemu: String,
-    /// What the emulators' names end with there: `-static` or nothing.
+    /// Suffix of the emulators' file names in that package: `-static` or empty.
     pub suffix: String,
     /// The day, as `2026-11-21`.
     pub measured: String,
-    /// What an archive of ours may be of the same emulator, as xz packs it.
+    /// Largest allowed ratio of our archive to their emulator packed by xz.
     pub at_most: f64,
     /// The emulators by target.
     pub targets: BTreeMap<String, Packed>,
 }
 
-/// Bytes of one emulator.
+/// Sizes of one emulator, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Packed {
-    /// Of the file itself.
+    /// Size of the file itself.
     pub size: u64,
-    /// As `xz -9e` packs it.
+    /// Size after `xz -9e`.
     pub xz: u64,
-    /// As `gzip -9` packs it.
+    /// Size after `gzip -9`.
     pub gzip: u64,
 }
 

@@ -22,8 +22,8 @@ pub fn write(release: &Release, folder: &Path) -> Result<Document> {
         let (target, host) = (tarball.target().name, tarball.host());
         ensure!(
             !tarball.record().linked.is_empty(),
-            "the record of qemu-{target} for {host} does not say what was linked, and its build told why: build it \
-             again, with a network"
+            "the record of qemu-{target} for {host} does not list the linked libraries, and its build \
+             said why: build it again, with a network"
         );
     }
     let path = folder.join(format!("anyarch-{}.cdx.json", release.series.release()));

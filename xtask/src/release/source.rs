@@ -43,9 +43,9 @@ pub fn write(session: &Session, series: &Series, folder: &Path) -> Result<Docume
         for file in &files {
             let place = session.workspace.root.join(file);
             let meta = fs::symlink_metadata(&place).with_context(|| {
-                format!("{file} is tracked by git, but gone: commit that, or bring it back")
+                format!("{file} is tracked by git but does not exist: restore it, or commit its removal")
             })?;
-            ensure!(meta.is_file(), "{file} is no plain file");
+            ensure!(meta.is_file(), "{file} is not a regular file");
             let mode = if meta.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
             add(&format!("anyarch/{file}"), mode, &read(&place)?)?;
         }
@@ -84,13 +84,13 @@ fn tracked(root: &Path) -> Result<Vec<String>> {
     let unknown = list(&[&["--others", "--exclude-standard", "--"], &READ[..]].concat())?;
     ensure!(
         unknown.is_empty(),
-        "the source of a release is what git tracks, and it does not know: {}\n  commit that, or remove it",
+        "the source of a release is what git tracks, and these are not tracked: {}\n  commit or remove them",
         unknown.join(" ")
     );
     let mut files = list(&[])?;
     ensure!(
         files.iter().any(|file| file == "Cargo.lock"),
-        "{} is no git checkout of anyarch, so its source cannot be told from what else lies there",
+        "{} is not a git checkout of anyarch, so it is not known which files are its source",
         root.display()
     );
     files.sort();

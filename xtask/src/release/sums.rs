@@ -2,7 +2,7 @@
 //! check all others of a release.
 
 use super::zst;
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::package;
 use crate::process::{ended, output};
 use anyarch_client::files;
@@ -21,7 +21,7 @@ pub fn write(folder: &Path, files: &[(String, String)]) -> Result<PathBuf> {
         let is_archive = [package::EXTENSION, zst::EXTENSION].iter().any(|end| name.ends_with(end));
         ensure!(
             !is_archive || files.iter().any(|(known, _)| *known == name),
-            "{} is no part of this release: remove it, or name the folder that it was made in, too",
+            "{} is not part of this release: remove it, or also name the folder that it was made in",
             entry.path().display()
         );
     }
@@ -37,8 +37,8 @@ pub fn write(folder: &Path, files: &[(String, String)]) -> Result<PathBuf> {
 
 /// The program that signs, if it and the key are there: known before anything is written.
 pub fn can_sign(key: &Path) -> Result<PathBuf> {
-    ensure!(key.is_file(), "there is no key {}", key.display());
-    let missing = |_| Lacks::new("ssh-keygen", "apt-get install openssh-client");
+    ensure!(key.is_file(), "there is no key file {}", key.display());
+    let missing = |_| Missing::new("ssh-keygen", "apt-get install openssh-client");
     Ok(which::which("ssh-keygen").map_err(missing)?)
 }
 
@@ -47,7 +47,7 @@ pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
     let program = can_sign(key)?;
     // It writes beside what it signs, and asks before it replaces: it gets a copy in a private folder.
     let folder = sums.parent().unwrap_or(Path::new("."));
-    let scratch = files::Scratch::new(folder)?;
+    let scratch = files::TempFolder::new(folder)?;
     let copy = scratch.path().join(FILE);
     fs::copy(sums, &copy).with_context(|| format!("cannot copy {}", sums.display()))?;
     let mut command = Command::new(program);
@@ -88,7 +88,7 @@ mod tests {
         assert!(!home.path().join(SIGNATURE).exists(), "the signature of another text");
         fs::write(home.path().join("c.tar.zst"), "").expect("written");
         let error = write(home.path(), &files).expect_err("refused").to_string();
-        assert!(error.contains("c.tar.zst is no part of this release"), "{error}");
+        assert!(error.contains("c.tar.zst is not part of this release"), "{error}");
     }
 
     #[test]

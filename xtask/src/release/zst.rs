@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// What the names of these archives end with.
+/// File name extension of these archives.
 pub const EXTENSION: &str = ".tar.zst";
 /// zstd's highest level that needs no more than its usual memory to unpack.
 const LEVEL: i32 = 19;

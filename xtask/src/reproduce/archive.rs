@@ -7,7 +7,7 @@ use std::io::Read as _;
 use tar::Archive;
 
 /// The most bytes that are unpacked of an archive: an emulator with all its symbols takes some 40 MB.
-const MOST: u64 = 1 << 29;
+const MAX_BYTES: u64 = 1 << 29;
 
 /// A member of an archive, with all that its header says.
 #[derive(Debug)]
@@ -24,14 +24,14 @@ pub fn difference(released: &[u8], rebuilt: &[u8], linked: Option<&[u8]>) -> Res
     if released == rebuilt {
         return Ok(None);
     }
-    let old = unpacked(released).context("the released archive can't be unpacked")?;
-    let new = unpacked(rebuilt).context("the rebuilt archive can't be unpacked")?;
+    let old = unpacked(released).context("cannot unpack the released archive")?;
+    let new = unpacked(rebuilt).context("cannot unpack the rebuilt archive")?;
     if old == new {
         let found = bytes::difference(released, rebuilt).inside("xz");
-        return Ok(Some(found.noting("the tar in it is the same: it was only compressed in another way")));
+        return Ok(Some(found.noting("the tar in it is the same; only the compression differs")));
     }
-    let old_members = members(&old).context("the released archive can't be read")?;
-    let new_members = members(&new).context("the rebuilt archive can't be read")?;
+    let old_members = members(&old).context("cannot read the released archive")?;
+    let new_members = members(&new).context("cannot read the rebuilt archive")?;
     let found = lists(&old_members, &new_members)
         .or_else(|| old_members.iter().zip(&new_members).find_map(|(old, new)| member(old, new, linked)));
     // All that is left is what no reader of tar looks at.
@@ -41,15 +41,15 @@ pub fn difference(released: &[u8], rebuilt: &[u8], linked: Option<&[u8]>) -> Res
 fn unpacked(archive: &[u8]) -> Result<Vec<u8>> {
     let mut tar = Vec::new();
     let stream = xz::Decoder::new(archive, xz::RELEASED)?;
-    stream.take(MOST).read_to_end(&mut tar).context("it is cut short or no xz file")?;
-    ensure!((tar.len() as u64) < MOST, "it unpacks to more than {MOST} bytes");
+    stream.take(MAX_BYTES).read_to_end(&mut tar).context("it is truncated or not an xz file")?;
+    ensure!((tar.len() as u64) < MAX_BYTES, "it unpacks to more than {MAX_BYTES} bytes");
     Ok(tar)
 }
 
 fn members(tar: &[u8]) -> Result<Vec<Member>> {
     let mut members = Vec::new();
-    for entry in Archive::new(tar).entries().context("it is no tar archive")? {
-        let mut entry = entry.context("it is cut short or no tar archive")?;
+    for entry in Archive::new(tar).entries().context("it is not a tar archive")? {
+        let mut entry = entry.context("it is truncated or not a tar archive")?;
         let header = entry.header();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let link = entry.link_name_bytes().map(|link| text(&link)).unwrap_or_default();
@@ -63,7 +63,7 @@ fn members(tar: &[u8]) -> Result<Vec<Member>> {
         ];
         let name = text(&entry.path_bytes());
         let mut content = Vec::new();
-        entry.read_to_end(&mut content).with_context(|| format!("{name} is cut short"))?;
+        entry.read_to_end(&mut content).with_context(|| format!("{name} is truncated"))?;
         members.push(Member { name, header, content });
     }
     Ok(members)
@@ -173,8 +173,8 @@ mod tests {
     fn what_is_no_archive_is_an_error_that_says_which() {
         let good = xz(&tar(&[("bin/x", 0o755, 0, 7, "one\n")]), 6);
         let error = difference(b"not xz", &good, None).expect_err("no archive");
-        assert!(format!("{error:#}").contains("the released archive can't be unpacked"), "{error:#}");
-        let error = difference(&good, &good[..good.len() - 9], None).expect_err("cut short");
-        assert!(format!("{error:#}").contains("the rebuilt archive can't be unpacked"), "{error:#}");
+        assert!(format!("{error:#}").contains("cannot unpack the released archive"), "{error:#}");
+        let error = difference(&good, &good[..good.len() - 9], None).expect_err("truncated");
+        assert!(format!("{error:#}").contains("cannot unpack the rebuilt archive"), "{error:#}");
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes that have no further meaning here.
+//! Compares bytes of unknown format.
 
 use super::Difference;
 

@@ -4,7 +4,7 @@ use super::{Difference, bytes, elf};
 use serde_json::Value;
 
 /// The most of a text that a report holds.
-const MOST_TEXT: usize = 160;
+const MAX_TEXT: usize = 160;
 
 /// The first difference between two versions of a file; `None` if there is none.
 pub fn difference(old: &[u8], new: &[u8], linked: Option<&[u8]>) -> Option<Difference> {
@@ -58,7 +58,7 @@ fn as_text(bytes: &[u8]) -> Option<&str> {
 }
 
 fn short(text: &str) -> String {
-    match text.char_indices().nth(MOST_TEXT) {
+    match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
@@ -99,6 +99,6 @@ mod tests {
     fn a_report_stays_short_whatever_a_file_holds() {
         let (old, new) = ("ä".repeat(5_000), "ö".repeat(5_000));
         let found = difference(old.as_bytes(), new.as_bytes(), None).expect("a difference").to_string();
-        assert!(found.chars().count() < 3 * MOST_TEXT, "{found}");
+        assert!(found.chars().count() < 3 * MAX_TEXT, "{found}");
     }
 }

@@ -16,8 +16,8 @@ struct Section<'a> {
     data: &'a [u8],
 }
 
-/// The first difference between two ELF files; `None` if they are no such files or differ in nothing that
-/// has a name. `linked` is the newer one with its symbols.
+/// The first difference between two ELF files; `None` if they are not ELF files or differ in nothing that has
+/// a name. `linked` is the newer one with its symbols.
 pub fn difference(old: &[u8], new: &[u8], linked: Option<&[u8]>) -> Option<Difference> {
     let (old, new) = (File::parse(old).ok()?, File::parse(new).ok()?);
     let (old_sections, new_sections) = (sections(&old)?, sections(&new)?);

@@ -5,10 +5,10 @@ mod archive;
 mod bytes;
 mod content;
 mod elf;
-mod facts;
+mod inputs;
 
 pub use archive::difference;
-pub use facts::{FactDifference, facts};
+pub use inputs::{InputDifference, input_differences};
 
 use serde::Serialize;
 use std::fmt;
@@ -16,13 +16,13 @@ use std::fmt;
 /// The first place where two archives are not the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Where, from the outside in: `bin/qemu-arm > .rodata + 0x1a40 (usage_text + 0x10)`.
+    /// Path to the place, from the outside in: `bin/qemu-arm > .rodata + 0x1a40 (usage_text + 0x10)`.
     pub place: String,
-    /// What the released archive has there.
+    /// The value in the released archive.
     pub released: String,
-    /// What the rebuilt one has there.
+    /// The value in the rebuilt archive.
     pub rebuilt: String,
-    /// What else helps to find the cause.
+    /// A hint about the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -30,7 +30,7 @@ enum Form {
 }
 
 impl PinnedSource {
-    /// Where it came from and what it was checked by, for people.
+    /// Where the source came from and which pin it was checked against, as text for people.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -54,7 +54,7 @@ impl PinnedSource {
 pub fn obtain(session: &Session, series: &Series, given: Option<&str>) -> Result<PinnedSource> {
     if let Some(given) = given {
         return from_user(session, series, given)
-            .with_context(|| format!("--source {given} can't be used for QEMU {}", series.pins.version));
+            .with_context(|| format!("cannot use --source {given} for QEMU {}", series.pins.version));
     }
     if let Some(source) = from_cache(session, series)? {
         return Ok(source);
@@ -62,7 +62,7 @@ pub fn obtain(session: &Session, series: &Series, given: Option<&str>) -> Result
     if session.offline {
         bail!(
             "QEMU {} is not in the cache ({}), and --offline is set\n\
-             run `cargo xtask source` once with a network, or give a copy: --source qemu-{}.tar.xz",
+             run `cargo xtask source` once with a network, or pass a copy: --source qemu-{}.tar.xz",
             series.pins.version,
             session.workspace.cache.display(),
             series.pins.version
@@ -71,11 +71,11 @@ pub fn obtain(session: &Session, series: &Series, given: Option<&str>) -> Result
     from_network(session, series)
 }
 
-/// A tarball with the source of a series: upstream's, where it is pinned and can be had, else Debian's. Both are
-/// tried in that order whatever the cache has, so that everybody hands on the same one.
+/// Path of a tarball with the source of a series: upstream's, if it is pinned and available, else Debian's.
+/// Both are tried in that order whatever the cache has, so that everybody hands on the same one.
 pub fn tarball(session: &Session, series: &Series) -> Result<PathBuf> {
     for (sha256, name) in tarballs(series) {
-        if let Some(kept) = download::kept(&session.workspace, sha256, name)? {
+        if let Some(kept) = download::cached(&session.workspace, sha256, name)? {
             return Ok(kept);
         }
         let is_debian = name == series.pins.debian.file;
@@ -87,11 +87,13 @@ pub fn tarball(session: &Session, series: &Series) -> Result<PathBuf> {
         match got {
             Ok(PinnedSource { form: Form::Tarball(file), .. }) => return Ok(file),
             Ok(_) => {}
-            Err(error) => session.progress.say(&format!("source: {name} can't be had: {}", reason(&error))),
+            Err(error) => {
+                session.progress.say(&format!("source: {name} is not available: {}", reason(&error)));
+            }
         }
     }
     bail!(
-        "no tarball of QEMU {} can be had, which a release hands on; give one once: \
+        "no tarball of QEMU {} is available, which every release includes; pass one once: \
          cargo xtask source --source qemu-{}.tar.xz",
         series.pins.version,
         series.pins.version
@@ -115,14 +117,14 @@ fn from_network(session: &Session, series: &Series) -> Result<PinnedSource> {
                 let seconds = started.elapsed().as_secs_f64();
                 session
                     .progress
-                    .say(&format!("source: {name} can't be had ({seconds:.1} s): {}", reason(&error)));
+                    .say(&format!("source: {name} is not available ({seconds:.1} s): {}", reason(&error)));
                 failures.push(format!("{name}: {error:#}"));
             }
         }
     }
     Err(anyhow!(
-        "QEMU {} can't be got from anywhere\n  {}\n\
-         with no network, give a copy that was fetched elsewhere: --source qemu-{}.tar.xz (from {})",
+        "QEMU {} is not available from any source\n  {}\n\
+         without a network, pass a copy that was downloaded elsewhere: --source qemu-{}.tar.xz (from {})",
         series.pins.version,
         failures.join("\n  "),
         series.pins.version,
@@ -147,12 +149,12 @@ fn reason(error: &anyhow::Error) -> String {
 fn from_cache(session: &Session, series: &Series) -> Result<Option<PinnedSource>> {
     let pins = &series.pins;
     for (sha256, name) in tarballs(series) {
-        if let Some(file) = download::kept(&session.workspace, sha256, name)? {
+        if let Some(file) = download::cached(&session.workspace, sha256, name)? {
             return Ok(Some(PinnedSource::tarball(file, format!("the cache: {name}, sha256 {sha256}"))));
         }
     }
     let Some(commit) = &pins.git.commit else { return Ok(None) };
-    Ok(git::kept(session, commit)?.map(|repository| PinnedSource {
+    Ok(git::cached(session, commit)?.map(|repository| PinnedSource {
         form: Form::Object { repository, id: commit.clone() },
         origin: format!("the cache: git commit {commit}"),
     }))
@@ -169,7 +171,7 @@ fn tarballs(series: &Series) -> Vec<(&str, &str)> {
 /// The pin that a provider is checked by; without it, nothing of the provider's is used.
 fn pin<'a>(pin: &'a Option<String>, name: &str, series: &Series) -> Result<&'a str> {
     let file = format!("patches/{}/series.toml", series.pins.series);
-    pin.as_deref().with_context(|| format!("not asked: {file} pins no {name}"))
+    pin.as_deref().with_context(|| format!("skipped: {file} pins no {name}"))
 }
 
 /// The pinned commit from a repository, by the series' tag.
@@ -225,7 +227,7 @@ fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSo
         });
     }
     if !path.exists() && !given.contains("://") && !given.contains('@') {
-        return Err(Usage("there is no such file or folder, and it is no git URL".into()).into());
+        return Err(Usage("it is not a file, a folder or a git URL".into()).into());
     }
     let url = if path.exists() { std::path::absolute(path)?.display().to_string() } else { given.to_owned() };
     at_tag(session, series, &url, given)
@@ -237,11 +239,11 @@ fn tarball_of_user(session: &Session, series: &Series, path: &Path) -> Result<Pi
     let Some((sha256, name)) = known.iter().find(|(sha256, _)| *sha256 == found) else {
         let pinned: Vec<String> = known.iter().map(|(sha256, name)| format!("{sha256}  {name}")).collect();
         bail!(
-            "its sha256 is not a pinned one, so nothing of it is used: cut short, changed, or another version?\n  \
+            "its sha256 is not a pinned one, so it is not used: truncated, changed, or another version?\n  \
              its sha256 is {found}\n  pinned:       {}",
             pinned.join("\n                ")
         );
     };
-    let file = download::keep(&session.workspace, path, sha256, name)?;
+    let file = download::add_file(&session.workspace, path, sha256, name)?;
     Ok(PinnedSource::tarball(file, format!("the file {}, sha256 {sha256}", path.display())))
 }

@@ -4,7 +4,7 @@ use crate::facts::Series;
 use crate::git::{git, init};
 use crate::process::capture;
 use crate::session::Session;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use xshell::Shell;
 pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(PathBuf, String)> {
     let pinned = [series.pins.tarball.tree.as_deref(), series.pins.debian.tree.as_deref()];
     let home = session.workspace.cache.join("git");
-    let scratch = Scratch::new(&home)?;
+    let scratch = TempFolder::new(&home)?;
     let step = session.progress.step(format!("read {}", folder.display()));
     let made = scratch.path().join("tree");
     let id = tree_id(&made, folder)?;
     if !pinned.contains(&Some(id.as_str())) {
         let known: Vec<&str> = pinned.iter().flatten().copied().collect();
         bail!(
-            "its content is not the pinned one, so nothing of it is used\n  \
+            "its content is not the pinned one, so it is not used\n  \
              its git tree is {id}\n  pinned: {}\n\
-             a git checkout at {} or a tarball is checked by its own pin; give that instead",
+             pass a git checkout at {} or a tarball instead: these have pins of their own",
             known.join(" "),
             series.pins.tag
         );

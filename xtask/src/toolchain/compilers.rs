@@ -1,7 +1,7 @@
 //! A host's compiler and its companions, as they are found on this machine or in an image.
 
 use super::place::Place;
-use crate::error::{INSTALL, Lacks};
+use crate::error::{INSTALL, Missing};
 use crate::facts::Host;
 use crate::process::capture;
 use anyhow::{Context as _, Result};
@@ -17,9 +17,9 @@ const COMPANIONS: [(&str, &str); 6] = [
     ("readelf", "READELF"),
     ("strip", "STRIP"),
 ];
-/// The compiler of programs that run during the build. Every build has some.
+/// Compiler for programs that run during the build, which every build needs.
 pub const BUILD_CC: &str = "gcc";
-/// Debian's packages for it.
+/// Debian packages of [`BUILD_CC`].
 pub const BUILD_PACKAGES: [&str; 2] = ["gcc", "libc6-dev"];
 
 /// A host's compiler and its companions.
@@ -27,11 +27,11 @@ pub const BUILD_PACKAGES: [&str; 2] = ["gcc", "libc6-dev"];
 pub struct Compilers {
     /// The C compiler.
     pub cc: PathBuf,
-    /// What it is always told.
+    /// Options that it always gets.
     pub options: Vec<String>,
     /// The linker that it is to call, if not its own choice.
     linker: Option<String>,
-    /// A folder that has it under its plain name.
+    /// Folder that contains the compiler under the name `gcc` or `cc`.
     pub path: Option<PathBuf>,
     /// The C compiler for this machine.
     pub build_cc: PathBuf,
@@ -42,8 +42,9 @@ pub struct Compilers {
 }
 
 impl Compilers {
-    /// Finds them on this machine; what it lacks is told all at once, with the command.
-    pub fn find(host: &Host) -> Result<Self, Lacks> {
+    /// Finds the compilers on this machine. The error lists everything that is missing, with one command that
+    /// installs it.
+    pub fn find(host: &Host) -> Result<Self, Missing> {
         let mut missing = Vec::new();
         let wants = Self::packages(host);
         let mut find = |name: &str, plain: &str, wants: &[&str]| {
@@ -81,7 +82,7 @@ impl Compilers {
         missing.sort();
         missing.dedup();
         let what = format!("{what} for {}", host.platform);
-        Err(Lacks::new(what, format!("{INSTALL}{}", missing.join(" "))))
+        Err(Missing::new(what, format!("{INSTALL}{}", missing.join(" "))))
     }
 
     /// The packages that hold a host's compilers on this machine, besides those of every build.
@@ -97,7 +98,7 @@ impl Compilers {
         BUILD_PACKAGES.into_iter().chain(host.compiler.packages.iter().map(String::as_str)).collect()
     }
 
-    /// The same by their names alone, as an image has them whose packages are ours.
+    /// The compilers by name only, for an image that is built from our list of packages.
     pub fn named(host: &Host) -> Self {
         let companion = |tool: &str| PathBuf::from(host.compiler.tools.replace("{}", tool));
         Self {
@@ -121,7 +122,7 @@ impl Compilers {
         command.envs(self.companions.iter().map(|(variable, path)| (*variable, path)));
     }
 
-    /// What the compiler says of itself, and what its linker says, which comes with the assembler.
+    /// Versions of the compiler and of its linker: first lines of `--version`, without the programs' names.
     pub fn versions(&self, place: &Place) -> Result<(String, String)> {
         let ld = match self.named_linker() {
             Some(linker) => linker,

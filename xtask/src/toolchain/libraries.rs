@@ -18,7 +18,7 @@ const RUNTIME: [&str; 3] =
 /// The package that a library came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// `libglib2.0-dev`
+    /// Name of the binary package: `libglib2.0-dev`.
     pub package: String,
     /// The package's version: `2.74.6-2+deb12u9`.
     pub version: String,
@@ -80,12 +80,12 @@ fn installed(place: &Place, library: &Path) -> Result<(Origin, String)> {
     let said = capture(place.command(search))
         .with_context(|| format!("{} belongs to no Debian package", library.display()))?;
     let package = owner(&said, library)
-        .with_context(|| format!("dpkg says something unexpected of {}: {said}", library.display()))?;
+        .with_context(|| format!("unexpected output of dpkg about {}: {said}", library.display()))?;
     let mut show = Command::new("dpkg-query");
     show.args(["--show", "--showformat=${Version}\t${source:Package}", package]);
     let said = capture(place.command(show))?;
     let (version, source) =
-        said.split_once('\t').with_context(|| format!("dpkg says something unexpected: {said}"))?;
+        said.split_once('\t').with_context(|| format!("unexpected output of dpkg: {said}"))?;
     let package = package.split(':').next().unwrap_or(package);
     let copyright = place.read(&Path::new("/usr/share/doc").join(package).join("copyright"))?;
     let origin = Origin { package: package.into(), version: version.into(), source: source.into() };

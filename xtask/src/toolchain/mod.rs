@@ -14,10 +14,10 @@ pub use libraries::Origin;
 pub use place::Place;
 use place::engine;
 pub use python::{interpreter, requirements};
-pub use sysroot::{Package, Root};
-pub use tooling::{Launcher, Tooling, Where};
+pub use sysroot::{Package, PackageRoot};
+pub use tooling::{CompilerSource, Launcher, ToolchainOptions};
 
-use crate::error::{INSTALL, Lacks};
+use crate::error::{INSTALL, Missing};
 use crate::facts::{Host, Series, native};
 use crate::process::capture;
 use crate::session::Session;
@@ -47,25 +47,25 @@ const FIXED: [(&str, &str); 5] = [
 /// A host's toolchain, complete and ready.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    /// Where compilers run.
+    /// Where compilers run: on this machine or in a container.
     pub place: Place,
-    /// What calls them, if not the build itself.
+    /// Compiler cache or distributed compiler, if one is used.
     pub launcher: Option<Launcher>,
     /// The compiler and its companions.
     pub compilers: Compilers,
-    /// What the compiler says of itself with `--version`, first line, without the name it was called by.
+    /// Version of the C compiler: first line of `--version`, without the program's name.
     pub cc_version: String,
-    /// The same of its linker, which comes with the assembler and strip.
+    /// Version of the linker: first line of `--version`, without the program's name. Assembler and strip come with it.
     pub ld_version: String,
     /// Headers and static libraries.
-    pub sysroot: Root,
-    /// What is read before every source file, if anything: a copy in the cache, whose name is the same for
-    /// every build tree.
+    pub sysroot: PackageRoot,
+    /// Header that is included before every source file, if there is one: a copy in the cache, with the same
+    /// path for every build tree.
     pub header: Option<PathBuf>,
-    /// meson, ninja and the like.
+    /// Folder of the Python environment with meson, ninja and pkg-config.
     pub python: PathBuf,
-    /// bison, flex, m4.
-    pub tools: Root,
+    /// Unpacked packages with bison, flex and m4.
+    pub tools: PackageRoot,
     /// The folder of the sysroot's `usr/lib` that holds the libraries.
     pub multiarch: String,
     /// For another host: libraries for programs that run during the build.
@@ -75,7 +75,7 @@ pub struct Toolchain {
 /// What programs that run during a cross build are linked with.
 #[derive(Debug, Clone)]
 struct BuildMachine {
-    sysroot: Root,
+    sysroot: PackageRoot,
     multiarch: String,
 }
 
@@ -101,21 +101,27 @@ struct DebianTools {
 }
 
 /// Prepares the toolchain of a host for a series.
-pub fn prepare(session: &Session, host: &Host, series: &Series, tooling: &Tooling) -> Result<Toolchain> {
-    refuse_blanks(&session.workspace.cache, "the cache", "set ANYARCH_CACHE to one without")?;
+pub fn prepare(
+    session: &Session,
+    host: &Host,
+    series: &Series,
+    tooling: &ToolchainOptions,
+) -> Result<Toolchain> {
+    refuse_blanks(&session.workspace.cache, "the cache", "set ANYARCH_CACHE to a path without them")?;
     // Before any download: a missing compiler is told at once.
     let compilers = find(host, tooling)?;
     let folder = session.workspace.root.join("toolchains");
     let text = fs::read_to_string(folder.join("tools.toml")).context("cannot read toolchains/tools.toml")?;
-    let specified: Tools = toml::from_str(&text).context("toolchains/tools.toml is not what it should be")?;
+    let specified: Tools = toml::from_str(&text).context("toolchains/tools.toml is invalid")?;
     let place = Place::prepare(session, host, tooling, &Compilers::image_packages(host))?;
 
     let arch = crate::apt::native_arch();
-    let tools = Root::prepare(session, "tools", &specified.debian.suite, arch, &specified.debian.packages)?;
+    let tools =
+        PackageRoot::prepare(session, "tools", &specified.debian.suite, arch, &specified.debian.packages)?;
     let requirements = folder.join(&specified.python.requirements);
     // Both only wait for the network and the disk.
     let (sysroot, python) = rayon::join(
-        || Root::sysroot(session, &host.sysroot),
+        || PackageRoot::sysroot(session, &host.sysroot),
         || python::prepare(session, &requirements, &series.pins.build.python, &tools, &place),
     );
     let build = (!host.is_native()).then(|| BuildMachine::prepare(session)).transpose()?;
@@ -149,11 +155,11 @@ fn keep_header(session: &Session, name: &str) -> Result<PathBuf> {
 }
 
 /// The compilers for a host; what is missing is an error that names the command.
-pub fn find(host: &Host, tooling: &Tooling) -> Result<Compilers> {
+pub fn find(host: &Host, tooling: &ToolchainOptions) -> Result<Compilers> {
     can_call(tooling)?;
     match tooling.toolchain {
-        Where::Container => Ok(Compilers::named(host)),
-        Where::Machine => {
+        CompilerSource::Container => Ok(Compilers::named(host)),
+        CompilerSource::Machine => {
             let compilers = Compilers::find(host)?;
             tooling.launcher.map(|launcher| launches(launcher, &compilers)).transpose()?;
             Ok(compilers)
@@ -172,21 +178,21 @@ fn launches(launcher: Launcher, compilers: &Compilers) -> Result<()> {
     command.arg(home.path().join("probe.o")).current_dir(home.path());
     capture(command).map(drop).with_context(|| {
         let name = launcher.program();
-        format!("{name} does not compile: see to its own settings, or do without --launcher {name}")
+        format!("{name} cannot compile: check its own settings, or leave out --launcher {name}")
     })
 }
 
-/// Whether there is what calls compilers, the same for all hosts: an engine, or a launcher if one is wanted.
-pub fn can_call(tooling: &Tooling) -> Result<()> {
+/// Checks that the container engine or the launcher that the options ask for is available.
+pub fn can_call(tooling: &ToolchainOptions) -> Result<()> {
     if let Some(launcher) = tooling.launcher {
         let name = launcher.program();
-        if tooling.toolchain == Where::Container {
+        if tooling.toolchain == CompilerSource::Container {
             let reason = format!("--launcher {name} calls compilers of this machine, not of a container");
             return Err(Usage(reason).into());
         }
-        which::which(name).map_err(|_| Lacks::new(name, format!("{INSTALL}{name}")))?;
+        which::which(name).map_err(|_| Missing::new(name, format!("{INSTALL}{name}")))?;
     }
-    if tooling.toolchain == Where::Container {
+    if tooling.toolchain == CompilerSource::Container {
         engine()?;
     }
     Ok(())
@@ -197,7 +203,7 @@ impl BuildMachine {
         let hosts = Host::all(&session.workspace.root.join("toolchains"))?;
         let native = Host::named("native", &hosts)?;
         Ok(Self {
-            sysroot: Root::sysroot(session, &native.sysroot)?,
+            sysroot: PackageRoot::sysroot(session, &native.sysroot)?,
             multiarch: native.multiarch().to_owned(),
         })
     }
@@ -221,7 +227,7 @@ impl BuildMachine {
 pub fn refuse_blanks(path: &Path, what: &str, advice: &str) -> Result<()> {
     if path.to_string_lossy().contains([' ', ':', '\t', '\n']) {
         return Err(Usage(format!(
-            "{what} ({}) has a blank or a colon in its name: {advice}",
+            "{what} ({}) has a space or a colon in its path: {advice}",
             path.display()
         ))
         .into());
@@ -311,13 +317,13 @@ impl Toolchain {
         self.build.is_some()
     }
 
-    /// What tells apart the trees that are compiled in different ways, with the same outcome.
+    /// Suffix for the names of build trees, for different ways of compiling that give the same bytes.
     pub fn suffix(&self) -> String {
         let launcher = self.launcher.map(|launcher| format!("-{}", launcher.program()));
         format!("{}{}", self.place.suffix(), launcher.unwrap_or_default())
     }
 
-    /// Stands for everything of it that an emulator's bytes depend on.
+    /// Hash of everything in the toolchain that the bytes of an emulator depend on.
     pub fn key(&self) -> Result<String> {
         let python = self.python.file_name().map(|name| name.to_string_lossy().into_owned());
         hash::short_key(&(

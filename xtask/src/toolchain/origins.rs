@@ -1,7 +1,7 @@
 //! Which of an unpacked folder's packages brought which static library, and under which terms.
 
 use super::libraries::Origin;
-use super::sysroot::Root;
+use super::sysroot::PackageRoot;
 use crate::apt::Apt;
 use crate::download;
 use crate::facts::hosts::Sysroot;
@@ -30,7 +30,7 @@ struct Contents {
     libraries: Vec<PathBuf>,
 }
 
-impl Root {
+impl PackageRoot {
     /// The package that a library in this folder came from, and what it says of its copyright.
     pub fn origin(&self, session: &Session, wanted: &Sysroot, library: &Path) -> Result<(Origin, String)> {
         let contents = self.contents(session)?;
@@ -48,7 +48,7 @@ impl Root {
         }
         let mut contents = Vec::new();
         for item in self.packages() {
-            let deb = download::kept(&session.workspace, &item.sha256, &item.file)?.with_context(|| {
+            let deb = download::cached(&session.workspace, &item.sha256, &item.file)?.with_context(|| {
                 format!(
                     "{} is no longer in the cache; `cargo xtask toolchain --refresh` gets the packages again",
                     item.file
@@ -111,7 +111,7 @@ fn read(deb: &Path, name: &str) -> Result<Option<String>> {
         let mut entry = entry?;
         if entry.path()?.strip_prefix(".").is_ok_and(|path| path == Path::new(name)) {
             let mut text = String::new();
-            entry.read_to_string(&mut text).with_context(|| format!("{name} is no text"))?;
+            entry.read_to_string(&mut text).with_context(|| format!("{name} is not UTF-8 text"))?;
             return Ok(Some(text));
         }
     }

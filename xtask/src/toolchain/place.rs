@@ -1,8 +1,8 @@
 //! Where compilers run: on this machine, or in a container of docker's or podman's that sees the same
 //! folders under the same names, so that the same bytes come out.
 
-use super::tooling::{Tooling, Where};
-use crate::error::Lacks;
+use super::tooling::{CompilerSource, ToolchainOptions};
+use crate::error::Missing;
 use crate::facts::Host;
 use crate::process::{self, capture};
 use crate::session::Session;
@@ -20,11 +20,11 @@ use std::time::Duration;
 const ENGINES: [(&str, &str); 2] =
     [("docker", "systemctl start docker"), ("podman", "apt-get install podman uidmap")];
 /// An engine on another machine may never answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Variables that tell programs how to reach the network.
 const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
 
-/// Where compilers run.
+/// Where compilers run: on this machine or in a container.
 #[derive(Debug, Clone)]
 pub enum Place {
     /// On this machine.
@@ -44,10 +44,15 @@ pub struct Container {
 
 impl Place {
     /// This machine, or an image for the host with these Debian packages, which is made first.
-    pub fn prepare(session: &Session, host: &Host, tooling: &Tooling, packages: &[&str]) -> Result<Self> {
+    pub fn prepare(
+        session: &Session,
+        host: &Host,
+        tooling: &ToolchainOptions,
+        packages: &[&str],
+    ) -> Result<Self> {
         match tooling.toolchain {
-            Where::Machine => Ok(Self::Machine),
-            Where::Container => {
+            CompilerSource::Machine => Ok(Self::Machine),
+            CompilerSource::Container => {
                 Container::prepare(session, host, &tooling.image, packages).map(Self::Container)
             }
         }
@@ -88,7 +93,7 @@ impl Place {
         }
     }
 
-    /// What stands for it in names of folders.
+    /// Suffix for names of folders.
     pub fn suffix(&self) -> &'static str {
         match self {
             Self::Machine => "",
@@ -99,7 +104,7 @@ impl Place {
 
 /// The program that runs images on this machine: the first that answers, since a docker may be there whose
 /// engine is not running.
-pub fn engine() -> Result<PathBuf, Lacks> {
+pub fn engine() -> Result<PathBuf, Missing> {
     let mut silent = Vec::new();
     for (name, command) in ENGINES {
         let Ok(program) = which::which(name) else { continue };
@@ -109,17 +114,17 @@ pub fn engine() -> Result<PathBuf, Lacks> {
         }
     }
     let Some((_, command)) = silent.first() else {
-        return Err(Lacks::new("docker or podman", "apt-get install podman"));
+        return Err(Missing::new("docker or podman", "apt-get install podman"));
     };
     let told: Vec<&str> = silent.iter().map(|(told, _)| told.as_str()).collect();
-    Err(Lacks::new(format!("an engine that runs images ({})", told.join("; ")), *command))
+    Err(Missing::new(format!("a container engine that works ({})", told.join("; ")), *command))
 }
 
 /// Asks a program whether it can run images; gives the last line of what it complains.
 fn answer(program: &Path) -> Result<(), String> {
     let mut command = Command::new(program);
     command.arg("info");
-    let output = process::output_within(PATIENCE, &mut command).map_err(|error| error.to_string())?;
+    let output = process::output_within(TIMEOUT, &mut command).map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }
@@ -147,12 +152,12 @@ impl Container {
                 build.arg(format!("--build-arg={name}"));
             }
             // The recipe takes no file from here.
-            let context = files::Scratch::new(&session.workspace.trees)?;
+            let context = files::TempFolder::new(&session.workspace.trees)?;
             build.arg(context.path());
             let log = session.workspace.log(&format!("image-{}", host.file_name()));
-            process::Logged::new(build, &log)
+            process::LoggedCommand::new(build, &log)
                 .run(&session.progress, |_| ())
-                .with_context(|| format!("the image with compilers for {} can't be made", host.platform))?;
+                .with_context(|| format!("cannot build the image with compilers for {}", host.platform))?;
             step.done(&image);
         }
         let workspace = &session.workspace;

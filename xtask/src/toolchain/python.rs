@@ -1,8 +1,8 @@
 //! meson, ninja and their kind, in a private Python environment.
 
-use super::Root;
+use super::PackageRoot;
 use super::place::Place;
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::process::{self, capture};
 use crate::session::Session;
 use anyarch_client::files;
@@ -35,7 +35,7 @@ pub fn prepare(
     session: &Session,
     requirements: &Path,
     oldest: &str,
-    tools: &Root,
+    tools: &PackageRoot,
     at: &Place,
 ) -> Result<PathBuf> {
     let (python, version) = interpreter_at(at, oldest)?;
@@ -57,7 +57,7 @@ pub fn prepare(
     // lets the machine's packages through.
     let mut venv = Command::new(&python);
     venv.args(["-m", "venv", "--system-site-packages", "--without-pip"]).arg(&place);
-    process::Logged::new(at.command(alone(venv)), &log)
+    process::LoggedCommand::new(at.command(alone(venv)), &log)
         .run(&session.progress, |_| ())
         .context("cannot make a Python environment")?;
     let mut install = Command::new(place.join("bin/python3"));
@@ -68,13 +68,13 @@ pub fn prepare(
     let list = wheels.join("requirements.txt");
     files::write_file(&list, &pinned)?;
     install.arg("--no-cache-dir").arg("--requirement").arg(list);
-    process::Logged::new(at.command(alone(install)), &log)
+    process::LoggedCommand::new(at.command(alone(install)), &log)
         .run(&session.progress, |_| ())
-        .context("pip can't install meson and ninja")?;
+        .context("pip cannot install meson and ninja")?;
     for program in PROGRAMS {
         ensure!(
             place.join("bin").join(program).is_file(),
-            "pip has put no {program} into {}",
+            "pip installed no {program} into {}",
             place.display()
         );
     }
@@ -85,7 +85,7 @@ pub fn prepare(
 
 /// The folder with the pinned wheels, at `<cache>/downloads/wheels-<key>`. This machine's Python gets them,
 /// since its pip knows how to reach an index; they hold for every Python 3 of this machine's kind.
-fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &Root) -> Result<PathBuf> {
+fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &PackageRoot) -> Result<PathBuf> {
     let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     let key = hash::short_key(&(hash::sha256(&pinned), std::env::consts::ARCH))?;
     let folder = session.workspace.downloads().join(format!("wheels-{key}"));
@@ -105,15 +105,15 @@ fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &Root) ->
         download.arg(pip_of(tools)?).args(["download", "--require-hashes", "--only-binary", ":all:"]);
         download.args(["--no-deps", "--disable-pip-version-check", "--no-input", "--retries=1", "--dest"]);
         download.arg(folder).arg("--requirement").arg(requirements);
-        process::Logged::new(alone(download), &session.workspace.log("wheels"))
+        process::LoggedCommand::new(alone(download), &session.workspace.log("wheels"))
             .run(&session.progress, |_| ())
-            .context("meson and ninja can't be got from PyPI by pip")
+            .context("pip cannot download meson and ninja from PyPI")
     })?;
     Ok(folder)
 }
 
 /// pip inside its wheel, which Python runs as it is.
-fn pip_of(tools: &Root) -> Result<PathBuf> {
+fn pip_of(tools: &PackageRoot) -> Result<PathBuf> {
     let folder = tools.path().join("usr/share/python-wheels");
     let listed = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let is_pip = |name: &str| name.starts_with("pip-") && name.ends_with(".whl");
@@ -127,8 +127,8 @@ pub fn interpreter(oldest: &str) -> Result<(PathBuf, String)> {
     interpreter_at(&Place::Machine, oldest)
 }
 
-fn lacks(oldest: &str, found: &str) -> Lacks {
-    Lacks::new(format!("Python {oldest} or newer{found}"), "apt-get install python3")
+fn lacks(oldest: &str, found: &str) -> Missing {
+    Missing::new(format!("Python {oldest} or newer{found}"), "apt-get install python3")
 }
 
 fn interpreter_at(place: &Place, oldest: &str) -> Result<(PathBuf, String)> {
@@ -140,7 +140,7 @@ fn interpreter_at(place: &Place, oldest: &str) -> Result<(PathBuf, String)> {
     match words[..] {
         [path, version, "True"] => Ok((PathBuf::from(path), version.to_owned())),
         [_, version, _] => Err(lacks(oldest, &format!(" (this machine's is {version})")).into()),
-        _ => bail!("python3 says something unexpected: {said}"),
+        _ => bail!("unexpected output of python3: {said}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Folders of Debian packages that are unpacked and never installed: sysroots and build tools.
 
-use crate::apt::{self, Apt, Item};
+use crate::apt::{self, Apt, AptFile};
 use crate::facts::hosts::Sysroot;
 use crate::session::Session;
 use anyarch_client::files;
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 /// Where the list of what was unpacked stands.
 const LIST: &str = "packages.json";
 
-/// A package as it was unpacked.
-pub type Package = Item;
+/// A package that was unpacked.
+pub type Package = AptFile;
 
-/// An unpacked folder, with the exact packages that are in it.
+/// A folder of unpacked Debian packages, with the list of these packages.
 #[derive(Debug, Clone)]
-pub struct Root {
+pub struct PackageRoot {
     path: PathBuf,
     packages: Vec<Package>,
 }
@@ -29,7 +29,7 @@ struct List {
     packages: Vec<Package>,
 }
 
-impl Root {
+impl PackageRoot {
     /// A host's libraries.
     pub fn sysroot(session: &Session, wanted: &Sysroot) -> Result<Self> {
         Self::prepare(session, "sysroots", &wanted.suite, &wanted.arch, &wanted.packages)
@@ -79,12 +79,12 @@ impl Root {
         Some(Self { path: top.join("root"), packages: list.packages })
     }
 
-    /// The folder that stands for `/`.
+    /// The folder that the packages were unpacked to, as `/`.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it, by file name and hash.
+    /// The packages in it.
     pub fn packages(&self) -> &[Package] {
         &self.packages
     }

@@ -3,19 +3,19 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-/// What somebody says of the way in which compilers are called. None of it changes an emulator's bytes.
+/// Options for the way compilers are run. None of them changes the bytes of an emulator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize)]
-pub struct Tooling {
-    /// Call compilers through a cache or a cluster that is set up here
+pub struct ToolchainOptions {
+    /// Call compilers through a compiler cache or cluster that is set up on this machine
     ///
-    /// Its own variables (CCACHE_DIR, SCCACHE_REDIS, DISTCC_HOSTS, ...) hold as always. With a cluster,
-    /// give --jobs for all of its machines.
+    /// Its own variables (CCACHE_DIR, SCCACHE_REDIS, DISTCC_HOSTS, ...) are passed on. With a cluster, pass
+    /// --jobs for all of its machines.
     #[arg(long, value_enum, value_name = "PROGRAM", env = "ANYARCH_LAUNCHER")]
     pub launcher: Option<Launcher>,
     /// Where compilers come from: this machine, or an image that is made from toolchains/Containerfile
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
-    pub toolchain: Where,
-    /// With `--toolchain container`: the image to begin with, Debian bookworm or made from it
+    pub toolchain: CompilerSource,
+    /// With `--toolchain container`: the base image, Debian bookworm or derived from it
     #[arg(long, value_name = "IMAGE", default_value = "docker.io/library/debian:bookworm-slim")]
     pub image: String,
 }
@@ -23,15 +23,15 @@ pub struct Tooling {
 /// Where compilers come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Where {
-    /// This machine's packages.
+pub enum CompilerSource {
+    /// The compilers installed on this machine.
     #[default]
     Machine,
     /// An image with the same packages, run by docker or podman.
     Container,
 }
 
-/// A program that calls the compiler, or finds that it need not.
+/// A compiler cache or a distributed compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Launcher {
@@ -46,7 +46,7 @@ pub enum Launcher {
 }
 
 impl Launcher {
-    /// The program.
+    /// Name of the program.
     pub fn program(self) -> &'static str {
         match self {
             Self::Ccache => "ccache",
@@ -56,7 +56,7 @@ impl Launcher {
         }
     }
 
-    /// What its own variables begin with.
+    /// Prefixes of its own environment variables.
     pub fn variables(self) -> &'static [&'static str] {
         match self {
             Self::Ccache => &["CCACHE_"],

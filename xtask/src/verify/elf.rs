@@ -8,12 +8,12 @@ use object::{Endianness, FileKind, elf};
 
 /// Checks the bytes of an emulator against what its host expects, and says what was seen.
 pub fn check(bytes: &[u8], expected: &Elf, profile: Profile) -> Result<String> {
-    let seen = match FileKind::parse(bytes).context("it is no ELF file")? {
+    let seen = match FileKind::parse(bytes).context("it is not an ELF file")? {
         FileKind::Elf32 => read::<elf::FileHeader32<Endianness>>(bytes, 32),
         FileKind::Elf64 => read::<elf::FileHeader64<Endianness>>(bytes, 64),
-        other => anyhow::bail!("it is no ELF file but {other:?}"),
+        other => anyhow::bail!("it is not an ELF file but {other:?}"),
     }
-    .context("its ELF header can't be read")?;
+    .context("its ELF header cannot be read")?;
     compare(&seen, expected, profile)?;
     if !profile.is_static() {
         return Ok(format!("{} {}-bit, dynamic", expected.machine, seen.bits));

@@ -1,12 +1,12 @@
 //! A guest program really run: Debian's static busybox of the target's architecture, whose shell runs
 //! a script that starts children in every usual way, all under `--execve self`.
 
-use super::{Outcome, PATIENCE, RELEASE, Start, tiny};
+use super::{Outcome, RELEASE, Start, TIMEOUT, tiny};
 use crate::apt::{self, Apt};
 use crate::facts::targets::Debian;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use anyarch_client::files::{self, Scratch};
+use anyarch_client::files::{self, TempFolder};
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail, ensure};
 use object::{Object as _, ObjectSegment as _};
@@ -34,7 +34,7 @@ pub fn check(session: &Session, start: Start<'_>) -> Result<Outcome> {
             "{tiny}; busybox of Debian {arch} lies beyond 4 GiB, where no 32-bit host has memory"
         )));
     }
-    let home = Scratch::new(&session.workspace.trees)?;
+    let home = TempFolder::new(&session.workspace.trees)?;
     let shell = home.path().join("busybox");
     fs::copy(&busybox, &shell).context("cannot copy busybox")?;
     let mut command = start.command();
@@ -46,13 +46,13 @@ pub fn check(session: &Session, start: Start<'_>) -> Result<Outcome> {
         .current_dir(home.path())
         .env("KEPT", "a value")
         .env("PATH", "/nowhere");
-    let result = output_within(PATIENCE, &mut command)?;
+    let result = output_within(TIMEOUT, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout);
     let complaints = String::from_utf8_lossy(&result.stderr);
     let complaints = complaints.trim();
     ensure!(result.status.success(), "the guest's shell {}: {said}{complaints}", ended(result.status));
     compare(&said, &expected())?;
-    ensure!(complaints.is_empty(), "the guest complains: {complaints}");
+    ensure!(complaints.is_empty(), "the guest reports errors: {complaints}");
     Ok(Outcome::Passed(format!("{tiny}; busybox of Debian {} ran a script with children", debian.arch)))
 }
 
@@ -91,7 +91,10 @@ fn compare(said: &str, expected: &[String]) -> Result<()> {
             None => bail!("the guest's script ended before\n  `{line}`"),
         }
     }
-    ensure!(said.lines().count() == expected.len(), "the guest's script says more than it should:\n{said}");
+    ensure!(
+        said.lines().count() == expected.len(),
+        "the guest's script printed more than it should:\n{said}"
+    );
     Ok(())
 }
 
@@ -106,7 +109,7 @@ fn busybox(session: &Session, debian: Debian) -> Result<Option<PathBuf>> {
             return Ok(None);
         }
         let apt = Apt::open(session, debian.suite, debian.arch)
-            .context("the guest program can't be got; --offline goes on without this proof")?;
+            .context("cannot download the guest program; --offline skips this check")?;
         let got = apt.download(&["busybox-static".to_owned()])?;
         files::publish_dir(&top, |folder| {
             got.iter().try_for_each(|(_, deb)| apt::unpack(deb, folder))?;
@@ -119,7 +122,7 @@ fn busybox(session: &Session, debian: Debian) -> Result<Option<PathBuf>> {
 /// Debian moved programs from `/bin` to `/usr/bin`.
 fn program(folder: &Path) -> Result<PathBuf> {
     let places = ["bin/busybox", "usr/bin/busybox"].map(|place| folder.join(place));
-    places.into_iter().find(|path| path.is_file()).context("the package holds no busybox")
+    places.into_iter().find(|path| path.is_file()).context("the package contains no busybox")
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! A guest that fails to exec 10,000 times, in every way that there is: the emulator must not grow. An
 //! emulator with AddressSanitizer is asked for every single byte that it lost.
 
-use super::contract::{Linked, compile, compiler};
-use super::{Outcome, PATIENCE, alone};
+use super::contract::{Linkage, compile, compiler};
+use super::{Outcome, TIMEOUT, alone};
 use crate::compile::Emulator;
 use crate::facts::Series;
 use crate::plan::Profile;
 use crate::process::{capture, ended, output_within};
 use crate::session::Session;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,20 +21,20 @@ const FAILURES: &str = "10000";
 pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outcome> {
     let cross = match compiler(emulator.target()) {
         Ok(cross) => cross,
-        Err(lacks) => return Ok(Outcome::NotRun(lacks.to_string().replace("\n  ", "; "))),
+        Err(missing) => return Ok(Outcome::NotRun(missing.to_string().replace("\n  ", "; "))),
     };
-    let home = Scratch::new(&session.workspace.trees)?;
+    let home = TempFolder::new(&session.workspace.trees)?;
     let guests = session.workspace.root.join("guests");
-    let guest = compile(&cross, &guests.join("exec/fail.c"), &home.path().join("fail"), Linked::Statically)?;
+    let guest = compile(&cross, &guests.join("exec/fail.c"), &home.path().join("fail"), Linkage::Statically)?;
     let folder = home.path().join("files");
     fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut command = alone(emulator.path());
-    let sanitized = emulator.facts().profile == Profile::Sanitized;
+    let sanitized = emulator.build_info().profile == Profile::Sanitized;
     if sanitized {
         watch(&mut command, &guests.join("fuzz/leaks.c"), home.path())?;
     }
     command.args(["--execve", "self"]).arg(&guest).arg(FAILURES).arg(&folder);
-    let result = output_within(PATIENCE, &mut command)?;
+    let result = output_within(TIMEOUT, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout).trim().to_owned();
     let complaints = String::from_utf8_lossy(&result.stderr).trim().to_owned();
     ensure!(said.contains("failures: "), "the guest {}: {said}{complaints}", ended(result.status));

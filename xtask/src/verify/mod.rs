@@ -5,16 +5,16 @@ mod contract;
 mod elf;
 mod guest;
 mod leaks;
-mod part;
+mod partial;
 mod sanitized;
 pub mod tcg;
 mod tiny;
 
 pub use contract::compiler;
 pub use guest::script;
-pub use part::part;
+pub use partial::partial;
 
-use crate::compile::{Emulator, UpstreamEmulator, pkgversion, report_place};
+use crate::compile::{Emulator, UpstreamEmulator, pkgversion, report_path};
 use crate::facts::{Host, Series, Target};
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
@@ -50,9 +50,9 @@ impl Verified {
 /// What was checked of one emulator.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// Of the very bytes that were checked.
+    /// SHA-256 of the emulator that was checked, lower-case hex.
     pub sha256: String,
-    /// Their number.
+    /// Size of that emulator in bytes.
     pub size: u64,
     /// Every check, in order.
     pub checks: Vec<Check>,
@@ -66,18 +66,18 @@ pub struct Report {
 pub struct Check {
     /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tcg`.
     pub name: String,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What came of a check that did not fail.
+/// The outcome of a check that did not fail.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It holds; the text says what was seen.
+    /// It passed; the text says what was seen.
     Passed(String),
-    /// It was not tried; the text says why.
+    /// It was not run; the text says why.
     NotRun(String),
 }
 
@@ -105,18 +105,17 @@ impl Report {
     }
 }
 
-/// How much is checked.
+/// How thoroughly an emulator is checked.
 #[derive(Debug, Clone, Copy)]
 pub enum Depth<'a> {
-    /// What every build is checked by, in a second or two: header, version, many starts, a guest with
-    /// children.
+    /// The checks of every build, which take a second or two: ELF header, version, many starts, a guest with children.
     Quick,
     /// The execve contract as well, where there is a compiler for the target's programs; and what only
     /// a comparison with upstream's emulator shows, if there is one.
     Whole(Option<Reference<'a>>),
 }
 
-/// What an emulator is compared with: the same without our patches.
+/// The emulator without our patches that an emulator is compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Reference<'a> {
     /// Upstream's emulator of the same target.
@@ -182,9 +181,9 @@ pub fn verify(
     runner: Option<&Runner>,
 ) -> Result<Verified> {
     let name = emulator.target().emulator();
-    let report = kept(&report_place(emulator.path()), || {
+    let report = kept(&report_path(emulator.path()), || {
         check(session, series, Start { emulator: &emulator, runner }, depth)
-            .with_context(|| format!("{name} for {} is not fit to ship", emulator.host().platform))
+            .with_context(|| format!("{name} for {} failed verification", emulator.host().platform))
     })?;
     Ok(Verified { emulator, report })
 }
@@ -201,7 +200,7 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     let emulator = start.emulator;
     let bytes =
         fs::read(emulator.path()).with_context(|| format!("cannot read {}", emulator.path().display()))?;
-    let header = elf::check(&bytes, &emulator.host().elf, emulator.facts().profile)?;
+    let header = elf::check(&bytes, &emulator.host().elf, emulator.build_info().profile)?;
     let mut report = Report {
         sha256: hash::sha256(&bytes),
         size: bytes.len() as u64,
@@ -240,7 +239,7 @@ impl Report {
         let outcome = if host.is_native() || of.runner.is_some() {
             check().with_context(|| format!("the check `{name}` failed"))?
         } else {
-            Outcome::NotRun(format!("nothing on this machine runs programs for {}", host.platform))
+            Outcome::NotRun(format!("this machine cannot run programs for {}", host.platform))
         };
         self.checks.push(Check { name: name.into(), outcome });
         Ok(())
@@ -257,7 +256,7 @@ fn says_version(series: &Series, target: Target, mut command: Command) -> Result
     let expected = format!("{} version {} ({})", target.emulator(), series.pins.version, pkgversion(series));
     let program = command.get_program().to_string_lossy().into_owned();
     command.arg("--version");
-    let result = output_within(PATIENCE, &mut command)?;
+    let result = output_within(TIMEOUT, &mut command)?;
     if !result.status.success() {
         let said = String::from_utf8_lossy(&result.stderr);
         bail!("`{program} --version` {}: {}", ended(result.status), said.trim());
@@ -272,7 +271,7 @@ fn says_version(series: &Series, target: Target, mut command: Command) -> Result
 const RELEASE: &str = "6.6.6-anyarch";
 
 /// An emulator that hangs must not hang a build: no check takes a tenth of this.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A command for a guest, with nothing of the user's environment: `QEMU_*` would be options.
 fn alone(program: &Path) -> Command {
@@ -281,7 +280,7 @@ fn alone(program: &Path) -> Command {
     command
 }
 
-/// Stands for the checks themselves: what was verified by other checks is verified again.
+/// Hash of the checks themselves. If it changes, emulators are verified again.
 pub fn suite_key(session: &Session) -> Result<String> {
     let script = fs::read(script(session)).context("cannot read the guest script")?;
     hash::short_key(&(SUITE, hash::sha256(&script), tiny::key(session)?))

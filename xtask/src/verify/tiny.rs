@@ -1,11 +1,11 @@
 //! The small guest program that every target has, without a C library and without a compiler here: its
 //! bytes stand in `guests/tiny/bytes`, its source and recipe beside them.
 
-use super::{Outcome, PATIENCE, RELEASE, Start};
+use super::{Outcome, RELEASE, Start, TIMEOUT};
 use crate::facts::Target;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyarch_client::hash;
 use anyhow::{Context as _, Result, ensure};
 use data_encoding::HEXLOWER;
@@ -52,7 +52,7 @@ pub fn check_children(session: &Session, start: Start<'_>) -> Result<String> {
     children(session, start.emulator.target(), &|| start.command())
 }
 
-/// The same for an emulator that `command` runs.
+/// Like [`check_children`], for an emulator that `command` runs.
 pub fn children(session: &Session, target: Target, command: &dyn Fn() -> Command) -> Result<String> {
     let home = home(session, target)?;
     let script = home.path().join("script");
@@ -76,7 +76,7 @@ fn run(
     code: i32,
 ) -> Result<()> {
     command.args(["-r", RELEASE]).args(options).args(words).current_dir(home);
-    let result = output_within(PATIENCE, &mut command)?;
+    let result = output_within(TIMEOUT, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout);
     let complaints = String::from_utf8_lossy(&result.stderr);
     ensure!(
@@ -93,12 +93,12 @@ fn run(
 }
 
 /// A folder with the program.
-fn home(session: &Session, target: Target) -> Result<Scratch> {
+fn home(session: &Session, target: Target) -> Result<TempFolder> {
     let file = folder(session).join(format!("{}.hex", target.name));
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let home = Scratch::new(&session.workspace.trees)?;
+    let home = TempFolder::new(&session.workspace.trees)?;
     let program = home.path().join("tiny");
-    let bytes = bytes(&text).with_context(|| format!("{} is not what it should be", file.display()))?;
+    let bytes = bytes(&text).with_context(|| format!("{} is invalid", file.display()))?;
     fs::write(&program, bytes).context("cannot write the guest program")?;
     // No page of it may lie across the file's end: QEMU 7.2 reads such a one of 8 KiB on a host with 4 KiB into
     // memory that is only writable, which Linux does and no QEMU that it runs in.
@@ -119,10 +119,10 @@ fn folder(session: &Session) -> PathBuf {
 fn bytes(text: &str) -> Result<Vec<u8>> {
     let digits: String =
         text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect();
-    HEXLOWER.decode(digits.as_bytes()).context("it holds something else than hex digits")
+    HEXLOWER.decode(digits.as_bytes()).context("it contains something other than hex digits")
 }
 
-/// Stands for the programs of all targets.
+/// Hash of the guest programs of all targets.
 pub fn key(session: &Session) -> Result<String> {
     let folder = folder(session);
     let listed = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;

@@ -60,7 +60,7 @@ fn a_download_with_another_hash_is_not_kept() {
     let driver = cut_off(home.path(), &data);
     driver
         .run(&["source"])
-        .failed(1, &["not the pinned one, so nothing of it was kept", "its sha256 is", "--source"]);
+        .failed(1, &["not the pinned one, so it was discarded", "its sha256 is", "--source"]);
     nothing_kept(&driver);
 }
 
@@ -94,10 +94,8 @@ fn a_tag_at_another_commit_is_not_kept() {
     git(&["commit", "--quiet", "--message", "another"]);
     git(&["tag", "v10.2.2"]);
     let driver = cut_off(home.path(), &data);
-    let said = [
-        "is not the pinned commit, so nothing of it was kept",
-        data.series.pins.git.commit.as_ref().unwrap(),
-    ];
+    let said =
+        ["is not the pinned commit, so it was discarded", data.series.pins.git.commit.as_ref().unwrap()];
     driver.run(&["source", "--source", work.to_str().unwrap()]).failed(1, &said);
     nothing_kept(&driver);
 }
@@ -145,12 +143,12 @@ fn a_given_source_that_is_not_the_pinned_one_is_refused() {
     let noise = home.path().join("noise.tar.xz");
     fs::write(&noise, "this is no archive").unwrap();
     for file in [&cut, &noise] {
-        let said = ["can't be used for QEMU 10.2.2", "nothing of it is used", "its sha256 is"];
+        let said = ["cannot use --source", "so it is not used", "its sha256 is"];
         driver.run(&["source", "--source", file.to_str().unwrap()]).failed(1, &said);
     }
     let folder = home.path().join("qemu-10.2.2");
     driver.run(&["source", "--source", folder.to_str().unwrap()]).failed(1, &["its git tree is"]);
-    driver.run(&["source", "--source", "/no/such/file"]).failed(2, &["no such file or folder"]);
+    driver.run(&["source", "--source", "/no/such/file"]).failed(2, &["not a file, a folder or a git URL"]);
     nothing_kept(&driver);
 }
 
@@ -158,11 +156,11 @@ fn a_given_source_that_is_not_the_pinned_one_is_refused() {
 #[test]
 fn a_pinned_archive_is_unpacked_as_if_hostile() {
     let hostile: [(&str, &str, &str); 5] = [
-        ("s,qemu-10.2.2/VERSION,qemu-10.2.2/../../evil,", "cf", "holds `..`"),
+        ("s,qemu-10.2.2/VERSION,qemu-10.2.2/../../evil,", "cf", "contains `..`"),
         ("s,qemu-10.2.2/VERSION,/evil,", "cf", "is absolute"),
-        ("", "link", "leads out of the archive"),
-        ("", "noise", "no tar archive"),
-        ("", "big", "needs too much memory: to unpack it takes more than 128 MiB"),
+        ("", "link", "points outside the archive"),
+        ("", "noise", "not a tar archive"),
+        ("", "big", "needs too much memory: unpacking it takes more than 128 MiB"),
     ];
     for (transform, kind, reason) in hostile {
         let home = scratch();
@@ -226,7 +224,7 @@ fn no_compiler_is_told_before_anything_is_downloaded() {
         symlink(which::which(name).unwrap(), programs.join(name)).unwrap();
     }
     driver.environment.push(("PATH".into(), programs.display().to_string()));
-    let said = ["a C compiler for amd64", "to get it: apt-get install gcc"];
+    let said = ["a C compiler for amd64", "to fix it: apt-get install gcc"];
     driver.run(&["build", "--target", "aarch64"]).failed(3, &said);
     assert_eq!(files(driver.cache.as_deref().unwrap()), [Path::new("CACHEDIR.TAG")]);
     let doctor = driver.run(&["doctor"]);
@@ -261,7 +259,7 @@ fn a_full_disk_is_told_with_what_to_do() {
     let setup = small_disk(&driver.trees, "4k");
     let arguments = ["source", "--source", source.to_str().unwrap()];
     let ended = Ended::of(&mut driver.unshared(&["--mount"], &setup, &arguments));
-    ended.failed(1, &["No space left on device", "free some room"]);
+    ended.failed(1, &["No space left on device", "free some space"]);
     driver.succeed(&arguments);
 }
 
@@ -270,7 +268,7 @@ fn folders_with_blanks_are_refused_before_work_starts() {
     let home = scratch();
     let mut driver = Driver::fresh(home.path());
     driver.cache = Some(home.path().join("my cache"));
-    driver.run(&["toolchain"]).failed(2, &["has a blank", "ANYARCH_CACHE"]);
+    driver.run(&["toolchain"]).failed(2, &["has a space", "ANYARCH_CACHE"]);
 }
 
 #[test]
@@ -278,7 +276,7 @@ fn what_is_no_checkout_is_told() {
     let home = scratch();
     let mut driver = Driver::fresh(home.path());
     driver.root = home.path().to_owned();
-    driver.run(&["doctor"]).failed(2, &["is no anyarch checkout"]);
+    driver.run(&["doctor"]).failed(2, &["is not an anyarch checkout"]);
     driver.root = home.path().join("missing");
     driver.run(&["doctor"]).failed(2, &["no checkout at"]);
 }
@@ -330,7 +328,7 @@ fn what_looks_like_an_option_is_never_passed_on_as_one() {
     let folder = home.path().join("system");
     driver
         .run(&["rootfs", "--target", "arm64", &package, folder.to_str().unwrap()])
-        .failed(2, &["is no name of a package"]);
+        .failed(2, &["is not a package name"]);
     assert!(!trap.exists());
 }
 
@@ -344,7 +342,7 @@ fn offline_is_kept_by_every_command() {
     driver.run(&["rootfs", "--offline", "--target", "arm64", folder.to_str().unwrap()]).failed(1, &said);
     driver.run(&["source", "--offline", "--source", "https://127.0.0.1:1/qemu.git"]).failed(1, &said);
     driver.run(&["toolchain", "--offline"]).failed(1, &said);
-    driver.run(&["toolchain", "--offline", "--refresh"]).failed(2, &["wants a network"]);
+    driver.run(&["toolchain", "--offline", "--refresh"]).failed(2, &["needs the network"]);
 }
 
 #[test]
@@ -354,8 +352,8 @@ fn folders_of_somebody_else_are_neither_used_nor_cleaned() {
     fs::create_dir_all(home.path().join("mine/downloads")).unwrap();
     fs::write(home.path().join("mine/downloads/letter"), "dear").unwrap();
     driver.cache = Some(home.path().join("mine"));
-    driver.run(&["toolchain"]).failed(2, &["not anyarch's", "ANYARCH_CACHE"]);
-    driver.run(&["clean", "all"]).failed(2, &["was not made by this driver"]);
+    driver.run(&["toolchain"]).failed(2, &["contains other files", "ANYARCH_CACHE"]);
+    driver.run(&["clean", "all"]).failed(2, &["was not created by anyarch"]);
     assert!(home.path().join("mine/downloads/letter").exists());
 }
 
@@ -382,9 +380,9 @@ fn an_edited_source_tree_is_not_compiled() {
     )
     .unwrap()
     .unwrap_or_else(|| panic!("no tree at {tree}"));
-    tree.unchanged().unwrap();
+    tree.ensure_unchanged().unwrap();
     fs::write(tree.path().join("linux-user/main.c"), "int edited;\n").unwrap();
-    let error = tree.unchanged().unwrap_err().to_string();
+    let error = tree.ensure_unchanged().unwrap_err().to_string();
     assert!(error.contains("was edited") && error.contains("patch open"), "{error}");
 }
 
@@ -427,16 +425,16 @@ fn a_folder_that_can_not_be_written_is_told_before_anything_is_got_or_made() {
     fs::write(at(file), "").unwrap();
     symlink("/no/such/folder", at(link)).unwrap();
     let mount = format!("mount -t tmpfs -o ro tmpfs '{}'", mkdir(&at(disk)).display());
-    let cases = [(file, 2, "is no folder"), (link, 2, "is no folder"), (disk, 1, "cannot write below")];
+    let cases = [(file, 2, "is not a folder"), (link, 2, "is not a folder"), (disk, 1, "cannot write below")];
     for (name, code, said) in cases {
         for deeper in [at(name), at(name).join("new/folder")] {
             let folder = deeper.to_str().unwrap();
             driver.out = deeper.clone();
             let commands: [(&[&str], &str); 6] = [
-                (&["build", "--target", "aarch64"], "say --out DIR"),
-                (&["build", "--target", "all", "--host", "all", "--keep-going"], "say --out DIR"),
-                (&["package", "--target", "aarch64"], "say --out DIR"),
-                (&["release"], "say --out DIR"),
+                (&["build", "--target", "aarch64"], "pass --out DIR"),
+                (&["build", "--target", "all", "--host", "all", "--keep-going"], "pass --out DIR"),
+                (&["package", "--target", "aarch64"], "pass --out DIR"),
+                (&["release"], "pass --out DIR"),
                 (&["rootfs", "--target", "aarch64", folder], "name a new folder"),
                 (&["patch", "open", folder], "name a new folder"),
             ];

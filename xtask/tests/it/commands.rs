@@ -136,12 +136,12 @@ fn clean_removes_what_was_asked_for_and_nothing_of_others() {
     let working = fs::File::open(driver.trees.join("CACHEDIR.TAG")).unwrap();
     working.lock_shared().unwrap();
     for kinds in ["trees", "releases", "all"] {
-        driver.run(&["clean", kinds]).failed(1, &["nothing was removed", "another run works in"]);
+        driver.run(&["clean", kinds]).failed(1, &["nothing was removed", "another run is using"]);
     }
     let in_cache = fs::File::open(cache.join("CACHEDIR.TAG")).unwrap();
     in_cache.lock_shared().unwrap();
     let refused = driver.run(&["toolchain", "--refresh"]);
-    refused.failed(1, &["nothing was refreshed", "another run works in"]);
+    refused.failed(1, &["nothing was refreshed", "another run is using"]);
     driver.run(&["clean", "downloads"]).failed(1, &["nothing was removed"]);
     assert_eq!(files(home.path()), before);
     drop((working, in_cache));

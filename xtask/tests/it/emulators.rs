@@ -350,8 +350,8 @@ fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
     fs::create_dir(&driver.out).unwrap();
     // That there is no room is seen when it is taken; the rest, before anything is done.
     let cases: [(&str, &[&str]); 2] = [
-        ("size=300k", &["No space left on device", "free some room"]),
-        ("ro", &["Read-only file system", "say --out DIR"]),
+        ("size=300k", &["No space left on device", "free some space"]),
+        ("ro", &["Read-only file system", "pass --out DIR"]),
     ];
     for (options, said) in cases {
         let setup = format!("mount -t tmpfs -o {options} tmpfs '{}'", driver.out.display());
@@ -360,7 +360,7 @@ fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
             driver.out.display()
         );
         let ended = Ended::of(&mut driver.unshared(&["--mount"], &look, &["build", "--target", "aarch64"]));
-        ended.failed(1, &[&["the tarball can't be written"], said].concat());
+        ended.failed(1, &[&["cannot write the tarball"], said].concat());
         assert_eq!(ended.stdout, "", "left in the output folder");
     }
 }

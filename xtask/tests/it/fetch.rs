@@ -114,11 +114,14 @@ fn what_the_release_has_not_is_wrong_use_and_what_it_has_is_listed() {
         (&["--host", "adm64"], &["no host `adm64`", "did you mean `amd64`?"]),
         (
             &["--target", "riscv32"],
-            &["has not qemu-riscv32 for amd64", "did you mean `riscv64`?", "aarch64 riscv64"],
+            &["does not have qemu-riscv32 for amd64", "did you mean `riscv64`?", "aarch64 riscv64"],
         ),
         (&["--target", "arm"], &["for amd64 it has: aarch64 riscv64", "qemu-arm it has for: arm/v7"]),
-        (&["--host", "s390x"], &["has not anything for s390x", "it has emulators for: amd64 arm/v7 arm64"]),
-        (&["--release", "../9.9.9-1"], &["`../9.9.9-1` is no name of a release"]),
+        (
+            &["--host", "s390x"],
+            &["does not have anything for s390x", "it has emulators for: amd64 arm/v7 arm64"],
+        ),
+        (&["--release", "../9.9.9-1"], &["`../9.9.9-1` is not the name of a release"]),
     ];
     for (arguments, said) in cases {
         let server = Server::of(&stage.release.base);
@@ -128,12 +131,12 @@ fn what_the_release_has_not_is_wrong_use_and_what_it_has_is_listed() {
     }
     stage
         .fetch(&["--release", "9.9.8-1"], &["--from", from])
-        .failed(1, &["no mirror gave the manifest of release 9.9.8-1", "9.9.8-1/SHA256SUMS"]);
+        .failed(1, &["no mirror could deliver the manifest of release 9.9.8-1", "9.9.8-1/SHA256SUMS"]);
     stage
         .fetch(&["--from", "/no/such"], &[])
-        .failed(2, &["`/no/such` is no mirror", "there is no such folder"]);
+        .failed(2, &["`/no/such` is not a mirror", "there is no such folder"]);
     stage.fetch(&["--from", "ftp://127.0.0.1"], &[]).failed(2, &["http://, https:// or file://"]);
-    stage.fetch(&["--from", from, "--key", "/no/such"], &[]).failed(2, &["no key can be read from /no/such"]);
+    stage.fetch(&["--from", from, "--key", "/no/such"], &[]).failed(2, &["cannot read a key from /no/such"]);
     let prefix = stage.home.path().join("a-file");
     fs::write(&prefix, "").unwrap();
     stage
@@ -149,7 +152,7 @@ fn what_the_release_has_not_is_wrong_use_and_what_it_has_is_listed() {
             "--prefix",
             prefix.to_str().unwrap(),
         ])
-        .failed(2, &["a-file is no folder"]);
+        .failed(2, &["a-file is not a folder"]);
 }
 
 #[test]
@@ -188,10 +191,10 @@ fn a_folder_or_a_file_address_is_a_mirror_too() {
     let stage = Stage::new();
     let ended = stage.fetch(&["--from", "/no/such", "--from", base.to_str().unwrap()], &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("`/no/such` is no mirror: there is no such folder"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`/no/such` is not a mirror: there is no such folder"), "{}", ended.stderr);
     stage.holds(&["aarch64"]);
     let gone = ["--from", "/no/such", "--from", "file:///nor/that"];
-    Stage::new().fetch(&gone, &[]).failed(2, &["`/no/such` is no mirror", "`/nor/that` is no mirror"]);
+    Stage::new().fetch(&gone, &[]).failed(2, &["`/no/such` is not a mirror", "`/nor/that` is not a mirror"]);
 
     let stage = Stage::new();
     stage.succeed(&["--offline", "--from", "http://127.0.0.1:1", "--from", &address]);
@@ -220,7 +223,7 @@ fn one_that_fails_stops_the_run_unless_it_shall_go_on() {
     let archive = stage.release.archive("aarch64", "amd64");
     server.wrong(&archive, Wrong::Status(404, None), ALWAYS);
     let arguments = ["--target", "aarch64,riscv64", "--from", &server.url()];
-    stage.fetch(&arguments, &[]).failed(1, &["no mirror gave", &archive, "404 Not Found"]);
+    stage.fetch(&arguments, &[]).failed(1, &["no mirror could deliver", &archive, "404 Not Found"]);
     stage.holds_nothing();
     let ended = stage.fetch(&arguments, &["--keep-going"]);
     ended.failed(1, &["failed: qemu-aarch64 for amd64", "1 emulator not fetched: qemu-aarch64 for amd64"]);
@@ -271,5 +274,5 @@ fn a_mirror_may_lead_to_another_address() {
     stage.holds(&["aarch64"]);
     first.wrong("", Wrong::Redirect(format!("{}/round", first.url())), ALWAYS);
     let ended = Stage::new().fetch(&["--from", &first.url()], &[]);
-    ended.failed(1, &["it leads from address to address"]);
+    ended.failed(1, &["it redirects too often"]);
 }

@@ -105,7 +105,7 @@ fn long_every_host_has_emulators_that_run_guests() {
 fn more_jobs_than_the_memory_holds_are_warned_of() {
     let home = scratch();
     let ended = Driver::fresh(home.path()).run(&["source", "--offline", "--jobs", "60000"]);
-    assert!(ended.stderr.contains("warning: 60000 jobs may take more than"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("warning: 60000 jobs may need more than"), "{}", ended.stderr);
 }
 
 #[test]

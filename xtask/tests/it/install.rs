@@ -221,7 +221,7 @@ fn another_release_takes_the_place_of_the_one_that_is_there() {
     let before = fs::read(machine.emulator("aarch64")).unwrap();
     let update = ["--target", "aarch64", "--host", "amd64", "--release", "1.2.4-1"];
     server.wrong(".tar.xz", Wrong::Bytes, 1);
-    machine.run(&server.url(), &update).failed(1, &["has wrong bytes"]);
+    machine.run(&server.url(), &update).failed(1, &["has the wrong content"]);
     assert!(fs::read(machine.emulator("aarch64")).unwrap() == before && old_text.exists());
 
     machine.has_installed(&machine.run(&server.url(), &update), &newer);

@@ -315,7 +315,7 @@ fn its_structure_can_be_read_aloud() {
         assert!(region.attr("aria-label").or(region.attr("aria-labelledby")).is_some());
     }
     let ids: Vec<&str> = all(&document, "[id]").into_iter().filter_map(|one| one.attr("id")).collect();
-    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is there twice");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is in the page twice");
     for named in all(&document, "[aria-labelledby]") {
         assert!(ids.contains(&named.attr("aria-labelledby").unwrap()));
     }

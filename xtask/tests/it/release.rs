@@ -254,7 +254,11 @@ fn a_build_leaves_a_whole_release_alone(published: &Published) {
     assert_eq!(published.hashes(), before, "nothing changed, so all that vouches for it still does");
     let ended = published.driver.run(&["build", "--target", "aarch64"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("what described the release in this folder is gone"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the description of the release in this folder was removed"),
+        "{}",
+        ended.stderr
+    );
     assert!(!published.path(&"release.json").exists() && !published.path(&"SHA256SUMS.sig").exists());
 }
 
@@ -272,6 +276,6 @@ fn a_key_that_is_none_is_told_before_anything_is_written() {
     let home = scratch();
     let driver = Driver::fresh(home.path());
     let ended = driver.run(&["release", "--sign", "/nowhere/key", home.path().to_str().unwrap()]);
-    ended.failed(1, &["there is no key /nowhere/key"]);
+    ended.failed(1, &["there is no key file /nowhere/key"]);
     assert!(!driver.out.exists());
 }

@@ -191,7 +191,7 @@ fn engines() -> Vec<Engine> {
         Some(_) => vec![Engine::Driver, Engine::LibFuzzer],
         None => {
             // Ours is always there, and clang with its sanitizers takes half a gigabyte.
-            wants::partly_not_run("libFuzzer (to get it: apt-get install clang-19 libclang-rt-19-dev)");
+            wants::partly_not_run("libFuzzer (to fix it: apt-get install clang-19 libclang-rt-19-dev)");
             vec![Engine::Driver]
         }
     }
@@ -344,7 +344,7 @@ fn long_the_contract_holds_under_sanitizers() {
 fn emulators_with_sanitizers_are_never_packed() {
     let home = scratch();
     let ended = Driver::warm(home.path()).run(&["build", "--profile", "sanitized", "--target", "arm"]);
-    ended.failed(2, &["never packed", "cargo xtask verify --profile sanitized"]);
+    ended.failed(2, &["never packaged", "cargo xtask verify --profile sanitized"]);
 }
 
 /// The formats that are registered on this machine, and the mounts that have to do with that.

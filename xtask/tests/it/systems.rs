@@ -5,7 +5,7 @@ mod debian;
 mod docker;
 
 use crate::driver::{Driver, Ended, checkout, emulator, emulator_of, is_root, run, scratch};
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use debian::{Debian, Owner};
 use docker::Engine;
 use std::fs::{self, File};
@@ -204,7 +204,7 @@ fn runs_as_its_dockerfile_says(engine: &Engine, tag: &str) {
 
 /// A small arm64 system that an ordinary user unpacked, and the emulator beside it. Nothing is written there.
 struct Unpacked {
-    _home: Scratch,
+    _home: TempFolder,
     root: String,
     emulator: String,
 }
@@ -213,7 +213,7 @@ static UNPACKED: LazyLock<Unpacked> = LazyLock::new(Unpacked::new);
 
 impl Unpacked {
     fn new() -> Self {
-        let home = Scratch::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
+        let home = TempFolder::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
         let root = home.path().join("arm64").display().to_string();
         Driver::usual().succeed(&["rootfs", "--target", "arm64", &root]);
         let emulator = emulator("aarch64", home.path()).display().to_string();

@@ -51,7 +51,7 @@ fn one_command_gets_the_compilers_of_all_hosts() {
 
     // A build for all that its series has says the same, with this machine's own compiler.
     let ended = driver.run(&["build", "--target", "arm", "--host", "all"]);
-    ended.failed(3, &["a C compiler for each of ", "to get it: apt-get install "]);
+    ended.failed(3, &["a C compiler for each of ", "to fix it: apt-get install "]);
     let line = ended.stderr.lines().find(|line| line.contains("apt-get install")).unwrap();
     let named: BTreeSet<&str> = line.rsplit_once("install ").unwrap().1.split(' ').collect();
     let lacking = Series::pins(&driver.root.join("patches"), "10.2").unwrap().left_out_hosts;
@@ -150,7 +150,7 @@ fn without_an_engine_a_container_is_told_to_be_missing_once_for_all_hosts() {
     let driver = bare(home.path());
     for hosts in ["native", "all"] {
         let ended = build_in_a_container(&driver, hosts);
-        ended.failed(3, &["docker or podman is missing", "to get it: apt-get install podman"]);
+        ended.failed(3, &["docker or podman is missing", "to fix it: apt-get install podman"]);
         assert!(!ended.stderr.contains("C compiler"), "{}", ended.stderr);
     }
     nothing_done(&driver);
@@ -181,7 +181,7 @@ fn podman_makes_the_image_where_dockers_engine_is_stopped() {
     let podman = "case $1 in info) ;; build) echo podman was asked to; exit 9 ;; *) exit 1 ;; esac";
     program(home.path(), "podman", podman);
     let ended = driver.run(&["toolchain", "--toolchain", "container"]);
-    let said = ["the image with compilers for", "can't be made", "exit code 9", "podman was asked to"];
+    let said = ["cannot build the image with compilers for", "exit code 9", "podman was asked to"];
     ended.failed(1, &said);
 }
 
@@ -191,7 +191,7 @@ fn a_launcher_that_is_missing_or_does_not_fit_is_told_once_for_all_hosts() {
     let driver = bare(home.path());
     let build = ["build", "--target", "arm", "--host", "all", "--launcher", "ccache"];
     let ended = driver.run(&build);
-    ended.failed(3, &["ccache is missing", "to get it: apt-get install ccache"]);
+    ended.failed(3, &["ccache is missing", "to fix it: apt-get install ccache"]);
     let said = ["calls compilers of this machine, not of a container"];
     driver.run(&[&build[..], &["--toolchain", "container"]].concat()).failed(2, &said);
     nothing_done(&driver);

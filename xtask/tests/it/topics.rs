@@ -109,13 +109,13 @@ fn a_topic_is_opened_and_written_back_without_the_others() {
     assert!(ALL.iter().all(|name| opened.patch(name).exists()));
     opened.commit(&fixes, "fast.c", "int fast;\n", "be fast", "Topic: fast");
     let words = ["patch", "refresh", fixes.to_str().unwrap()];
-    opened.driver.run(&words).failed(2, &["(\"be fast\") is of the topic fast", "opened for fixes alone"]);
+    opened.driver.run(&words).failed(2, &["(\"be fast\") has the topic fast", "opened only for fixes"]);
 
     let both = opened.open("both", &["fast,execve"]);
     assert!(both.join("ours.c").exists() && fs::read_to_string(both.join("VERSION")).unwrap() == "10.2.2\n");
     let alone = opened.home.path().join("alone");
     let words = ["patch", "open", alone.to_str().unwrap(), "--topic", "fast"];
-    opened.driver.run(&words).failed(2, &["fast is built on execve: say --topic execve,fast"]);
+    opened.driver.run(&words).failed(2, &["fast requires execve: pass --topic execve,fast"]);
     let words = ["patch", "open", alone.to_str().unwrap(), "--topic", "fxes"];
     opened.driver.run(&words).failed(2, &["no topic `fxes`", "did you mean `fixes`?", "execve fast fixes"]);
 }
@@ -131,7 +131,7 @@ fn commits_whose_topic_cannot_be_told_change_no_patch() {
     refused(&["(\"mend\") has no topic", "`Topic: NAME`", "git rebase -i anyarch-base-v10.2.2"]);
     git(&opened.work, &["commit", "--quiet", "--amend", "-m", "mend", "-m", "Topic: fixes"]);
     opened.commit(&opened.work, "ours.c", "int ours;\n", "add ours", "Topic: execve");
-    refused(&["(\"add ours\") is of the topic execve and comes after one of fixes", "execve fixes fast"]);
+    refused(&["(\"add ours\") has the topic execve and comes after one of fixes", "execve fixes fast"]);
     git(&opened.work, &["commit", "--quiet", "--amend", "-m", "add ours", "-m", "Topic: speed"]);
     refused(&["no topic `speed`", "execve fast fixes"]);
 }
@@ -227,7 +227,7 @@ fn long_a_commit_that_does_not_compile_is_named_though_the_next_one_mends_it() {
     let mut driver = Driver::usual();
     driver.root = data.root;
     let named = format!("10.2/execve/0000-break.patch is the first patch that fails, number {}", first + 1);
-    let said = [named.as_str(), "#error broken here", "the whole log: "];
+    let said = [named.as_str(), "#error broken here", "full log: "];
     let ended = driver.run(&["patch", "check", "--each"]);
     ended.failed(1, &said);
     // The common patches add files which the series' own have compiled.

@@ -91,7 +91,7 @@ fn licences_sources_and_duplicates_are_as_deny_toml_allows() {
 /// Runs one of the tools that `.ci/run` installs over this checkout.
 fn finds_nothing(program: &str, arguments: &[&str]) {
     let Ok(path) = which::which(program) else {
-        wants::not_run(&format!("this machine lacks {program}: pip install -r .github/tools.txt"));
+        wants::not_run(&format!("missing on this machine: {program}: pip install -r .github/tools.txt"));
         return;
     };
     let output = Command::new(path).args(arguments).current_dir(checkout()).output().unwrap();

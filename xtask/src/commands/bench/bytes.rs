@@ -2,7 +2,7 @@
 //! against one that was built or packed without that measure.
 
 use super::{Figure, ONE, Setting, plan_for};
-use crate::compile::Facts;
+use crate::compile::BuildInfo;
 use crate::facts::hosts::XzFilter;
 use crate::package;
 use crate::process::capture;
@@ -14,13 +14,13 @@ use std::process::Command;
 use xz2::write::XzEncoder;
 
 /// What is changed of the facts to do without a measure.
-type Without = fn(&mut Facts);
+type Without = fn(&mut BuildInfo);
 
 /// The measures that are taken while compiling and linking.
 const MEASURES: [(&str, Without); 3] = [
-    ("kept unused code", |facts| facts.ldflags.retain(|flag| flag != "-Wl,--gc-sections")),
-    ("unwind tables", |facts| facts.cflags.retain(|flag| !flag.contains("unwind-tables"))),
-    ("relocations as they were", |facts| facts.ldflags.retain(|flag| !flag.contains("relocs"))),
+    ("kept unused code", |build_info| build_info.ldflags.retain(|flag| flag != "-Wl,--gc-sections")),
+    ("unwind tables", |build_info| build_info.cflags.retain(|flag| !flag.contains("unwind-tables"))),
+    ("relocations as they were", |build_info| build_info.ldflags.retain(|flag| !flag.contains("relocs"))),
 ];
 /// A section smaller than this (bytes) is not worth a word.
 const SMALL: u64 = 4096;
@@ -34,10 +34,10 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     bench.source()?;
     let tree = bench.tree(&plan)?;
     let build = |name: &str, without: Without| -> Result<Vec<u8>> {
-        let mut facts = Facts::gather(&plan, &plan.trees()[0], &bench.toolchain);
-        without(&mut facts);
+        let mut build_info = BuildInfo::gather(&plan, &plan.trees()[0], &bench.toolchain);
+        without(&mut build_info);
         let output = format!("qemu-{ONE}");
-        let (folder, _) = bench.made(&tree, name, &plan, &facts, std::slice::from_ref(&output))?;
+        let (folder, _) = bench.made(&tree, name, &plan, &build_info, std::slice::from_ref(&output))?;
         let mut strip = Command::new(&bench.toolchain.compilers.strip);
         strip.arg("--strip-all").arg(folder.join(&output));
         capture(strip)?;
@@ -79,7 +79,7 @@ fn packed(bytes: &[u8], filter: Option<XzFilter>, window: u32) -> Result<usize> 
 
 /// `.text 4076079 (1136204 packed), ...`, the largest first.
 fn sections(emulator: &[u8], filter: Option<XzFilter>) -> Result<String> {
-    let file = object::File::parse(emulator).context("the emulator is no ELF file")?;
+    let file = object::File::parse(emulator).context("the emulator is not an ELF file")?;
     let mut all = Vec::new();
     for section in
         file.sections().filter(|section| section.file_range().is_some_and(|(_, size)| size >= SMALL))

@@ -25,7 +25,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         fs::remove_dir_all(&folder)?;
     }
     let (ours, theirs) = (least(&driver), least(&bare));
-    let memory = built["peak_memory"].as_u64().context("the driver tells no peak memory")?;
+    let memory = built["peak_memory"].as_u64().context("the driver printed no peak memory")?;
     Ok(vec![
         Figure {
             what: format!("cold build of {ONE} / bare configure && ninja qemu-{ONE}"),

@@ -5,7 +5,7 @@
 
 use super::{Figure, Setting, plan_for};
 use crate::compile::BuildTree;
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::facts::{Target, native};
 use crate::process::{ended, output};
 use crate::verify::compiler;
@@ -17,19 +17,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How `bench exec` measures.
+/// Options of `bench exec`.
 #[derive(Debug, Args)]
 pub struct ExecOptions {
-    /// exec: the target whose programs are started; needs a C compiler for it
+    /// exec: target of the programs that are started; needs a C compiler for it
     #[arg(short, long, value_name = "TARGET", default_value = "aarch64")]
     pub target: String,
-    /// exec: how many children each way starts
+    /// exec: number of child processes that each method starts
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pub children: u32,
-    /// exec: measure this emulator instead of one that is built here
+    /// exec: measure this emulator instead of building one
     #[arg(long, value_name = "FILE")]
     pub emulator: Option<PathBuf>,
-    /// exec: measure this one, too, by binfmt_misc: the same emulator without our patches
+    /// exec: also measure this emulator, without our patches, under binfmt_misc
     #[arg(long, value_name = "FILE")]
     pub unpatched: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ struct Cost {
     median: f64,
 }
 
-/// What stands behind a ratio.
+/// The measurements behind a ratio.
 #[derive(Debug, Serialize)]
 pub struct Details {
     costs: [Cost; 2],
@@ -168,7 +168,7 @@ impl Programs {
     fn compile(bench: &Setting<'_>, target: Target) -> Result<Self> {
         let cross = compiler(target)?;
         let native =
-            which::which("gcc").map_err(|_| Lacks::new("a C compiler", "apt-get install gcc libc6-dev"))?;
+            which::which("gcc").map_err(|_| Missing::new("a C compiler", "apt-get install gcc libc6-dev"))?;
         let sources = bench.session.workspace.root.join("guests/bench");
         let home = bench.home.path();
         let cc = |cc: &Path, options: &[&str], source: &str, to: &str| -> Result<PathBuf> {
@@ -223,7 +223,7 @@ impl<'a> Binfmt<'a> {
             }
         }
         let what = format!("binfmt_misc (Linux 6.7 and user namespaces, or root){said}");
-        Err(Lacks { what, command: None }.into())
+        Err(Missing { what, command: None }.into())
     }
 
     fn command(&self, registration: &str) -> Command {
@@ -242,7 +242,7 @@ impl<'a> Binfmt<'a> {
         command.arg(count.to_string()).arg(child);
         let said = crate::process::capture(command).with_context(|| format!("by {}", way.name))?;
         let children: Option<Vec<Child>> = said.lines().map(read_child).collect();
-        let children = children.with_context(|| format!("the guest printed no times but {said}"))?;
+        let children = children.with_context(|| format!("the guest printed no times, but: {said}"))?;
         ensure!(children.len() == count as usize, "{count} children, {} times", children.len());
         Ok(children)
     }

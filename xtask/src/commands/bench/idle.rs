@@ -1,4 +1,4 @@
-//! The same command again, when nothing is to do.
+//! The same command again, when everything is up to date.
 
 use super::{Figure, ONE, Setting, least};
 use anyhow::Result;

@@ -2,7 +2,7 @@
 //! does the driver stay out of the way?
 
 use super::{Figure, Setting};
-use crate::commands::build::Work;
+use crate::commands::build::BuildTimes;
 use anyhow::{Context as _, Result};
 
 /// This machine's own, and two unlike ones beside it.
@@ -12,7 +12,8 @@ const HOSTS: &str = "native,arm64,s390x";
 pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     bench.source()?;
     let (built, seconds) = bench.driver(bench.home.path(), &["--target", "all", "--host", HOSTS])?;
-    let work: Work = serde_json::from_value(built["work"].clone()).context("the driver tells no work")?;
+    let work: BuildTimes =
+        serde_json::from_value(built["work"].clone()).context("the driver printed no build times")?;
     let cores = std::thread::available_parallelism()?.get() as f64;
     let emulators = built["tarballs"].as_array().map_or(0, Vec::len);
     let from = format!(
@@ -30,7 +31,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     };
     let all = work.own_processor_seconds + work.packing_processor_seconds + work.processor_seconds;
     let busy = work.compile_processor_seconds / (work.compile_seconds * cores);
-    let memory = built["peak_memory"].as_u64().context("the driver tells no peak memory")?;
+    let memory = built["peak_memory"].as_u64().context("the driver printed no peak memory")?;
     Ok(vec![
         figure("three columns: processors idle between first and last compile", 1.0 - busy, "", 0.10, &from),
         figure("three columns: time of compiling / (its processor time / cores)", 1.0 / busy, "x", 1.05, ""),

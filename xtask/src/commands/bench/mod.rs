@@ -10,14 +10,14 @@ mod trees;
 mod warm;
 
 use super::show;
-use crate::compile::{Facts, Jobs, configure_command, ninja_command};
+use crate::compile::{BuildInfo, Jobs, configure_command, ninja_command};
 use crate::facts::{Target, series};
 use crate::patch::{self, PatchedTree};
 use crate::plan::{Plan, Profile, Request};
-use crate::process::Logged;
+use crate::process::LoggedCommand;
 use crate::session::{BuildSession, Session};
-use crate::toolchain::{self, Toolchain, Tooling};
-use anyarch_client::files::Scratch;
+use crate::toolchain::{self, Toolchain, ToolchainOptions};
+use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use exec::ExecOptions;
@@ -29,16 +29,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Measure: build time and memory, one tree against many, idle runs, the cost of an exec, sizes
+/// Run benchmarks: build time, memory, the cost of an exec, sizes of archives
 ///
-/// Every figure is a ratio of two runs on this machine, one after the other. The results go to
-/// stdout; `docs/benchmarks.md` holds those that were published.
+/// Every figure is a ratio of two runs on this machine, one after the other. Results go to stdout. Published
+/// results are in `docs/benchmarks.md`.
 #[derive(Debug, Args)]
 pub struct Bench {
     /// What to measure
     #[arg(value_enum, required = true)]
     pub what: Vec<Measure>,
-    /// How `exec` measures.
+    /// Options of `bench exec`.
     #[command(flatten)]
     pub exec: ExecOptions,
 }
@@ -46,23 +46,23 @@ pub struct Bench {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Measure {
-    /// A cold build of one target against a bare `configure && ninja` with the same flags
+    /// A cold build of one target, compared with a bare `configure && ninja` with the same flags
     Cold,
-    /// All targets in one tree against a tree for each (three are built, the rest is scaled)
+    /// All targets in one build tree, compared with a tree per target (three are built, the rest is extrapolated)
     Trees,
-    /// The same command again, when nothing is to do
+    /// The same command again, when everything is up to date
     Idle,
-    /// All targets for this machine and two others at once: how busy the processors are
+    /// All targets for this host and two others at once: how busy the processors are
     Matrix,
-    /// A clean build of all targets through a full ccache, against one through an empty one
+    /// A clean build of all targets with a warm ccache, compared with a cold one
     Ccache,
     /// The plan of every target on every host
     Plan,
-    /// Starting children by interception against binfmt_misc with the F flag
+    /// Starting child processes with --execve, compared with binfmt_misc (F flag)
     Exec,
-    /// The archives in the output folder against the emulators of Debian packages, packed by xz -9e
+    /// Sizes of the archives in the output folder, compared with Debian's emulators packed by xz -9e
     Sizes,
-    /// What keeps an emulator small, and by how much: built without each of these measures
+    /// How much each size optimization saves: the emulator is built without it
     Bytes,
 }
 
@@ -115,13 +115,13 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
 /// Everything downloaded and ready, and a folder that vanishes afterwards.
 struct Setting<'a> {
     session: &'a BuildSession,
-    home: Scratch,
+    home: TempFolder,
     toolchain: Toolchain,
 }
 
 impl<'a> Setting<'a> {
     fn new(session: &'a BuildSession) -> Result<Self> {
-        let home = Scratch::new(&session.workspace.trees)?;
+        let home = TempFolder::new(&session.workspace.trees)?;
         let plan = plan_for(session, &[ONE])?;
         super::source::patched(session, plan.series(), None)?;
         let toolchain = toolchain::prepare(session, plan.trees()[0].host(), plan.series(), plan.tooling())?;
@@ -150,7 +150,7 @@ impl<'a> Setting<'a> {
         let mut json = String::new();
         let mut inside = false;
         // Its messages come before and after its result.
-        Logged::new(command, &log).run(&self.session.progress, |line| {
+        LoggedCommand::new(command, &log).run(&self.session.progress, |line| {
             inside |= line == "{";
             if inside {
                 json.push_str(line);
@@ -158,7 +158,7 @@ impl<'a> Setting<'a> {
             inside &= line != "}";
         })?;
         let seconds = started.elapsed().as_secs_f64();
-        Ok((serde_json::from_str(&json).context("the driver's result can't be read")?, seconds))
+        Ok((serde_json::from_str(&json).context("the driver's result cannot be read")?, seconds))
     }
 
     /// `configure && ninja`, as a person would type it, in a folder beside the source.
@@ -170,9 +170,9 @@ impl<'a> Setting<'a> {
         configured: &[Target],
         built: &[Target],
     ) -> Result<f64> {
-        let facts = Facts::configured_for(configured, plan, &plan.trees()[0], &self.toolchain);
+        let build_info = BuildInfo::configured_for(configured, plan, &plan.trees()[0], &self.toolchain);
         let outputs: Vec<String> = built.iter().map(Target::emulator).collect();
-        let (folder, seconds) = self.made(tree, name, plan, &facts, &outputs)?;
+        let (folder, seconds) = self.made(tree, name, plan, &build_info, &outputs)?;
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         Ok(seconds)
     }
@@ -183,17 +183,17 @@ impl<'a> Setting<'a> {
         tree: &PatchedTree,
         name: &str,
         plan: &Plan,
-        facts: &Facts,
+        build_info: &BuildInfo,
         outputs: &[String],
     ) -> Result<(PathBuf, f64)> {
         let folder = tree.path().with_file_name(name);
         let step = self.session.progress.step(format!("bare build of {name}"));
         let log = self.session.workspace.log("bench-bare");
         let started = Instant::now();
-        let configure = configure_command(&folder, plan, facts, tree, &self.toolchain)?;
-        Logged::new(configure, &log).run(&self.session.progress, |_| ())?;
+        let configure = configure_command(&folder, plan, build_info, tree, &self.toolchain)?;
+        LoggedCommand::new(configure, &log).run(&self.session.progress, |_| ())?;
         let ninja = ninja_command(&folder, &self.toolchain, Jobs::Own(self.session.jobs), outputs);
-        Logged::new(ninja, &log).run(&self.session.progress, |_| ())?;
+        LoggedCommand::new(ninja, &log).run(&self.session.progress, |_| ())?;
         step.done("built");
         Ok((folder, started.elapsed().as_secs_f64()))
     }
@@ -202,7 +202,7 @@ impl<'a> Setting<'a> {
     fn tree(&self, plan: &Plan) -> Result<PatchedTree> {
         let mut workspace = self.session.workspace.clone();
         workspace.trees = self.home.path().to_owned();
-        let path = patch::place_in(&workspace, plan.series())?;
+        let path = patch::tree_path_in(&workspace, plan.series())?;
         patch::found(&path).with_context(|| format!("{} was not made", path.display()))
     }
 
@@ -212,7 +212,7 @@ impl<'a> Setting<'a> {
         command.arg("source").arg("--root").arg(&self.session.workspace.root);
         command.arg("--build-dir").arg(self.home.path());
         let log = self.session.workspace.log("bench-driver");
-        Logged::new(command, &log).run(&self.session.progress, |_| ())
+        LoggedCommand::new(command, &log).run(&self.session.progress, |_| ())
     }
 
     fn fresh(&self, name: &str) -> Result<PathBuf> {
@@ -228,7 +228,7 @@ fn plan_for(session: &Session, targets: &[&str]) -> Result<Plan> {
         hosts: vec!["native".to_owned()],
         series: series::DEFAULT.to_owned(),
         profile: Profile::Release,
-        tooling: Tooling::default(),
+        tooling: ToolchainOptions::default(),
     };
     Plan::make(&session.workspace, &request)
 }

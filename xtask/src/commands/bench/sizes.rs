@@ -4,14 +4,14 @@
 
 use super::Figure;
 use crate::apt::{self, Apt};
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::facts::{Series, series};
 use crate::package;
 use crate::plan::Profile;
 use crate::process;
 use crate::release::peers::{FILE, Packed, Peer, Peers};
 use crate::session::Session;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -47,7 +47,7 @@ fn ours(session: &Session, host: &str) -> Result<Ours> {
     let ours: Ours =
         of_host.map(|tarball| (tarball.target().name.to_owned(), tarball.record().size)).collect();
     if ours.is_empty() {
-        return Err(Lacks::new(
+        return Err(Missing::new(
             format!("an archive for {host} in {}", folder.display()),
             format!("cargo xtask build --target all --host {host}"),
         )
@@ -67,7 +67,7 @@ fn pack(
     let got = apt.download(std::slice::from_ref(&peer.package))?;
     let (item, deb) = got.first().with_context(|| format!("{} has no {}", peer.suite, peer.package))?;
     let version = item.file.split('_').nth(1).unwrap_or_default().replace("%3a", ":");
-    let scratch = Scratch::new(&session.workspace.trees)?;
+    let scratch = TempFolder::new(&session.workspace.trees)?;
     apt::unpack(deb, scratch.path())?;
     let step = session.progress.step(format!("pack the emulators of {}", peer.name));
     let mut targets = BTreeMap::new();
@@ -130,7 +130,7 @@ fn tell_changes(session: &Session, peer: &Peer, version: &str, targets: &BTreeMa
         .collect();
     if !changed.is_empty() || peer.version != version {
         session.progress.say(&format!(
-            "{FILE} says other than was measured; of {} it should say\nversion = \"{version}\"\n{}",
+            "{FILE} differs from the measurement; for {} it should say\nversion = \"{version}\"\n{}",
             peer.name,
             changed.join("\n")
         ));

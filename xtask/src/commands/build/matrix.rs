@@ -1,9 +1,9 @@
 //! All pairs of a plan at once: a thread a host, all of them on the same job slots. The emulators of this
 //! machine come out of its own tree, and the other hosts wait for those that run theirs.
 
-use super::crew::{Crew, was_stopped};
 use super::prepared::{self, Prepared};
-use super::{Failure, Row, Work};
+use super::runners::{Runners, was_stopped};
+use super::{BuildTimes, Failure, Row};
 use crate::children;
 use crate::compile::{Compiled, Emulator};
 use crate::facts::{Host, Target};
@@ -25,28 +25,28 @@ use std::time::Instant;
 /// one pool, since a thread that has packed keeps its memory.
 const PACKERS: usize = 2;
 
-/// What came of all pairs.
+/// The result of building all pairs of target and host.
 #[derive(Debug, Default)]
-pub struct Made {
-    /// The tarballs, made or found.
+pub struct MatrixResult {
+    /// Tarballs that were built or were up to date.
     pub rows: Vec<Row>,
-    /// What failed, where the others went on.
+    /// Pairs that failed; with `--keep-going` there may be several.
     pub failed: Vec<Failure>,
-    /// The keys of the hosts' pairs.
+    /// Key of the tarballs of each host, by platform name.
     pub keys: BTreeMap<String, package::Key>,
-    /// What it took.
-    pub work: Work,
+    /// How long it took.
+    pub work: BuildTimes,
 }
 
 /// Makes the tarballs of a plan that are not up to date.
-pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<Made> {
-    let mut made = Made::default();
-    let mut columns = Vec::new();
+pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<MatrixResult> {
+    let mut made = MatrixResult::default();
+    let mut host_builds = Vec::new();
     // Why this machine makes none that run the others, if it does not.
     let mut crippled = None;
     for (place, prepared) in places(session, plan, given)? {
         match prepared {
-            Ok(prepared) => columns.push(Column::new(session, place, prepared, &mut made)),
+            Ok(prepared) => host_builds.push(HostBuild::new(session, place, prepared, &mut made)),
             Err(error) if session.keep_going => {
                 if place.runs_others {
                     crippled = Some(format!("{error:#}"));
@@ -56,28 +56,31 @@ pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<
             Err(error) => return Err(error),
         }
     }
-    if columns.iter().any(|column| !column.missing.is_empty()) {
+    if host_builds.iter().any(|host_build| !host_build.missing.is_empty()) {
         package::is_writable(session, plan.release())?;
     }
     // Who is to run here what is missing.
-    let foreign = columns.iter().filter(|column| !column.host().is_native() && !column.missing.is_empty());
-    let wanted: Vec<Target> = foreign.filter_map(|column| column.host().as_target().ok()).collect();
+    let foreign = host_builds
+        .iter()
+        .filter(|host_build| !host_build.host().is_native() && !host_build.missing.is_empty());
+    let wanted: Vec<Target> = foreign.filter_map(|host_build| host_build.host().as_target().ok()).collect();
     let runners = plan.runners().map_or(&[][..], |(_, tree)| tree.targets());
     let runners: Vec<Target> = runners.iter().filter(|target| wanted.contains(target)).copied().collect();
-    let crew = Crew::new(&runners, (PACKERS * columns.len().max(1)).min(session.jobs))?;
+    let all_runners = Runners::new(&runners, (PACKERS * host_builds.len().max(1)).min(session.jobs))?;
     if let Some(reason) = crippled {
-        crew.give_up(&reason);
+        all_runners.give_up(&reason);
     }
 
     let results: Vec<Result<Done>> = thread::scope(|scope| {
-        let crew = &crew;
-        let started: Vec<_> = columns.iter().map(|column| scope.spawn(|| column.run(crew))).collect();
+        let all_runners = &all_runners;
+        let started: Vec<_> =
+            host_builds.iter().map(|host_build| scope.spawn(|| host_build.run(all_runners))).collect();
         started
             .into_iter()
-            .map(|one| one.join().unwrap_or_else(|_| Err(anyhow!("a host's thread broke off"))))
+            .map(|one| one.join().unwrap_or_else(|_| Err(anyhow!("the thread that builds a host panicked"))))
             .collect()
     });
-    let mut first = crew.first_error();
+    let mut first = all_runners.first_error();
     for result in results {
         match result {
             Ok(done) => {
@@ -87,7 +90,7 @@ pub fn make(session: &BuildSession, plan: &Plan, given: Option<&str>) -> Result<
             Err(error) => first = first.or(Some(error)),
         }
     }
-    made.work = crew.span.work();
+    made.work = all_runners.timer.work();
     first.map_or(Ok(made), Err)
 }
 
@@ -128,30 +131,30 @@ fn places<'a>(
     Ok(asked.into_iter().chain(others).zip(prepared).collect())
 }
 
-/// What is to be done for a host.
-struct Column<'a> {
+/// The work for one host.
+struct HostBuild<'a> {
     session: &'a BuildSession,
     place: Place<'a>,
     prepared: Prepared,
     missing: Vec<Target>,
 }
 
-/// What came of a host's work.
+/// The result for one host.
 #[derive(Default)]
 struct Done {
     rows: Vec<Row>,
     failed: Vec<Failure>,
 }
 
-impl<'a> Column<'a> {
+impl<'a> HostBuild<'a> {
     /// What is there already goes to `made`.
-    fn new(session: &'a BuildSession, place: Place<'a>, prepared: Prepared, made: &mut Made) -> Self {
-        let mut column = Self { session, place, prepared, missing: Vec::new() };
+    fn new(session: &'a BuildSession, place: Place<'a>, prepared: Prepared, made: &mut MatrixResult) -> Self {
+        let mut host_build = Self { session, place, prepared, missing: Vec::new() };
         if place.packs {
-            made.keys.insert(place.tree.host().platform.clone(), column.prepared.key.clone());
-            column.missing = column.sort(place.tree.targets(), &mut made.rows);
+            made.keys.insert(place.tree.host().platform.clone(), host_build.prepared.key.clone());
+            host_build.missing = host_build.sort(place.tree.targets(), &mut made.rows);
         }
-        column
+        host_build
     }
 
     /// Those of some targets that have no tarball; what is there already goes to `rows`.
@@ -171,32 +174,32 @@ impl<'a> Column<'a> {
     }
 
     /// The first failure ends the others, unless they are to go on.
-    fn run(&self, crew: &Crew) -> Result<Done> {
+    fn run(&self, all_runners: &Runners) -> Result<Done> {
         let mut done = Done::default();
-        let Err(error) = self.make(crew, &mut done) else { return Ok(done) };
+        let Err(error) = self.make(all_runners, &mut done) else { return Ok(done) };
         let reason = format!("{error:#}");
         let outcome = if self.session.keep_going {
             done.failed.push(Failure::new(self.session, self.host(), None, error));
             Ok(done)
         } else {
-            Err(self.stop(error, crew))
+            Err(self.stop(error, all_runners))
         };
         if self.place.runs_others {
-            crew.give_up(&reason);
+            all_runners.give_up(&reason);
         }
         outcome
     }
 
     /// Ends the others at once, unless they are to go on or the run is being ended anyway.
-    fn stop(&self, error: Error, crew: &Crew) -> Error {
+    fn stop(&self, error: Error, all_runners: &Runners) -> Error {
         if self.session.keep_going || interrupt::interrupted() {
             return error;
         }
-        crew.halt(error, self.host())
+        all_runners.halt(error, self.host())
     }
 
-    fn make(&self, crew: &Crew, done: &mut Done) -> Result<()> {
-        let runners = if self.place.runs_others { crew.wanted() } else { Vec::new() };
+    fn make(&self, all_runners: &Runners, done: &mut Done) -> Result<()> {
+        let runners = if self.place.runs_others { all_runners.wanted() } else { Vec::new() };
         let mut wanted = self.missing.clone();
         wanted.extend(runners.iter().filter(|target| !self.missing.contains(target)));
         if wanted.is_empty() {
@@ -209,13 +212,13 @@ impl<'a> Column<'a> {
         if wanted.is_empty() {
             return Ok(());
         }
-        crew.span.note();
+        all_runners.timer.note();
         let compiled = build.compile(&wanted, &self.prepared.source);
-        crew.span.note();
+        all_runners.timer.note();
         let Compiled { emulators, failed } = compiled?;
         for (target, error) in failed {
             if self.place.runs_others {
-                crew.publish(target, Err(format!("{error:#}")));
+                all_runners.publish(target, Err(format!("{error:#}")));
             }
             done.failed.push(Failure::new(self.session, self.host(), Some(target), error));
         }
@@ -223,7 +226,7 @@ impl<'a> Column<'a> {
         let (first, rest): (Vec<Emulator>, Vec<Emulator>) =
             emulators.into_iter().partition(|emulator| runners.contains(&emulator.target()));
         for some in [first, rest] {
-            self.prove(some, &missing, crew, done)?;
+            self.prove(some, &missing, all_runners, done)?;
         }
         Ok(())
     }
@@ -233,28 +236,28 @@ impl<'a> Column<'a> {
         &self,
         emulators: Vec<Emulator>,
         missing: &[Target],
-        crew: &Crew,
+        all_runners: &Runners,
         done: &mut Done,
     ) -> Result<()> {
         if emulators.is_empty() {
             return Ok(());
         }
-        let runner = crew.runner(self.host())?;
+        let runner = all_runners.runner(self.host())?;
         let total = emulators.len();
         let what = format!("{:<8} verify and pack {}", self.host().platform, count(total, "emulator"));
         let step = self.session.progress.step(what);
         let packed = Mutex::new(0);
         let one = |emulator: Emulator| {
             let target = emulator.target();
-            let row = self.prove_one(emulator, missing.contains(&target), runner.as_ref(), crew);
+            let row = self.prove_one(emulator, missing.contains(&target), runner.as_ref(), all_runners);
             let mut packed = packed.lock().unwrap_or_else(PoisonError::into_inner);
             *packed += 1;
             step.count(*packed, total as u64, &target.emulator());
             (target, row)
         };
         let failed = done.failed.len();
-        let stop = |error| self.stop(error, crew);
-        each(self.session, crew, self.host(), &Mutex::new(&mut *done), emulators, one, stop)?;
+        let stop = |error| self.stop(error, all_runners);
+        each(self.session, all_runners, self.host(), &Mutex::new(&mut *done), emulators, one, stop)?;
         step.done(&match done.failed.len() - failed {
             0 => "done".to_owned(),
             failed => format!("done, {failed} failed"),
@@ -267,7 +270,7 @@ impl<'a> Column<'a> {
         emulator: Emulator,
         packs: bool,
         runner: Option<&Runner>,
-        crew: &Crew,
+        all_runners: &Runners,
     ) -> Result<Option<Row>> {
         let _slot = self.session.slots.take()?;
         self.goes_on()?;
@@ -276,9 +279,9 @@ impl<'a> Column<'a> {
         let verified = verify::verify(self.session, self.place.plan.series(), emulator, Depth::Quick, runner);
         let outcome = verified.as_ref().map(Verified::clone).map_err(|error| format!("{error:#}"));
         // Who waits for this one finds that all is ended, where it is.
-        let verified = verified.map_err(|error| self.stop(error, crew));
+        let verified = verified.map_err(|error| self.stop(error, all_runners));
         if self.place.runs_others {
-            crew.publish(target, outcome);
+            all_runners.publish(target, outcome);
         }
         let verified = verified?;
         self.goes_on()?;
@@ -287,7 +290,7 @@ impl<'a> Column<'a> {
         }
         let before = process::thread_time();
         let tarball = package::pack(self.session, &verified, &self.prepared.source, &self.prepared.key)?;
-        crew.span.packed(process::thread_time() - before);
+        all_runners.timer.packed(process::thread_time() - before);
         let seconds = started.elapsed().as_secs_f64();
         let summary = tarball.record().emulator.summary();
         self.session.progress.detail(&format!("  {}: {summary}", target.emulator()));
@@ -305,7 +308,7 @@ impl<'a> Column<'a> {
 /// `stop` hears of it then, and no more are begun.
 fn each<T: Send>(
     session: &BuildSession,
-    crew: &Crew,
+    all_runners: &Runners,
     host: &Host,
     done: &Mutex<&mut Done>,
     all: Vec<T>,
@@ -328,13 +331,13 @@ fn each<T: Send>(
         done.lock().unwrap_or_else(PoisonError::into_inner).failed.push(failure);
         Ok(())
     };
-    crew.packers.install(|| all.into_par_iter().try_for_each(settle))
+    all_runners.packers.install(|| all.into_par_iter().try_for_each(settle))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::build::crew::tests::foreign;
+    use crate::commands::build::runners::tests::foreign;
     use crate::plan::tests::workspace;
     use crate::session::Session;
     use crate::workspace::Workspace;
@@ -372,8 +375,8 @@ mod tests {
             stopped.fetch_add(1, Ordering::SeqCst);
             error
         };
-        let crew = Crew::new(&[], 1).expect("a crew");
-        let result = each(&session, &crew, &host, &done, vec![1, 2, 3, 4], one, stop);
+        let all_runners = Runners::new(&[], 1).expect("runners");
+        let result = each(&session, &all_runners, &host, &done, vec![1, 2, 3, 4], one, stop);
         (begun.into_inner(), result, told.into_inner(), stopped.into_inner())
     }
 

@@ -1,9 +1,9 @@
-//! `build`: the whole way. `package` is the same; `verify`, which ends before it, begins alike.
+//! `build`: from source to tarballs. `package` does the same; `verify` begins the same way and does not pack.
 
-mod crew;
+mod compile_timer;
 mod matrix;
 mod prepared;
-mod span;
+mod runners;
 
 pub use prepared::Prepared;
 
@@ -19,16 +19,16 @@ use anyarch_client::error::Usage;
 use anyarch_client::progress::{count, human_bytes};
 use anyhow::{Error, Result, bail};
 use clap::Args;
-use matrix::Made;
+use matrix::MatrixResult;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Build, verify and pack emulators: the whole way from pinned source to tarballs
+/// Build, verify and package emulators, from pinned source to tarballs
 ///
-/// Ends with `dist/<release>/qemu-<target>-<release>-linux-<host>.tar.xz` and a table that says
-/// how big they are and how long it took. What is up to date is not made again.
+/// Writes `dist/<release>/qemu-<target>-<release>-linux-<host>.tar.xz` and prints a table of sizes and times.
+/// Emulators that are up to date are not built again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,12 +37,12 @@ Examples:
   cargo xtask build --target all
   cargo xtask build --target arm64 --source ~/qemu-10.2.2.tar.xz --offline")]
 pub struct Build {
-    /// Which emulators.
+    /// Targets, hosts, series, profile and toolchain.
     #[command(flatten)]
     pub selection: Selection,
-    /// Take QEMU's source from here: a tarball, an unpacked tree, a git checkout or URL
+    /// QEMU source to use: a tarball, an unpacked tree, a git checkout or a git URL
     ///
-    /// It is checked against the pins of the series like any other.
+    /// It must match the hashes that `patches/<series>/series.toml` pins.
     #[arg(long, value_name = "TREE|TARBALL|URL")]
     pub source: Option<String>,
     /// Print the plan and stop
@@ -98,25 +98,25 @@ struct Built {
     seconds: f64,
     /// The driver's own, in bytes, without its children's.
     peak_memory: Option<u64>,
-    work: Work,
+    work: BuildTimes,
     tarballs: Vec<Row>,
     failed: Vec<Failure>,
-    /// What was asked for with `all`, and can't be.
+    /// Pairs that `all` includes but that cannot be built.
     impossible: Vec<Impossible>,
 }
 
-/// What a build took, in seconds.
+/// How long a build took; all times are in seconds.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
-pub struct Work {
-    /// From the first compile's begin to the last one's end.
+pub struct BuildTimes {
+    /// Time from the start of the first compilation to the end of the last, in seconds.
     pub compile_seconds: f64,
-    /// Processor time of everything that was run in that time, packing included.
+    /// Processor time of all programs that were run in that time, packing included, in seconds.
     pub compile_processor_seconds: f64,
-    /// Processor time of everything that was run.
+    /// Processor time of all programs that were run, in seconds.
     pub processor_seconds: f64,
-    /// The driver's own processor time, without packing.
+    /// Processor time of the driver itself, without packing, in seconds.
     pub own_processor_seconds: f64,
-    /// Processor time of packing, which is xz's.
+    /// Processor time of packing by xz, in seconds.
     pub packing_processor_seconds: f64,
 }
 
@@ -139,11 +139,13 @@ fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) 
     let started = Instant::now();
     if !selection.profile.is_static() {
         let name = selection.profile.name();
-        bail!(Usage(format!("{name} emulators are never packed: cargo xtask verify --profile {name}")));
+        bail!(Usage(format!(
+            "{name} emulators are never packaged; to build and verify them: cargo xtask verify --profile {name}"
+        )));
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
     // Where all is up to date, nothing is written.
-    if !package::are_there(session, &plan) {
+    if !package::all_exist(session, &plan) {
         package::is_writable(session, plan.release())?;
     }
     for line in gaps(plan.impossible()) {
@@ -161,8 +163,8 @@ fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) 
     let (sums, others) = package::write_sums(session, plan.release(), &listed)?;
     if !others.is_empty() {
         session.progress.say(&format!(
-            "note: not in SHA256SUMS, since they were made from something else: {}\n      \
-             build them again, or remove them",
+            "note: not in SHA256SUMS, because they were built from other inputs: {}\n      \
+             build them again or remove them",
             others.join(" ")
         ));
     }
@@ -221,7 +223,7 @@ fn report(mut failed: Vec<Failure>) -> Result<()> {
 
 /// The tarballs that belong to this plan's release: those just made or found, and those that earlier runs
 /// made from the very same, with the same toolchain as far as that is known now.
-fn current(folder: &Path, plan: &Plan, made: &Made) -> Result<Vec<Tarball>> {
+fn current(folder: &Path, plan: &Plan, made: &MatrixResult) -> Result<Vec<Tarball>> {
     let mut listed: Vec<Tarball> = made.rows.iter().map(|row| row.tarball.clone()).collect();
     for path in package::tarballs(folder)? {
         if listed.iter().any(|known| known.path() == path) {
@@ -315,7 +317,7 @@ mod tests {
             sums: PathBuf::new(),
             seconds: 0.0,
             peak_memory: None,
-            work: Work::default(),
+            work: BuildTimes::default(),
             tarballs: Vec::new(),
             failed: Vec::new(),
             impossible: plan.impossible().to_vec(),

@@ -2,13 +2,13 @@
 
 use crate::commands::source;
 use crate::compile::BuildTree;
-use crate::error::{INSTALL, Lacks};
+use crate::error::{INSTALL, Missing};
 use crate::facts::Target;
 use crate::package::{self, Tarball};
 use crate::patch::PatchedTree;
 use crate::plan::{Plan, TreePlan};
 use crate::session::{BuildSession, Session};
-use crate::toolchain::{self, Compilers, Toolchain, Where};
+use crate::toolchain::{self, CompilerSource, Compilers, Toolchain};
 use crate::verify;
 use anyhow::Result;
 use rayon::prelude::*;
@@ -18,14 +18,14 @@ use std::collections::BTreeSet;
 pub struct Prepared {
     /// The source with our patches.
     pub source: PatchedTree,
-    /// What compiles it.
+    /// The toolchain that compiles it.
     pub toolchain: Toolchain,
     /// What the tarballs of this host are made from and by.
     pub key: package::Key,
 }
 
 impl Prepared {
-    /// Gets source and toolchain; `given` is where the user says that the source is.
+    /// Prepares source and toolchain; `given` is the user's `--source`.
     pub fn new(session: &BuildSession, plan: &Plan, tree: &TreePlan, given: Option<&str>) -> Result<Self> {
         all(session, plan, &[tree], given)?.remove(0)
     }
@@ -42,8 +42,8 @@ impl Prepared {
     }
 }
 
-/// The source, and the toolchain of each tree's host. What only some hosts lack is an error of these alone
-/// where the others are to go on.
+/// Prepares the source and the toolchain of each host. With `--keep-going`, an error of one host does not
+/// stop the others.
 pub fn all(
     session: &BuildSession,
     plan: &Plan,
@@ -75,12 +75,12 @@ pub fn all(
 /// Before any download: the compilers that are missing for any of the hosts, with one command for all, or what calls
 /// them and can't.
 fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
-    if plan.tooling().toolchain == Where::Container {
+    if plan.tooling().toolchain == CompilerSource::Container {
         return Ok(());
     }
     let lacking =
         |tree: &&TreePlan| Some((tree.host().platform.clone(), Compilers::find(tree.host()).err()?));
-    let mut missing: Vec<(String, Lacks)> = trees.iter().filter_map(lacking).collect();
+    let mut missing: Vec<(String, Missing)> = trees.iter().filter_map(lacking).collect();
     if missing.is_empty() {
         return trees.iter().try_for_each(|tree| toolchain::find(tree.host(), plan.tooling()).map(drop));
     }
@@ -88,11 +88,11 @@ fn have_compilers(plan: &Plan, trees: &[&TreePlan]) -> Result<()> {
         // One host alone says it best itself.
         return Err(missing.remove(0).1.into());
     }
-    let commands = missing.iter().filter_map(|(_, lacks)| lacks.command.as_deref());
+    let commands = missing.iter().filter_map(|(_, missing)| missing.command.as_deref());
     let packages: BTreeSet<&str> =
         commands.filter_map(|command| command.strip_prefix(INSTALL)).flat_map(|all| all.split(' ')).collect();
     let hosts: Vec<&str> = missing.iter().map(|(host, _)| host.as_str()).collect();
     let what = format!("a C compiler for each of {}", hosts.join(", "));
     let packages: Vec<&str> = packages.into_iter().collect();
-    Err(Lacks::new(what, format!("{INSTALL}{}", packages.join(" "))).into())
+    Err(Missing::new(what, format!("{INSTALL}{}", packages.join(" "))).into())
 }

@@ -2,9 +2,9 @@
 
 use super::super::print;
 use super::CheckArgs;
-use crate::compile::PartBuild;
+use crate::compile::PartialBuild;
 use crate::facts::Target;
-use crate::patch::{PartTree, Tried, each};
+use crate::patch::{PartialTree, PatchTrial, each};
 use crate::plan::{Plan, Profile, Request, TreePlan};
 use crate::session::{BuildSession, Session};
 use crate::source::PinnedSource;
@@ -34,23 +34,23 @@ impl Each {
     }
 
     /// Builds and runs an emulator after each patch, in one tree. As each is done, a line tells of it.
-    pub fn run(&self, session: &BuildSession, pinned: &PinnedSource) -> Result<Vec<Tried>> {
+    pub fn run(&self, session: &BuildSession, pinned: &PinnedSource) -> Result<Vec<PatchTrial>> {
         let Self { plan, tree, target } = self;
         let toolchain = toolchain::prepare(session, tree.host(), plan.series(), plan.tooling())?;
-        let mut source = PartTree::unpatched(session, plan.series(), pinned)?;
-        let build = PartBuild::open(session, plan, tree, &source, &toolchain)?;
+        let mut source = PartialTree::unpatched(session, plan.series(), pinned)?;
+        let build = PartialBuild::open(session, plan, tree, &source, &toolchain)?;
         let mut last = None;
         each(
             &mut source,
             &plan.series().patches,
-            PartTree::add,
+            PartialTree::add,
             |source| {
                 let emulator = build.compile(*target, source)?;
                 let bytes = hash::sha256_file(emulator.path())?;
                 if last.replace(bytes.clone()) == Some(bytes) {
                     return Ok(SAME.to_owned());
                 }
-                verify::part(session, plan.series(), &emulator)
+                verify::partial(session, plan.series(), &emulator)
                     .with_context(|| format!("its {} does not work", target.emulator()))
             },
             |tried| if session.json { Ok(()) } else { print(line(tried, plan).as_bytes()) },
@@ -73,11 +73,11 @@ fn request(arguments: &CheckArgs) -> Request {
 fn one_target(plan: &Plan) -> Result<(TreePlan, Target)> {
     match plan.trees() {
         [tree] if tree.targets().len() == 1 => Ok((tree.clone(), tree.targets()[0])),
-        _ => Err(Usage("--each builds one target: say one with --target".into()).into()),
+        _ => Err(Usage("--each builds one target: pass one with --target".into()).into()),
     }
 }
 
-fn line(tried: &Tried, plan: &Plan) -> String {
+fn line(tried: &PatchTrial, plan: &Plan) -> String {
     let what = match &tried.patch {
         Some(patch) => patch.clone(),
         None => format!("QEMU {} without patches", plan.series().pins.version),

@@ -6,7 +6,7 @@ use super::source::SourceArgs;
 use super::{print, show};
 use crate::facts::{Series, Topic, series};
 use crate::session::{BuildSession, Session};
-use crate::toolchain::Tooling;
+use crate::toolchain::ToolchainOptions;
 use crate::{patch, source};
 use anyarch_client::files;
 use anyhow::Result;
@@ -14,32 +14,32 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Keep the patches of a series in shape
+/// Check, open and rewrite the patches of a series
 #[derive(Debug, Subcommand)]
 pub enum Patch {
-    /// Apply every patch to a fresh copy of the source; fuzz is an error, moved hunks are told
+    /// Apply every patch to a fresh copy of the source; fuzz is an error, moved hunks are reported
     ///
-    /// Each topic is also applied with no others but those that it is built on. With --each, patches are
-    /// applied one by one in a tree of their own, and after each an emulator for this machine is compiled
-    /// and run: a commit that only a later one mends fails.
+    /// Each topic is also applied alone, with only the topics that it requires. With --each, patches are
+    /// applied one by one in a separate tree, and after each one an emulator for this machine is compiled and
+    /// run. A patch that only works with a later one fails.
     #[command(after_help = "\
 Examples:
   cargo xtask patch check --qemu 10.0
   cargo xtask patch check --each --launcher ccache")]
     Check(CheckArgs),
-    /// Make DIR a git repository: the source as first commit, each patch as one more
+    /// Create a git repository in DIR: the source is the first commit, each patch is one more
     Open {
         /// A new folder
         #[arg(value_name = "DIR")]
         folder: PathBuf,
-        /// Only the patches of these topics: execve, fixes, fast; all, if none is said
+        /// Only the patches of these topics: execve, fixes, fast [default: all]
         #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
         topics: Vec<Topic>,
-        /// Which source.
+        /// Series and source.
         #[command(flatten)]
         source: SourceArgs,
     },
-    /// Write the commits of such a repository back into `patches/`, by the `Topic:` lines of their messages
+    /// Write the commits of a repository made by `patch open` back to `patches/`, sorted by their `Topic:` lines
     Refresh {
         /// The folder that `patch open` made
         #[arg(value_name = "DIR")]
@@ -53,18 +53,18 @@ Examples:
 /// `patch check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Which source.
+    /// Series and source.
     #[command(flatten)]
     pub source: SourceArgs,
     /// Also compile and run an emulator after each patch
     #[arg(long)]
     pub each: bool,
-    /// --each: the target
+    /// --each: target to compile
     #[arg(short, long, value_name = "TARGET", default_value = "aarch64", requires = "each")]
     pub target: String,
-    /// How compilers are called.
+    /// How compilers are run: on this machine or in a container, through a cache or a cluster.
     #[command(flatten)]
-    pub tooling: Tooling,
+    pub tooling: ToolchainOptions,
 }
 
 /// Keeps the patches of a series in shape.
@@ -73,7 +73,7 @@ pub fn run(session: &BuildSession, command: &Patch) -> Result<()> {
         Patch::Check(arguments) => check(session, arguments),
         Patch::Open { folder, topics, source } => {
             let series = read(session, &source.series)?;
-            files::is_writable(folder, "name a new folder in one of yours")?;
+            files::is_writable(folder, "name a new folder in a place where you can write")?;
             let pinned = source::obtain(session, &series, source.source.as_deref())?;
             let number = patch::open(session, &series, &pinned, topics, folder)?;
             session.progress.say(&format!(
@@ -100,9 +100,9 @@ fn read(session: &Session, series: &str) -> Result<Series> {
 struct Found {
     #[serde(flatten)]
     report: patch::Report,
-    /// What came of every patch as a commit, if that was asked for.
+    /// The result for each patch with `--each`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    each: Option<Vec<patch::Tried>>,
+    each: Option<Vec<patch::PatchTrial>>,
 }
 
 fn check(session: &BuildSession, arguments: &CheckArgs) -> Result<()> {
@@ -131,7 +131,7 @@ fn applies(moved: &[String]) -> String {
 }
 
 /// What a topic applies with. That hunks move when others are missing is no news.
-fn topic(alone: &patch::Alone) -> String {
+fn topic(alone: &patch::TopicCheck) -> String {
     let patches = count_of_patches(alone.patches.len());
     match &alone.after[..] {
         [] => format!("topic {}: {patches}, applies alone\n", alone.topic),

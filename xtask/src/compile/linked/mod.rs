@@ -16,7 +16,7 @@ use symbols::Definitions;
 /// A static library that an emulator was linked with.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Library {
-    /// `libglib-2.0`
+    /// Name of the library: `libglib-2.0`.
     pub name: String,
     /// Its file: `libglib-2.0.a`.
     pub archive: String,
@@ -28,7 +28,7 @@ pub struct Library {
     pub source: String,
     /// Its licence as an SPDX expression, from the package's copyright file.
     pub license: String,
-    /// Of that copyright file.
+    /// SHA-256 of that copyright file, lower-case hex.
     pub copyright_sha256: String,
 }
 
@@ -56,7 +56,7 @@ impl Libraries {
         Ok(libraries)
     }
 
-    /// Those that an emulator was linked with, by name; `linked` is its file with symbols.
+    /// The libraries that an emulator was linked with, sorted by name. `linked` is the emulator with its symbols.
     pub fn of(
         &self,
         linked: &[u8],
@@ -68,7 +68,7 @@ impl Libraries {
         for number in self.definitions.used_by(linked)? {
             let path = &self.paths[number];
             let described = describe(path, session, toolchain, sysroot);
-            found.push(described.with_context(|| format!("the origin of {} is not known", path.display()))?);
+            found.push(described.with_context(|| format!("the package of {} is not known", path.display()))?);
         }
         found.sort();
         Ok(found)
@@ -81,7 +81,7 @@ fn describe(path: &Path, session: &Session, toolchain: &Toolchain, sysroot: &Sys
     Ok(Library {
         name: archive.strip_suffix(".a").unwrap_or(&archive).to_owned(),
         license: license::expression(&origin.source, &archive, &copyright)
-            .with_context(|| format!("the licence of {} can't be read", origin.package))?,
+            .with_context(|| format!("cannot read the licence of {}", origin.package))?,
         archive,
         package: origin.package,
         version: origin.version,

@@ -34,10 +34,10 @@ pub struct Definitions(HashMap<Vec<u8>, Vec<Definition>>);
 impl Definitions {
     /// Takes in a static library, by a number of the caller's.
     pub fn add(&mut self, library: usize, archive: &[u8]) -> Result<()> {
-        let file = ArchiveFile::parse(archive).context("it is no archive")?;
+        let file = ArchiveFile::parse(archive).context("it is not an archive")?;
         for member in file.members() {
-            let member = member.context("it is cut short")?;
-            let object = member.data(archive).context("it is cut short")?;
+            let member = member.context("it is truncated")?;
+            let object = member.data(archive).context("it is truncated")?;
             // A member may be something else than an object; no linker takes it then.
             let Ok(object) = File::parse(object) else { continue };
             for symbol in object.symbols().filter(|symbol| symbol.is_global() && !symbol.is_weak()) {
@@ -51,8 +51,8 @@ impl Definitions {
 
     /// The numbers of the libraries that a program was linked with.
     pub fn used_by(&self, program: &[u8]) -> Result<BTreeSet<usize>> {
-        let file = File::parse(program).context("it is no ELF file")?;
-        ensure!(file.symbols().next().is_some(), "it has no symbols that would tell what was linked");
+        let file = File::parse(program).context("it is not an ELF file")?;
+        ensure!(file.symbols().next().is_some(), "it has no symbols that show what was linked");
         // Their linkers shorten code when they know how far it jumps.
         let code_shrinks = matches!(file.architecture(), Architecture::Riscv64 | Architecture::LoongArch64);
         let mut used = BTreeSet::new();

@@ -9,7 +9,7 @@ use serde::Serialize;
 const BAR: usize = 7;
 const GAP: usize = 2;
 /// At most so many lines stand behind the bars.
-const MOST_TICKS: u64 = 5;
+const MAX_TICKS: u64 = 5;
 
 /// The targets that are in the release and that a peer has too, for the peers' host.
 #[derive(Debug, Serialize)]
@@ -146,7 +146,7 @@ fn percent(bytes: u64, widest: u64) -> String {
 /// Lines at whole steps of 1, 2, 5, 10 ... MB, or of 100 kB if all is small.
 fn ticks(widest: u64) -> Vec<Tick> {
     let steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000].map(|step| step * 100_000);
-    let step = steps.into_iter().find(|step| widest / step <= MOST_TICKS).unwrap_or(widest);
+    let step = steps.into_iter().find(|step| widest / step <= MAX_TICKS).unwrap_or(widest);
     let tick = |number| Tick {
         megabytes: format!("{}", (number * step) as f64 / 1e6),
         at: percent(number * step, widest),

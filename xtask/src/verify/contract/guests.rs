@@ -1,6 +1,6 @@
 //! The guest program, compiled for a target and for this machine.
 
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::facts::Target;
 use crate::process::capture;
 use anyhow::{Context as _, Result, anyhow};
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-/// How a guest gets its C library.
+/// How a guest program is linked with its C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Linked {
-    /// It holds it.
+pub enum Linkage {
+    /// Statically linked.
     Statically,
-    /// Its interpreter loads it.
+    /// Dynamically linked.
     Dynamically,
 }
 
-impl fmt::Display for Linked {
+impl fmt::Display for Linkage {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(match self {
             Self::Statically => "statically",
@@ -34,7 +34,7 @@ impl fmt::Display for Linked {
 /// A guest program that is ready to run.
 #[derive(Debug)]
 pub struct Guest {
-    /// The program.
+    /// Name of the program.
     pub program: PathBuf,
     /// For the emulator's `-L`: below it are the interpreter and the library of the target.
     pub prefix: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Guest {
 pub struct Pair {
     /// For the emulator.
     pub guest: Guest,
-    /// What it is compared with.
+    /// The program that it is compared with, for this machine.
     pub native: PathBuf,
 }
 
@@ -54,7 +54,7 @@ pub struct Pair {
 pub struct Closed {
     /// For the emulator.
     pub guest: PathBuf,
-    /// What looks at it from outside.
+    /// The program that inspects it, for this machine.
     pub native: PathBuf,
 }
 
@@ -68,14 +68,14 @@ pub struct Compilers {
 
 impl Compilers {
     /// Looks for them.
-    pub fn find(target: Target) -> Result<Self, Lacks> {
+    pub fn find(target: Target) -> Result<Self, Missing> {
         let Some(known) = target.compiler else {
             let what = format!("a C compiler with a C library for {}, which Debian has not", target.name);
-            return Err(Lacks { what, command: None });
+            return Err(Missing { what, command: None });
         };
         let find = |name: &str, what: &str, packages: &str| {
             which::which(name)
-                .map_err(|_| Lacks::new(format!("{what} ({name})"), format!("apt-get install {packages}")))
+                .map_err(|_| Missing::new(format!("{what} ({name})"), format!("apt-get install {packages}")))
         };
         Ok(Self {
             cross: find(&format!("{}-gcc", known.triple), "a C compiler for the guest", known.packages)?,
@@ -85,18 +85,21 @@ impl Compilers {
     }
 
     /// Compiles the guest for both, at the same time, in a folder of `home`.
-    pub fn pair(&self, source: &Path, home: &Path, linked: Linked) -> Result<Pair> {
+    pub fn pair(&self, source: &Path, home: &Path, linked: Linkage) -> Result<Pair> {
         let home = home.join(linked.to_string());
         let source = &source.join("exec.c");
         fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
         let (guest, native) = thread::scope(|scope| {
             let native = scope.spawn(|| compile(&self.native, source, &home.join("native"), linked));
             let guest = compile(&self.cross, source, &home.join("guest"), linked);
-            (guest, native.join().unwrap_or_else(|_| Err(anyhow!("a compiler's thread broke off"))))
+            (
+                guest,
+                native.join().unwrap_or_else(|_| Err(anyhow!("the thread that runs a compiler panicked"))),
+            )
         });
         let prefix = match linked {
-            Linked::Statically => None,
-            Linked::Dynamically => Some(self.prefix(&home)?),
+            Linkage::Statically => None,
+            Linkage::Dynamically => Some(self.prefix(&home)?),
         };
         Ok(Pair { guest: Guest { program: guest?, prefix }, native: native? })
     }
@@ -105,8 +108,8 @@ impl Compilers {
     pub fn closed(&self, source: &Path, home: &Path) -> Result<Closed> {
         let source = source.join("closed.c");
         Ok(Closed {
-            guest: compile(&self.cross, &source, &home.join("closed"), Linked::Statically)?,
-            native: compile(&self.native, &source, &home.join("closed-native"), Linked::Statically)?,
+            guest: compile(&self.cross, &source, &home.join("closed"), Linkage::Statically)?,
+            native: compile(&self.native, &source, &home.join("closed-native"), Linkage::Statically)?,
         })
     }
 
@@ -129,14 +132,14 @@ impl Compilers {
 }
 
 /// The C compiler for a target's programs.
-pub fn compiler(target: Target) -> Result<PathBuf, Lacks> {
+pub fn compiler(target: Target) -> Result<PathBuf, Missing> {
     Compilers::find(target).map(|compilers| compilers.cross)
 }
 
 /// Compiles a guest program.
-pub fn compile(cc: &Path, source: &Path, to: &Path, linked: Linked) -> Result<PathBuf> {
+pub fn compile(cc: &Path, source: &Path, to: &Path, linked: Linkage) -> Result<PathBuf> {
     let mut command = Command::new(cc);
-    if linked == Linked::Statically {
+    if linked == Linkage::Statically {
         command.arg("-static");
     }
     command.args(["-O1", "-pthread", "-o"]).arg(to).arg(source);

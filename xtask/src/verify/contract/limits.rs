@@ -1,6 +1,6 @@
 //! What the comparison leaves out, and why: `guests/exec/limits.toml`.
 
-use super::guests::Linked;
+use super::guests::Linkage;
 use crate::facts::{Target, read_toml};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 struct Limit {
     target: Option<String>,
-    linked: Option<Linked>,
+    linked: Option<Linkage>,
     linux: Option<[String; 2]>,
     #[serde(default)]
     cases: Vec<String>,
@@ -42,16 +42,16 @@ impl Limits {
     }
 
     /// Why guests that are linked so are not run at all.
-    pub fn whole(&self, linked: Linked) -> Option<&str> {
+    pub fn whole(&self, linked: Linkage) -> Option<&str> {
         self.find(linked, |limit| limit.cases.is_empty())
     }
 
     /// Why a case is not compared.
-    pub fn case(&self, name: &str, linked: Linked) -> Option<&str> {
+    pub fn case(&self, name: &str, linked: Linkage) -> Option<&str> {
         self.find(linked, |limit| limit.cases.iter().any(|beginning| name.starts_with(beginning.as_str())))
     }
 
-    fn find(&self, linked: Linked, is_meant: impl Fn(&Limit) -> bool) -> Option<&str> {
+    fn find(&self, linked: Linkage, is_meant: impl Fn(&Limit) -> bool) -> Option<&str> {
         let found = self
             .limit
             .iter()
@@ -72,7 +72,7 @@ fn version(release: &str) -> Result<(u32, u32)> {
         let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
         Some((major.parse().ok()?, minor.parse().ok()?))
     });
-    numbers.with_context(|| format!("`{release}` is no version of Linux"))
+    numbers.with_context(|| format!("`{release}` is not a Linux version"))
 }
 
 #[cfg(test)]
@@ -93,17 +93,17 @@ mod tests {
             ("6.7-rc1", true),
             ("6.8.0", false),
         ] {
-            let reason = limits("aarch64", kernel).case("error_busy_script", Linked::Statically).is_some();
+            let reason = limits("aarch64", kernel).case("error_busy_script", Linkage::Statically).is_some();
             assert_eq!(reason, is_left_out, "{kernel}");
         }
-        assert!(limits("aarch64", "6.1").case("error_text", Linked::Statically).is_none());
+        assert!(limits("aarch64", "6.1").case("error_text", Linkage::Statically).is_none());
     }
 
     #[test]
     fn a_limit_of_one_target_and_linkage_holds_for_no_other() {
-        assert!(limits("alpha", "6.18").whole(Linked::Statically).is_some());
-        assert!(limits("alpha", "6.18").whole(Linked::Dynamically).is_none());
-        assert!(limits("aarch64", "6.18").whole(Linked::Statically).is_none());
+        assert!(limits("alpha", "6.18").whole(Linkage::Statically).is_some());
+        assert!(limits("alpha", "6.18").whole(Linkage::Dynamically).is_none());
+        assert!(limits("aarch64", "6.18").whole(Linkage::Statically).is_none());
     }
 
     #[test]

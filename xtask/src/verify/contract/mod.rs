@@ -6,14 +6,14 @@ mod limits;
 mod tap;
 mod transcript;
 
-pub use guests::{Linked, compile, compiler};
+pub use guests::{Linkage, compile, compiler};
 
-use super::{Outcome, PATIENCE, alone};
+use super::{Outcome, TIMEOUT, alone};
 use crate::compile::Emulator;
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::process::{ended, output_within};
 use crate::session::Session;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use guests::{Closed, Compilers, Guest, Pair};
 use limits::Limits;
@@ -30,17 +30,17 @@ use tap::Tap;
 pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) -> Result<Outcome> {
     let compilers = match Compilers::find(emulator.target()) {
         Ok(compilers) => compilers,
-        Err(lacks) => return Ok(not_run(&lacks)),
+        Err(missing) => return Ok(not_run(&missing)),
     };
-    let home = Scratch::new(&place(&session.workspace.trees))?;
+    let home = TempFolder::new(&place(&session.workspace.trees))?;
     let source = session.workspace.root.join("guests/exec");
     let suite = Suite {
         emulator: emulator.path(),
-        is_static: emulator.facts().profile.is_static(),
+        is_static: emulator.build_info().profile.is_static(),
         upstream,
         limits: Limits::read(&source, emulator.target(), &kernel())?,
-        statically: compilers.pair(&source, home.path(), Linked::Statically)?,
-        dynamically: compilers.pair(&source, home.path(), Linked::Dynamically)?,
+        statically: compilers.pair(&source, home.path(), Linkage::Statically)?,
+        dynamically: compilers.pair(&source, home.path(), Linkage::Dynamically)?,
         closed: compilers.closed(&source, home.path())?,
         home: home.path(),
         source,
@@ -48,13 +48,13 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
     // None of the three keeps a processor busy by itself.
     let results = thread::scope(|scope| {
         let parts: [fn(&Suite<'_>) -> Result<Part>; 3] = [
-            |suite| suite.same(Linked::Statically),
-            |suite| suite.same(Linked::Dynamically),
+            |suite| suite.same(Linkage::Statically),
+            |suite| suite.same(Linkage::Dynamically),
             |suite| suite.script(),
         ];
         let suite = &suite;
         let running = parts.map(|part| scope.spawn(move || part(suite)));
-        running.map(|part| part.join().unwrap_or_else(|_| Err(anyhow!("a part of the check broke off"))))
+        running.map(|part| part.join().unwrap_or_else(|_| Err(anyhow!("a thread of the check panicked"))))
     });
     let mut done = Part::default();
     for result in results {
@@ -65,8 +65,8 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
     Ok(done.into())
 }
 
-fn not_run(lacks: &Lacks) -> Outcome {
-    Outcome::NotRun(lacks.to_string().replace("\n  ", "; "))
+fn not_run(missing: &Missing) -> Outcome {
+    Outcome::NotRun(missing.to_string().replace("\n  ", "; "))
 }
 
 /// Where the guests run: beside the build trees, if other users get there. Some cases become another user, who
@@ -119,20 +119,20 @@ struct Suite<'a> {
 
 impl Suite<'_> {
     /// The guest does the same as natively.
-    fn same(&self, linked: Linked) -> Result<Part> {
+    fn same(&self, linked: Linkage) -> Result<Part> {
         let mut part = Part::default();
         if let Some(reason) = self.limits.whole(linked) {
             part.not_run.push(format!("{linked}: {reason}"));
             return Ok(part);
         }
         let Pair { guest, native } = match linked {
-            Linked::Statically => &self.statically,
-            Linked::Dynamically => &self.dynamically,
+            Linkage::Statically => &self.statically,
+            Linkage::Dynamically => &self.dynamically,
         };
         // The same folder for both, since the guest prints it.
         let cases = self.home.join(format!("cases-{linked}"));
-        let expected = transcript::run(alone(native), &cases, PATIENCE)?;
-        let seen = transcript::run(self.emulated(guest), &cases, self.patience())?;
+        let expected = transcript::run(alone(native), &cases, TIMEOUT)?;
+        let seen = transcript::run(self.emulated(guest), &cases, self.timeout())?;
         let compared = transcript::compare(&expected, &seen, |case| self.limits.case(case, linked))
             .with_context(|| format!("{linked} linked guest"))?;
         part.passed.push(format!("{} cases {linked} linked as natively", compared.same));
@@ -143,7 +143,7 @@ impl Suite<'_> {
     /// `contract.sh`, which wants guests that need nothing but themselves.
     fn script(&self) -> Result<Part> {
         let mut part = Part::default();
-        if let Some(reason) = self.limits.whole(Linked::Statically) {
+        if let Some(reason) = self.limits.whole(Linkage::Statically) {
             part.not_run.push(format!("contract.sh: {reason}"));
             return Ok(part);
         }
@@ -161,7 +161,7 @@ impl Suite<'_> {
             super::sanitized::copy_libraries(self.emulator, &root)?;
             script.env("CONTRACT_ROOT", root);
         }
-        let result = output_within(self.patience(), &mut script)?;
+        let result = output_within(self.timeout(), &mut script)?;
         let tap = Tap::read(&String::from_utf8_lossy(&result.stdout));
         ensure!(tap.failed.is_empty(), "contract.sh: {}", tap.failed.join("\n  "));
         let complete = tap.planned == Some(tap.passed + tap.skipped.len());
@@ -177,8 +177,8 @@ impl Suite<'_> {
     }
 
     /// An emulator that watches each access to memory, which is a dynamic one, takes several times as long.
-    fn patience(&self) -> Duration {
-        if self.is_static { PATIENCE } else { PATIENCE * 6 }
+    fn timeout(&self) -> Duration {
+        if self.is_static { TIMEOUT } else { TIMEOUT * 6 }
     }
 
     fn emulated(&self, guest: &Guest) -> std::process::Command {

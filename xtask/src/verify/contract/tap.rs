@@ -1,6 +1,6 @@
 //! The Test Anything Protocol, as much of it as `contract.sh` speaks.
 
-/// What a script printed.
+/// The parsed output of a test script.
 #[derive(Debug, Default)]
 pub struct Tap {
     /// How many tests it says to have made.

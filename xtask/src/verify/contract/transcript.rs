@@ -11,19 +11,19 @@ use std::time::Duration;
 /// Lines of a difference that an error shows.
 const SHOWN: usize = 5;
 
-/// What a comparison came to.
+/// The result of comparing two transcripts.
 #[derive(Debug, Default)]
-pub struct Compared {
+pub struct Comparison {
     /// Cases that are the same.
     pub same: usize,
     /// Cases that a limit leaves out: `alpha_: its C library ...`.
     pub left_out: Vec<String>,
 }
 
-/// Runs all cases in `folder`, which is removed again; they have `patience` long.
-pub fn run(mut command: Command, folder: &Path, patience: Duration) -> Result<String> {
+/// Runs all cases in `folder`, which is removed again; they have `timeout` long.
+pub fn run(mut command: Command, folder: &Path, timeout: Duration) -> Result<String> {
     command.arg("--run").arg(folder);
-    let result = output_within(patience, &mut command)?;
+    let result = output_within(timeout, &mut command)?;
     let said = String::from_utf8_lossy(&result.stdout).into_owned();
     if !result.status.success() {
         let complaint = String::from_utf8_lossy(&result.stderr);
@@ -39,7 +39,7 @@ pub fn compare<'a>(
     expected: &'a str,
     seen: &'a str,
     limit: impl Fn(&str) -> Option<&'a str>,
-) -> Result<Compared> {
+) -> Result<Comparison> {
     ensure!(expected.lines().count() > 100, "the guest's native transcript is too short to prove anything");
     let (listed, printed) = (expected.lines().count(), seen.lines().count());
     ensure!(listed == printed, "the guest printed {printed} lines, natively {listed}");
@@ -63,7 +63,7 @@ pub fn compare<'a>(
         differences[..differences.len().min(SHOWN)].join("\n")
     );
     let left_out = left_out.into_iter().map(|(reason, names)| format!("{}: {reason}", names.join(" ")));
-    Ok(Compared { same, left_out: left_out.collect() })
+    Ok(Comparison { same, left_out: left_out.collect() })
 }
 
 #[cfg(test)]

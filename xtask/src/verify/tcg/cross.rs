@@ -1,7 +1,7 @@
 //! The compilers for the tests' programs: those of `facts/targets.rs`, with the options that QEMU's own
 //! configure gives for each target.
 
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::facts::Target;
 use crate::verify::compiler;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ const OPTIONS: [(&str, &str); 6] = [
     ("x86_64", "-m64 -mcx16"),
 ];
 
-/// What compiles and runs a target's tests.
+/// The programs that compile and run a target's tests.
 #[derive(Debug)]
 pub struct Tools {
     /// The C compiler.
@@ -30,11 +30,11 @@ pub struct Tools {
 }
 
 /// The tools for a target, or what is missing.
-pub fn find(target: Target) -> Result<Tools, Lacks> {
+pub fn find(target: Target) -> Result<Tools, Missing> {
     let cc = compiler(target)?;
     let options = OPTIONS.iter().find(|(name, _)| *name == target.name);
     let cflags = options.map_or("", |(_, options)| options);
-    let make = which::which("make").map_err(|_| Lacks::new("make", "apt-get install make"))?;
+    let make = which::which("make").map_err(|_| Missing::new("make", "apt-get install make"))?;
     Ok(Tools { cc, cflags, make, gdb: which::which("gdb-multiarch").ok() })
 }
 
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_target_without_a_c_library_is_told() {
-        let lacks = find(Target::named("xtensa").expect("known")).expect_err("none");
-        assert!(lacks.to_string().contains("xtensa") && lacks.command.is_none(), "{lacks}");
+        let missing = find(Target::named("xtensa").expect("known")).expect_err("none");
+        assert!(missing.to_string().contains("xtensa") && missing.command.is_none(), "{missing}");
     }
 }

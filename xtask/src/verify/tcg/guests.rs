@@ -67,7 +67,7 @@ impl Guests {
         guests.failed = failed(&String::from_utf8_lossy(&said.stderr));
         ensure!(
             said.status.success() || !guests.failed.is_empty(),
-            "make {}; the whole log: {}",
+            "make {}; full log: {}",
             ended(said.status),
             log.display()
         );

@@ -9,22 +9,22 @@
 
 mod cross;
 mod guests;
-mod lane;
-mod tally;
+mod results;
+mod test_runner;
 
-pub use tally::{Row, Table, Tally};
+pub use results::{PassCount, Row, Table};
 
 use super::{Outcome, Reference};
 use crate::compile::Emulator;
-use crate::error::Lacks;
+use crate::error::Missing;
 use crate::patch::UpstreamTree;
 use crate::session::Session;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyarch_client::progress::Step;
 use anyhow::{Context as _, Result, bail};
 use guests::Guests;
-use lane::{Ended, Lane};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use test_runner::{TestOutcome, TestRunner};
 
 /// How often a test is run that failed at all, unless fewer runs decide.
 const ROUNDS: u32 = 10;
@@ -39,17 +39,17 @@ pub fn check(
     let target = ours.target();
     let tools = match cross::find(target) {
         Ok(tools) => tools,
-        Err(lacks) => return Ok((Outcome::NotRun(not_run(&lacks)), None)),
+        Err(missing) => return Ok((Outcome::NotRun(not_run(&missing)), None)),
     };
-    let home = Scratch::new(&session.workspace.trees)?;
+    let home = TempFolder::new(&session.workspace.trees)?;
     let step = session.progress.step(format!("tests/tcg of {}", target.name));
     let guests = Guests::build(session, tests, target, &tools, home.path())?;
-    let lanes = [
-        Lane::new(&guests, "upstream", reference.emulator.path(), None)?,
-        Lane::new(&guests, "off", ours.path(), None)?,
-        Lane::new(&guests, "on", ours.path(), Some("self"))?,
+    let test_runners = [
+        TestRunner::new(&guests, "upstream", reference.emulator.path(), None)?,
+        TestRunner::new(&guests, "off", ours.path(), None)?,
+        TestRunner::new(&guests, "on", ours.path(), Some("self"))?,
     ];
-    let table = run(&guests, &lanes, &step)?;
+    let table = run(&guests, &test_runners, &step)?;
     step.done(&table.summary());
     let worse: Vec<String> = table.rows.iter().filter(|row| row.is_worse()).map(Row::line).collect();
     if !worse.is_empty() {
@@ -57,25 +57,25 @@ pub fn check(
             "{} of tests/tcg pass less often than in upstream's {}:\n{}{}",
             worse.len(),
             target.emulator(),
-            tally::HEAD,
+            results::HEAD,
             worse.concat()
         );
     }
     let outcome = match table.proves_nothing() {
         true => {
-            Outcome::NotRun(format!("most of tests/tcg fail here whatever runs them: {}", table.summary()))
+            Outcome::NotRun(format!("most of tests/tcg fail here with every emulator: {}", table.summary()))
         }
         false => Outcome::Passed(table.summary()),
     };
     Ok((outcome, Some(table)))
 }
 
-fn not_run(lacks: &Lacks) -> String {
-    lacks.to_string().replace("\n  ", "; ")
+fn not_run(missing: &Missing) -> String {
+    missing.to_string().replace("\n  ", "; ")
 }
 
 /// Every test once in every lane, and those that failed anywhere some more times.
-fn run(guests: &Guests, lanes: &[Lane; 3], step: &Step<'_>) -> Result<Table> {
+fn run(guests: &Guests, test_runners: &[TestRunner; 3], step: &Step<'_>) -> Result<Table> {
     let mut table = Table::new(guests);
     for round in 1..=ROUNDS {
         let due: Vec<usize> = (0..table.rows.len()).filter(|row| table.rows[*row].is_due(round)).collect();
@@ -83,7 +83,7 @@ fn run(guests: &Guests, lanes: &[Lane; 3], step: &Step<'_>) -> Result<Table> {
             break;
         }
         let runners: Vec<&str> = due.iter().map(|row| table.rows[*row].test.as_str()).collect();
-        let ended = in_all_lanes(lanes, &runners, round, step)?;
+        let ended = in_all_runners(test_runners, &runners, round, step)?;
         for (place, row) in due.into_iter().enumerate() {
             table.rows[row].count([&ended[0][place], &ended[1][place], &ended[2][place]]);
         }
@@ -92,21 +92,28 @@ fn run(guests: &Guests, lanes: &[Lane; 3], step: &Step<'_>) -> Result<Table> {
 }
 
 /// Runs these tests in each lane, one after the other, and the lanes side by side.
-fn in_all_lanes(lanes: &[Lane; 3], tests: &[&str], round: u32, step: &Step<'_>) -> Result<[Vec<Ended>; 3]> {
-    let total = (tests.len() * lanes.len()) as u64;
+fn in_all_runners(
+    test_runners: &[TestRunner; 3],
+    tests: &[&str],
+    round: u32,
+    step: &Step<'_>,
+) -> Result<[Vec<TestOutcome>; 3]> {
+    let total = (tests.len() * test_runners.len()) as u64;
     let done = AtomicU64::new(0);
-    let one = |lane: &Lane| -> Result<Vec<Ended>> {
+    let one = |test_runner: &TestRunner| -> Result<Vec<TestOutcome>> {
         let run = |test: &&str| {
-            let ended = lane.run(test)?;
+            let ended = test_runner.run(test)?;
             step.count(done.fetch_add(1, Relaxed) + 1, total, &format!("{test}, round {round}"));
             Ok(ended)
         };
         tests.iter().map(run).collect()
     };
     std::thread::scope(|scope| {
-        let running = lanes.each_ref().map(|lane| scope.spawn(|| one(lane)));
-        let mut ended = running.into_iter().map(|lane| lane.join().ok().context("a lane of tests died")?);
-        let mut next = || ended.next().context("a lane of tests is missing")?;
+        let running = test_runners.each_ref().map(|test_runner| scope.spawn(|| one(test_runner)));
+        let mut ended = running
+            .into_iter()
+            .map(|test_runner| test_runner.join().ok().context("a thread that runs tests panicked")?);
+        let mut next = || ended.next().context("the results of one emulator are missing")?;
         Ok([next()?, next()?, next()?])
     })
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub const ALWAYS: usize = usize::MAX;
 
 /// How long a stalled or dribbling answer is kept up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What can be wrong with an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,7 +244,7 @@ impl Shared {
     }
 
     fn send(&self, mut to: &TcpStream, body: &[u8], wrong: Option<&Wrong>) -> std::io::Result<()> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let goes_on = || Instant::now() < until && !self.ended.load(Ordering::SeqCst);
         match wrong {
             Some(Wrong::Cut(bytes) | Wrong::CutWhole(bytes) | Wrong::CutChunk(bytes)) => {

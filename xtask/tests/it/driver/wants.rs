@@ -46,5 +46,5 @@ pub fn insist(programs: &[&str], packages: &str) {
 fn missing(programs: &[&str], packages: &str) -> Option<String> {
     let missing: Vec<&str> = programs.iter().filter(|name| which::which(name).is_err()).copied().collect();
     (!missing.is_empty())
-        .then(|| format!("this machine lacks {}: apt-get install {packages}", missing.join(", ")))
+        .then(|| format!("missing on this machine: {}: apt-get install {packages}", missing.join(", ")))
 }

@@ -131,7 +131,7 @@ fn a_second_run_that_waited_for_the_first_downloads_nothing() {
     let first = start(&stage, &["--from", &server.url()]);
     server.wait_for(".tar.xz", 1);
     let mut second = start(&stage, &["--from", &server.url()]);
-    second.wait_for("waiting for another run that installs into");
+    second.wait_for("waiting for another run to finish installing into");
     assert_eq!((first.finish().0, second.finish().0), (Some(0), Some(0)));
     assert_eq!(server.asked(".tar.xz").len(), 1);
     stage.holds(&["aarch64"]);
@@ -151,7 +151,7 @@ fn with_disk(stage: &Stage, folder: &Path, size: &str, setup: &str) -> Ended {
 
 #[test]
 fn a_full_disk_is_told_with_what_to_do_and_nothing_is_installed() {
-    let said = ["No space left on device", "free some room"];
+    let said = ["No space left on device", "free some space"];
     let stage = Stage::new();
     fs::create_dir_all(&stage.prefix).unwrap();
     let ended = with_disk(&stage, stage.driver.cache.as_ref().unwrap(), "100k", "");

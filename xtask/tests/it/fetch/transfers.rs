@@ -7,28 +7,28 @@ use crate::driver::encrypted::Encrypted;
 use crate::driver::server::{ALWAYS, Server, Wrong};
 use anyarch_client::mirror::Mirror;
 use anyarch_client::progress::Progress;
-use anyarch_client::transfer::{Mirrors, Patience, Wanted};
+use anyarch_client::transfer::{ExpectedFile, Mirrors, RetryPolicy};
 use std::fs;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 /// Pauses that a test can wait for.
-fn hasty() -> Patience {
-    Patience {
+fn hasty() -> RetryPolicy {
+    RetryPolicy {
         pause: Duration::from_millis(2),
         stall: Duration::from_millis(400),
         slow: 1 << 20,
         slow_for: Duration::from_millis(100),
-        ..Patience::default()
+        ..RetryPolicy::default()
     }
 }
 
 /// Downloads qemu-aarch64 for amd64 from these mirrors; gives its bytes, or what is said.
-fn download(stage: &Stage, servers: &[&Server], patience: Patience) -> Result<Vec<u8>, String> {
+fn download(stage: &Stage, servers: &[&Server], policy: RetryPolicy) -> Result<Vec<u8>, String> {
     let mirrors = servers.iter().map(|server| Mirror::named(&server.url()).unwrap()).collect();
-    let mirrors = Mirrors::new(mirrors, patience).unwrap();
+    let mirrors = Mirrors::new(mirrors, policy).unwrap();
     let archive = &stage.release.manifest.artifacts[0].archives[0];
-    let wanted = Wanted {
+    let wanted = ExpectedFile {
         release: NAME,
         name: archive.file.as_str(),
         size: archive.size,
@@ -64,17 +64,17 @@ fn what_a_mirror_does_wrong_for_ever_is_told_after_as_many_tries_as_make_sense()
         (Wrong::Status(403, None), 1, &["it answers 403 Forbidden"]),
         (Wrong::Status(204, None), 1, &["it answers 204"]),
         (Wrong::Status(429, None), 5, &["it answers 429 Too Many Requests (5 tries)"]),
-        (Wrong::Status(429, Some(61)), 1, &["429", "wants 61 s of peace"]),
+        (Wrong::Status(429, Some(61)), 1, &["429", "asks to wait 61 s"]),
         (Wrong::Status(500, None), 5, &["it answers 500 Internal Server Error (5 tries)"]),
         (Wrong::Status(503, Some(0)), 5, &["it answers 503 Service Unavailable (5 tries)"]),
         (Wrong::Status(206, None), 1, &["it answers 206"]),
         (Wrong::Silence, 5, &["it does not answer", "(5 tries)"]),
-        (Wrong::Cut(0), 5, &["it broke off", "after 0 of", "(5 tries)"]),
-        (Wrong::Stall(0), 5, &["it broke off", "timed out", "after 0 of"]),
-        (Wrong::CutChunk(0), 5, &["it broke off", "after 0 of", "(5 tries)"]),
-        (Wrong::Bytes, 2, &["it lies", "its sha256 is", "the release has"]),
-        (Wrong::Length(10), 1, &["it lies", "has 10 bytes there"]),
-        (Wrong::Length(10_000_000), 1, &["it lies", "has 10000000 bytes there"]),
+        (Wrong::Cut(0), 5, &["the connection broke", "after 0 of", "(5 tries)"]),
+        (Wrong::Stall(0), 5, &["the connection broke", "timed out", "after 0 of"]),
+        (Wrong::CutChunk(0), 5, &["the connection broke", "after 0 of", "(5 tries)"]),
+        (Wrong::Bytes, 2, &["wrong content", "its sha256 is", "the release has"]),
+        (Wrong::Length(10), 1, &["wrong size", "has 10 bytes there"]),
+        (Wrong::Length(10_000_000), 1, &["wrong size", "has 10000000 bytes there"]),
         (Wrong::Redirect("http://127.0.0.1:1/".into()), 1, &["it cannot be reached"]),
     ];
     for (wrong, tries, said) in cases {
@@ -82,7 +82,7 @@ fn what_a_mirror_does_wrong_for_ever_is_told_after_as_many_tries_as_make_sense()
         let server = Server::of(&stage.release.base);
         server.wrong(".tar.xz", wrong.clone(), ALWAYS);
         let error = download(&stage, &[&server], hasty()).unwrap_err();
-        for words in [&[server.url().as_str(), "no mirror gave", "--from"], said].concat() {
+        for words in [&[server.url().as_str(), "no mirror could deliver", "--from"], said].concat() {
             assert!(error.contains(words), "{wrong:?}: no `{words}` in {error}");
         }
         assert_eq!(server.asked(".tar.xz").len(), tries, "{wrong:?}: {error}");
@@ -105,7 +105,7 @@ fn a_lie_is_told_with_both_hashes_and_the_name_of_the_liar() {
         anyarch_client::hash::sha256(&turned),
         anyarch_client::hash::sha256(&whole(&stage))
     );
-    assert!(error.contains(&format!("{}: it lies", liar.url())) && error.contains(&hashes), "{error}");
+    assert!(error.contains(&format!("{}: wrong content", liar.url())) && error.contains(&hashes), "{error}");
     assert!(error.contains(&format!("{}: it answers 404", other.url())), "{error}");
 }
 
@@ -166,15 +166,15 @@ fn a_transfer_that_breaks_off_goes_on_at_that_byte() {
 fn tries_that_bring_much_do_not_count_and_those_that_bring_the_same_again_do() {
     let stage = Stage::new();
     let server = Server::of(&stage.release.base);
-    let patience = || Patience { useful: 10_000, ..hasty() };
+    let policy = || RetryPolicy { useful: 10_000, ..hasty() };
     server.wrong(".tar.xz", Wrong::Cut(10_000), 15);
-    assert!(download(&stage, &[&server], patience()).unwrap() == whole(&stage));
+    assert!(download(&stage, &[&server], policy()).unwrap() == whole(&stage));
     assert_eq!(ranges(&server).len(), 16);
 
     let stage = Stage::new();
     let server = Server::of(&stage.release.base);
     server.wrong(".tar.xz", Wrong::CutWhole(20_000), ALWAYS);
-    let error = download(&stage, &[&server], patience()).unwrap_err();
+    let error = download(&stage, &[&server], policy()).unwrap_err();
     assert!(error.contains("(5 tries)"), "{error}");
 }
 
@@ -274,7 +274,7 @@ fn mirrors_are_tried_in_order_and_useless_ones_only_once_a_run() {
     assert_eq!(liar.asked(".tar.xz").len(), 2, "for the first emulator only");
     assert_eq!(lacking.asked(".tar.xz").len(), 2, "it has the second one");
     assert_eq!(right.asked(".tar.xz").len(), 1);
-    for words in [format!("{}: it lies", urls[0]), format!("{}: it answers 404", urls[1])] {
+    for words in [format!("{}: wrong content", urls[0]), format!("{}: it answers 404", urls[1])] {
         assert!(ended.stderr.contains(&words), "{}", ended.stderr);
     }
 }
@@ -288,8 +288,9 @@ fn a_small_file_that_breaks_off_is_tried_again_even_if_nobody_said_its_size() {
         server.wrong("release.json", wrong.clone(), 1);
         let mirrors = Mirrors::new(vec![Mirror::named(&server.url()).unwrap()], hasty()).unwrap();
         let progress = &Progress::new(0);
-        let small = mirrors
-            .from_any(progress, "it", |from| mirrors.small(progress, from, NAME, "release.json", 1 << 20));
+        let small = mirrors.try_each(progress, "it", |from| {
+            mirrors.download_small(progress, from, NAME, "release.json", 1 << 20)
+        });
         assert!(small.unwrap() == manifest, "{wrong:?}");
         assert_eq!(server.asked("release.json").len(), 2, "{wrong:?}");
     }
@@ -308,7 +309,7 @@ fn the_index_is_tried_again_and_elsewhere_like_everything() {
     first.wrong("release.json", Wrong::Bytes, ALWAYS);
     let ended = stage.fetch(&["--from", &first.url(), "--from", &second.url()], &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("it is not the one that SHA256SUMS names"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("it does not match SHA256SUMS"), "{}", ended.stderr);
     assert!(first.asked(".tar.xz").is_empty(), "who lies once is not believed again");
     stage.holds(&["aarch64"]);
 }
@@ -348,7 +349,7 @@ fn a_mirror_on_https_is_believed_by_its_certificate_and_not_led_into_the_clear()
         assert!(clear.got().is_empty(), "{name} was asked for in the clear");
         for scheme in ["http", "ftp"] {
             encrypted.leads_to(NAME, name, &format!("{scheme}://127.0.0.1:1/x"));
-            let said = format!("it leads from https to {scheme}");
+            let said = format!("it redirects from https to {scheme}");
             fetch(Some(encrypted.certificate()), &[]).failed(1, &[&encrypted.url(), &said]);
             stage.holds_nothing();
         }

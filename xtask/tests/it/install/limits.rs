@@ -165,7 +165,7 @@ fn what_the_machine_lacks_is_named_with_the_command_that_gets_it() {
     let (release, server) = mirror();
     let cases: [(&[&str], &[&str]); 4] = [
         (&["xz"], &["xz is missing", "apt-get install -y xz-utils"]),
-        (&["curl"], &["neither curl nor wget", "apt-get install -y curl"]),
+        (&["curl"], &["curl or wget is missing", "apt-get install -y curl"]),
         (&["sha256sum"], &["SHA-256", "apt-get install -y coreutils"]),
         (&["tar"], &["tar is missing", "apt-get install -y tar"]),
     ];
@@ -217,7 +217,7 @@ fn an_archive_that_takes_too_much_memory_to_unpack_is_refused_as_such() {
     let right = tar(&release.members("aarch64", "amd64"));
     let folder = release.folder();
     let machine = Machine::usual();
-    let said = ["takes more than 64MiB of memory to unpack", "so it is not ours"];
+    let said = ["needs more than 64MiB of memory to unpack", "so it is not an anyarch archive"];
     fs::write(folder.join(ARCHIVE), packed_with(192, &right)).unwrap();
     release.sum();
     machine.has_nothing(&machine.install(&server.url()), 1, &said);
@@ -226,7 +226,7 @@ fn an_archive_that_takes_too_much_memory_to_unpack_is_refused_as_such() {
     packed.write_all(&right).unwrap();
     fs::write(folder.join(ARCHIVE), packed.finish().unwrap()).unwrap();
     release.sum();
-    machine.has_nothing(&machine.install(&server.url()), 1, &["can't be unpacked", "format not recognized"]);
+    machine.has_nothing(&machine.install(&server.url()), 1, &["cannot unpack", "format not recognized"]);
     fs::write(folder.join(ARCHIVE), packed_with(48, &right)).unwrap();
     release.sum();
     machine.has_installed(&machine.install(&server.url()), &release);
@@ -257,7 +257,7 @@ fn a_small_xz_that_can_not_unpack_a_real_archive_says_what_to_get() {
     machine.has_nothing(
         &machine.install(&server.url()),
         3,
-        &["this xz can not unpack the archive", "apk add xz"],
+        &["this xz cannot unpack the archive", "apk add xz"],
     );
     machine.lacks("xz").link("xz", "xz");
     machine.has_installed(&machine.install(&server.url()), &release);

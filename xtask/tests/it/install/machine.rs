@@ -53,7 +53,7 @@ const PACKAGES: &str =
 
 /// Where a program is; without it, a test has failed.
 pub fn program(name: &str) -> PathBuf {
-    which::which(name).unwrap_or_else(|_| panic!("{name} is missing\n  to get it: {PACKAGES}"))
+    which::which(name).unwrap_or_else(|_| panic!("{name} is missing\n  to fix it: {PACKAGES}"))
 }
 
 /// A machine that downloads from a mirror.

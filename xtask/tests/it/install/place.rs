@@ -86,7 +86,7 @@ fn a_folder_in_the_place_of_a_file_is_named_before_anything_changes() {
         fs::remove_file(machine.prefix().join(place)).unwrap();
         mkdir(&machine.prefix().join(place));
         let before = below(&machine.prefix());
-        machine.run(&server.url(), &UPDATE).failed(1, &[place, "is a folder, and should be a file"]);
+        machine.run(&server.url(), &UPDATE).failed(1, &[place, "is a folder, but must be a file"]);
         assert_same(&before, &machine.prefix(), place);
     }
 }

@@ -89,7 +89,7 @@ fn hopeless() -> Vec<(Wrong, (usize, usize), &'static str)> {
         (Wrong::Silence, (5, 5), "tried 5 times"),
         (Wrong::Cut(0), (5, 5), "tried 5 times"),
         (Wrong::Cut(1000), (5, 5), "tried 5 times"),
-        (Wrong::Bytes, (1, 1), "has wrong bytes"),
+        (Wrong::Bytes, (1, 1), "has the wrong content"),
         // A client that trusts the length has a part; one that asks for the rest gets a refusal.
         (Wrong::Length(1000), (1, 6), ""),
         (Wrong::Endless, (1, 1), "is longer than 33554432 bytes"),
@@ -106,7 +106,7 @@ fn what_a_server_does_wrong_for_ever_installs_nothing_and_ends() {
         for (wrong, (least, most), said) in hopeless() {
             server.mend();
             server.wrong(ARCHIVE, wrong.clone(), ALWAYS);
-            machine.has_nothing(&machine.install(&server.url()), 1, &[said, "can't be had"]);
+            machine.has_nothing(&machine.install(&server.url()), 1, &[said, "every mirror failed"]);
             let asked = server.asked(ARCHIVE).len();
             assert!((least..=most).contains(&asked), "{wrong:?}: asked {asked} times");
         }
@@ -162,14 +162,14 @@ fn a_mirror_that_repeats_the_sums_of_another_release_is_passed_over() {
         let pair = ["--target", "aarch64", "--host", "amd64", "--from", &good.url()];
         let ended = machine.run(&server.url(), &pair);
         machine.has_installed(&ended, &release);
-        let said = format!("{}/{RELEASE}/SHA256SUMS names no emulator of release {RELEASE}", server.url());
+        let said = format!("{}/{RELEASE}/SHA256SUMS lists no emulator of release {RELEASE}", server.url());
         assert!(ended.stderr.contains(&said), "{}", ended.stderr);
 
         // A right signature of another release's is no better.
         fs::remove_dir_all(machine.prefix()).unwrap();
         machine.link("ssh-keygen", "ssh-keygen");
         machine.environment.push(("ANYARCH_KEY".into(), key.public()));
-        machine.has_nothing(&machine.install(&server.url()), 1, &[&said, "can't be had"]);
+        machine.has_nothing(&machine.install(&server.url()), 1, &[&said, "every mirror failed"]);
     });
 }
 
@@ -186,7 +186,7 @@ fn a_transfer_that_stalls_or_crawls_is_given_up() {
         server.mend();
         server.wrong(ARCHIVE, Wrong::Dribble(10, Duration::from_millis(50)), ALWAYS);
         let ended = machine.install(&server.url());
-        machine.has_nothing(&ended, 1, &["less than 1000 bytes a second for 1 s", "tried 5 times"]);
+        machine.has_nothing(&ended, 1, &["slower than 1000 bytes per second for 1 s", "tried 5 times"]);
     });
 }
 
@@ -206,13 +206,13 @@ fn folders_and_file_addresses_are_mirrors_and_need_no_downloader() {
 
         fs::write(release.folder().join(ARCHIVE), "other bytes").unwrap();
         let machine = Machine::new(shell, "");
-        machine.has_nothing(&machine.install(&folder), 1, &["has wrong bytes"]);
+        machine.has_nothing(&machine.install(&folder), 1, &["has the wrong content"]);
         fs::remove_file(release.folder().join(ARCHIVE)).unwrap();
         machine.has_nothing(&machine.install(&folder), 1, &["No such file", ARCHIVE]);
         machine.has_nothing(
             &machine.install("/nowhere"),
             1,
-            &["/nowhere/1.2.3-1/SHA256SUMS", "can't be had"],
+            &["/nowhere/1.2.3-1/SHA256SUMS", "every mirror failed"],
         );
     }
 }

@@ -48,7 +48,7 @@ impl Browser {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver =
-            command.spawn().unwrap_or_else(|error| panic!("chromedriver: {error}; to get it: {INSTALL}"));
+            command.spawn().unwrap_or_else(|error| panic!("chromedriver: {error}; to fix it: {INSTALL}"));
         let mut said = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = said
             .find_map(|line| line.unwrap().strip_suffix('.')?.rsplit_once("on port ")?.1.parse::<u16>().ok())
@@ -63,7 +63,7 @@ impl Browser {
         let wanted = capabilities(profile.path(), scripts);
         let answer: Value = post(&client, &base, &wanted);
         let id = answer["value"]["sessionId"].as_str();
-        let id = id.unwrap_or_else(|| panic!("no browser: {answer}\nto get it: {INSTALL}"));
+        let id = id.unwrap_or_else(|| panic!("no browser: {answer}\nto fix it: {INSTALL}"));
         Self { driver, client, session: format!("{base}/{id}"), _profile: profile }
     }
 

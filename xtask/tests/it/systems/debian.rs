@@ -2,7 +2,7 @@
 //! machine's work, all of the second is that of the foreign system's own programs.
 
 use crate::driver::{Ended, Somebody, emulator, is_root, run};
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ const LIMIT: &str = "1800";
 #[derive(Debug)]
 pub enum Owner {
     /// Root, whose folder vanishes with this value, or with a later run that finds it.
-    Root(Scratch),
+    Root(TempFolder),
     /// An ordinary user, who is root in a user namespace.
     User(Somebody),
 }
@@ -30,7 +30,7 @@ impl Owner {
     /// Root, which the tests must be run by.
     pub fn root() -> Self {
         assert!(is_root(), "this test makes a chroot and needs root; those of an ordinary user do without");
-        Self::Root(Scratch::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap())
+        Self::Root(TempFolder::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap())
     }
 
     /// An ordinary user with ids for a namespace: given ones when root runs the tests, else those that

@@ -3,7 +3,7 @@
 
 use super::debian::environment;
 use crate::driver::{Ended, is_root, mkdir};
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const CLIENT: &str = "/usr/bin/docker";
 pub struct Engine {
     namespaces: Child,
     /// Images and logs.
-    data: Scratch,
+    data: TempFolder,
     /// Sockets, whose paths must be short.
     sockets: TempDir,
     cgroup: String,
@@ -34,8 +34,8 @@ impl Engine {
     /// Starts it and waits until it answers.
     pub fn start() -> Self {
         assert!(is_root(), "this test starts dockerd and needs root");
-        assert!(Path::new(DAEMON).exists(), "this machine lacks dockerd: apt-get install docker.io");
-        let data = Scratch::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
+        assert!(Path::new(DAEMON).exists(), "missing on this machine: dockerd: apt-get install docker.io");
+        let data = TempFolder::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
         let sockets = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/tmp").unwrap();
         let cgroup = format!("anyarch-{}", std::process::id());
         // The machine's own settings would meet the options below.

@@ -6,7 +6,7 @@
 
 use super::ROUNDS;
 use super::guests::Guests;
-use super::lane::Ended;
+use super::test_runner::TestOutcome;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ const CHANCE: f64 = 0.01;
 /// So many failures in a row are enough to say that upstream never passes.
 const NEVER: u32 = 3;
 
-/// What came of all tests of a target.
+/// The results of all tests of a target.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Table {
     /// Every test, in the makefiles' order.
@@ -29,12 +29,12 @@ pub struct Table {
 pub struct Row {
     /// Its rule: `run-linux-test`.
     pub test: String,
-    /// In upstream's emulator.
-    pub upstream: Tally,
-    /// In ours, interception off.
-    pub off: Tally,
-    /// In ours, interception on.
-    pub on: Tally,
+    /// Results with upstream's emulator.
+    pub upstream: PassCount,
+    /// Results with our emulator, interception off.
+    pub off: PassCount,
+    /// Results with our emulator, interception on.
+    pub on: PassCount,
     /// Why it was not run, if it wasn't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_run: Option<String>,
@@ -43,19 +43,19 @@ pub struct Row {
     pub failure: Option<String>,
 }
 
-/// How often a test was run, and passed.
+/// How many times a test was run, and how many times it passed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Runs that went well.
+pub struct PassCount {
+    /// Number of runs that passed.
     pub passed: u32,
-    /// All runs.
+    /// Number of runs.
     pub runs: u32,
 }
 
-impl Tally {
-    fn add(&mut self, ended: &Ended) {
+impl PassCount {
+    fn add(&mut self, ended: &TestOutcome) {
         self.runs += 1;
-        self.passed += u32::from(*ended == Ended::Passed);
+        self.passed += u32::from(*ended == TestOutcome::Passed);
     }
 
     fn always(self) -> bool {
@@ -77,7 +77,7 @@ impl Tally {
     }
 }
 
-impl std::fmt::Display for Tally {
+impl std::fmt::Display for PassCount {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         to.pad(&format!("{}/{}", self.passed, self.runs))
     }
@@ -97,20 +97,20 @@ pub const HEAD: &str = "  test                                 upstream     off 
 impl Row {
     /// A test that was not run yet.
     fn new(test: &str, not_run: Option<String>) -> Self {
-        let none = Tally::default();
+        let none = PassCount::default();
         Self { test: test.to_owned(), upstream: none, off: none, on: none, not_run, failure: None }
     }
 
     /// Counts a run of each: upstream's, ours with interception off, and on.
-    pub fn count(&mut self, ended: [&Ended; 3]) {
-        if let [Ended::Skipped(reason), Ended::Skipped(_), Ended::Skipped(_)] = ended {
+    pub fn count(&mut self, ended: [&TestOutcome; 3]) {
+        if let [TestOutcome::Skipped(reason), TestOutcome::Skipped(_), TestOutcome::Skipped(_)] = ended {
             self.not_run = Some(reason.clone());
             return;
         }
-        let lanes = [("upstream", &mut self.upstream), ("off", &mut self.off), ("on", &mut self.on)];
-        for ((name, tally), ended) in lanes.into_iter().zip(ended) {
-            tally.add(ended);
-            if let Ended::Failed(words) = ended {
+        let test_runners = [("upstream", &mut self.upstream), ("off", &mut self.off), ("on", &mut self.on)];
+        for ((name, count), ended) in test_runners.into_iter().zip(ended) {
+            count.add(ended);
+            if let TestOutcome::Failed(words) = ended {
                 self.failure = Some(format!("{name}: {words}"));
             }
         }
@@ -167,7 +167,7 @@ impl Table {
 
     /// How many were run, how many always pass, and what was not run.
     pub fn summary(&self) -> String {
-        let always = |of: fn(&Row) -> Tally| self.ran().filter(|row| of(row).always()).count();
+        let always = |of: fn(&Row) -> PassCount| self.ran().filter(|row| of(row).always()).count();
         let mut text = format!(
             "{} tests run, always passing: {} in upstream's, {} in ours, {} with interception on",
             self.ran().count(),
@@ -201,33 +201,33 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn tally(passed: u32, runs: u32) -> Tally {
-        Tally { passed, runs }
+    fn count(passed: u32, runs: u32) -> PassCount {
+        PassCount { passed, runs }
     }
 
     #[test]
     fn fishers_test_gives_the_known_probabilities() {
         // The lady tasting tea: three of four cups, by guessing.
-        let other = tally(3, 4);
-        assert!((tally(1, 4).chance(other) - 17.0 / 70.0).abs() < 1e-9);
-        assert!((tally(0, 5).chance(tally(5, 5)) - 1.0 / 252.0).abs() < 1e-9);
-        assert!((tally(3, 3).chance(tally(3, 3)) - 1.0).abs() < 1e-9);
+        let other = count(3, 4);
+        assert!((count(1, 4).chance(other) - 17.0 / 70.0).abs() < 1e-9);
+        assert!((count(0, 5).chance(count(5, 5)) - 1.0 / 252.0).abs() < 1e-9);
+        assert!((count(3, 3).chance(count(3, 3)) - 1.0).abs() < 1e-9);
     }
 
     #[test]
     fn worse_is_what_chance_does_not_explain() {
         let worse = [(0, 5, 5, 5), (4, 10, 10, 10), (0, 10, 6, 10)];
         for (ours, runs, upstream, upstream_runs) in worse {
-            assert!(tally(ours, runs).is_worse_than(tally(upstream, upstream_runs)), "{ours}/{runs}");
+            assert!(count(ours, runs).is_worse_than(count(upstream, upstream_runs)), "{ours}/{runs}");
         }
         let chance = [(0, 1, 1, 1), (9, 10, 10, 10), (10, 10, 10, 10), (0, 3, 0, 3), (10, 10, 2, 10)];
         for (ours, runs, upstream, upstream_runs) in chance {
-            assert!(!tally(ours, runs).is_worse_than(tally(upstream, upstream_runs)), "{ours}/{runs}");
+            assert!(!count(ours, runs).is_worse_than(count(upstream, upstream_runs)), "{ours}/{runs}");
         }
     }
 
     /// Runs a test until it is decided; `script` says how each round ends in the three.
-    fn decide(script: impl Fn(u32) -> [Ended; 3]) -> Row {
+    fn decide(script: impl Fn(u32) -> [TestOutcome; 3]) -> Row {
         let mut row = Row::new("run-x", None);
         for round in 1..=ROUNDS {
             if row.is_due(round) {
@@ -238,36 +238,41 @@ mod tests {
         row
     }
 
-    fn failed() -> Ended {
-        Ended::Failed("Killed".into())
+    fn failed() -> TestOutcome {
+        TestOutcome::Failed("Killed".into())
     }
 
     #[test]
     fn a_test_runs_once_when_all_is_well_and_more_often_when_not() {
-        let well = decide(|_| [Ended::Passed, Ended::Passed, Ended::Passed]);
-        assert_eq!((well.on, well.is_worse()), (tally(1, 1), false));
+        let well = decide(|_| [TestOutcome::Passed, TestOutcome::Passed, TestOutcome::Passed]);
+        assert_eq!((well.on, well.is_worse()), (count(1, 1), false));
         let broken_upstream = decide(|_| [failed(), failed(), failed()]);
-        assert_eq!((broken_upstream.on, broken_upstream.is_worse()), (tally(0, NEVER), false));
-        let once =
-            decide(|round| [Ended::Passed, Ended::Passed, if round == 1 { failed() } else { Ended::Passed }]);
-        assert_eq!((once.on, once.is_worse()), (tally(ROUNDS - 1, ROUNDS), false));
+        assert_eq!((broken_upstream.on, broken_upstream.is_worse()), (count(0, NEVER), false));
+        let once = decide(|round| {
+            [
+                TestOutcome::Passed,
+                TestOutcome::Passed,
+                if round == 1 { failed() } else { TestOutcome::Passed },
+            ]
+        });
+        assert_eq!((once.on, once.is_worse()), (count(ROUNDS - 1, ROUNDS), false));
         assert_eq!(once.failure.as_deref(), Some("on: Killed"));
     }
 
     #[test]
     fn a_test_that_our_patches_break_is_worse_off_or_on() {
-        let off = decide(|_| [Ended::Passed, failed(), Ended::Passed]);
+        let off = decide(|_| [TestOutcome::Passed, failed(), TestOutcome::Passed]);
         assert!(off.is_worse() && off.off.runs == 5, "{off:?}");
-        assert!(decide(|_| [Ended::Passed, Ended::Passed, failed()]).is_worse());
+        assert!(decide(|_| [TestOutcome::Passed, TestOutcome::Passed, failed()]).is_worse());
         // What upstream's skips and ours does not, or the other way round, is not the same either.
-        let skipped = || Ended::Skipped("x".into());
-        assert!(decide(|_| [Ended::Passed, skipped(), Ended::Passed]).is_worse());
+        let skipped = || TestOutcome::Skipped("x".into());
+        assert!(decide(|_| [TestOutcome::Passed, skipped(), TestOutcome::Passed]).is_worse());
         assert!(decide(|_| [skipped(), skipped(), skipped()]).not_run.is_some());
     }
 
     #[test]
     fn tests_that_fail_in_upstreams_too_prove_nothing() {
-        let good = || decide(|_| [Ended::Passed, Ended::Passed, Ended::Passed]);
+        let good = || decide(|_| [TestOutcome::Passed, TestOutcome::Passed, TestOutcome::Passed]);
         let bad = || decide(|_| [failed(), failed(), failed()]);
         assert!(Table { rows: vec![] }.proves_nothing());
         assert!(Table { rows: vec![good(), bad()] }.proves_nothing());
@@ -276,9 +281,9 @@ mod tests {
 
     #[test]
     fn the_summary_counts_what_ran_and_says_why_the_rest_did_not() {
-        let skipped = Ended::Skipped("need working gdb".into());
+        let skipped = TestOutcome::Skipped("need working gdb".into());
         let rows = vec![
-            decide(|_| [Ended::Passed, Ended::Passed, Ended::Passed]),
+            decide(|_| [TestOutcome::Passed, TestOutcome::Passed, TestOutcome::Passed]),
             decide(|_| [failed(), failed(), failed()]),
             decide(|_| [skipped.clone(), skipped.clone(), skipped.clone()]),
         ];

@@ -1,8 +1,8 @@
 //! What the emulator of every commit of a series must do, whether or not the later ones are there. It proves
 //! a patch, never a release: no [`super::Verified`] comes of it.
 
-use super::{PATIENCE, alone, says_version, tiny};
-use crate::compile::PartEmulator;
+use super::{TIMEOUT, alone, says_version, tiny};
+use crate::compile::PartialEmulator;
 use crate::facts::Series;
 use crate::process::{ended, output_within};
 use crate::session::Session;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 /// It says its version and starts a guest; and, from the patch on that brings `--execve`, the guest's children.
 /// Gives what was seen.
-pub fn part(session: &Session, series: &Series, emulator: &PartEmulator) -> Result<String> {
+pub fn partial(session: &Session, series: &Series, emulator: &PartialEmulator) -> Result<String> {
     let target = emulator.target();
     let command = || alone(emulator.path());
     says_version(series, target, command()).context("the check `version` failed")?;
@@ -23,8 +23,8 @@ pub fn part(session: &Session, series: &Series, emulator: &PartEmulator) -> Resu
 }
 
 /// Whether its help knows the option.
-fn has_execve(emulator: &PartEmulator) -> Result<bool> {
-    let result = output_within(PATIENCE, alone(emulator.path()).arg("-help"))?;
+fn has_execve(emulator: &PartialEmulator) -> Result<bool> {
+    let result = output_within(TIMEOUT, alone(emulator.path()).arg("-help"))?;
     ensure!(result.status.success(), "`{} -help` {}", emulator.path().display(), ended(result.status));
     let help = String::from_utf8_lossy(&result.stdout);
     Ok(help.lines().any(|line| line.split_whitespace().next() == Some("-execve")))

@@ -11,9 +11,9 @@ pub struct Commit {
     pub id: String,
     /// The first line of its message.
     pub subject: String,
-    /// What its message says.
+    /// Topic that its message names.
     pub topic: Option<Topic>,
-    /// What it changes.
+    /// Files that it changes.
     pub files: Vec<String>,
 }
 
@@ -23,26 +23,30 @@ impl Commit {
     }
 }
 
-/// Commits that follow one another and belong into one folder.
+/// Consecutive commits whose patches belong in one folder.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Their topic.
+pub struct CommitGroup {
+    /// Topic of these commits.
     pub topic: Topic,
-    /// Whether they are for every series.
+    /// Whether they go to `patches/common/`, for every series.
     pub is_common: bool,
-    /// The last of them.
+    /// Hash of the last of these commits.
     pub end: String,
 }
 
 /// Sorts the commits by topic and, in each, those at its beginning that touch nothing of QEMU's or of the
 /// series' own: they are common to all series. What common commits made is theirs to change, or the series
 /// would drift apart. `opened` are the topics that the repository holds.
-pub fn parts(commits: &[Commit], opened: &[Topic], in_qemu: impl Fn(&str) -> bool) -> Result<Vec<Part>> {
-    let mut parts: Vec<Part> = Vec::new();
+pub fn group_commits(
+    commits: &[Commit],
+    opened: &[Topic],
+    in_qemu: impl Fn(&str) -> bool,
+) -> Result<Vec<CommitGroup>> {
+    let mut groups: Vec<CommitGroup> = Vec::new();
     let (mut common, mut own) = (BTreeSet::new(), BTreeSet::new());
     for commit in commits {
-        let last = parts.last();
-        let topic = topic(commit, last.map(|part| part.topic), opened)?;
+        let last = groups.last();
+        let topic = topic(commit, last.map(|group| group.topic), opened)?;
         let begins = last.is_none_or(|last| last.topic != topic);
         let may_be_common = begins || last.is_some_and(|last| last.is_common);
         let is_common =
@@ -52,18 +56,18 @@ pub fn parts(commits: &[Commit], opened: &[Topic], in_qemu: impl Fn(&str) -> boo
         } else if let Some(file) = commit.files.iter().find(|file| common.contains(file)) {
             bail!(
                 "{file} is common to all series, and {} changes it after the series' own commits of {topic} began: \
-                 move the change forward, to the commits that touch nothing of QEMU's",
+                 move the change to the earlier commits, which change no file of QEMU's",
                 commit.shown()
             );
         } else {
             own.extend(&commit.files);
         }
-        match parts.last_mut().filter(|last| last.topic == topic && last.is_common == is_common) {
+        match groups.last_mut().filter(|last| last.topic == topic && last.is_common == is_common) {
             Some(last) => last.end.clone_from(&commit.id),
-            None => parts.push(Part { topic, is_common, end: commit.id.clone() }),
+            None => groups.push(CommitGroup { topic, is_common, end: commit.id.clone() }),
         }
     }
-    Ok(parts)
+    Ok(groups)
 }
 
 /// The topic of a commit: what it says, else that of the one before.
@@ -75,21 +79,21 @@ fn topic(commit: &Commit, before: Option<Topic>, opened: &[Topic]) -> Result<Top
     let topic = commit.topic.or(before).or(the_only_one).with_context(|| {
         format!(
             "{} has no topic: end its message with a line `Topic: NAME`, one of {}; \
-             commits after it that say none have the same",
+             later commits without one have the same topic",
             commit.shown(),
             Topic::names(opened)
         )
     })?;
     if !opened.contains(&topic) {
         bail!(
-            "{} is of the topic {topic}, and this folder was opened for {} alone",
+            "{} has the topic {topic}, but this folder was opened only for {}",
             commit.shown(),
             Topic::names(opened)
         );
     }
     if let Some(before) = before.filter(|before| *before > topic) {
         bail!(
-            "{} is of the topic {topic} and comes after one of {before}; the order is {}: move it forward",
+            "{} has the topic {topic} and comes after one of {before}; the order is {}: move it earlier",
             commit.shown(),
             Topic::names(opened)
         );
@@ -119,10 +123,10 @@ mod tests {
     /// The folders with the last commit of each, in files of QEMU's that have big letters.
     fn sorted_in(text: &str, opened: &[Topic]) -> Result<String> {
         let is_big = |file: &str| file.starts_with(char::is_uppercase);
-        let name = |part: Part| {
-            format!("{}/{}:{}", if part.is_common { "common" } else { "own" }, part.topic, part.end)
+        let name = |group: CommitGroup| {
+            format!("{}/{}:{}", if group.is_common { "common" } else { "own" }, group.topic, group.end)
         };
-        Ok(parts(&commits(text), opened, is_big)?.into_iter().map(name).collect::<Vec<_>>().join(" "))
+        Ok(group_commits(&commits(text), opened, is_big)?.into_iter().map(name).collect::<Vec<_>>().join(" "))
     }
 
     fn sorted(text: &str) -> Result<String> {
@@ -179,7 +183,7 @@ mod tests {
         let cases = [
             (
                 "1 fixes A\n2 execve B",
-                "commit 2 (\"change 2\") is of the topic execve and comes after one of fixes",
+                "commit 2 (\"change 2\") has the topic execve and comes after one of fixes",
             ),
             ("1 execve A\n2 fixes B\n3 execve A", "commit 3"),
             ("1 - A", "commit 1 (\"change 1\") has no topic"),
@@ -190,6 +194,6 @@ mod tests {
         }
         assert_eq!(sorted_in("1 - A", &[Topic::Fixes]).expect("the only one"), "own/fixes:1");
         let error = sorted_in("1 fast A", &[Topic::Fixes]).expect_err("refused").to_string();
-        assert!(error.contains("opened for fixes alone"), "{error}");
+        assert!(error.contains("opened only for fixes"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What emulators are made from and with, and the key of the tree that follows from it.
+//! What emulators are built from and with, and the key of their build tree, which is a hash of that.
 
 use crate::facts::{Host, Series, Target};
 use crate::plan::{self, Plan, Profile, TreePlan};
@@ -7,37 +7,38 @@ use anyarch_client::hash;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// What an emulator was made from and with. It goes into the package, so it holds no path and no time.
+/// What an emulator was built from and with: source, patches, compiler, options, libraries. It is written to
+/// `build.json` of the package, so it contains no paths and no times.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Facts {
-    /// `10.2.2-1`
+pub struct BuildInfo {
+    /// Name of the release: QEMU's version and our revision, `10.2.2-1`.
     pub release: String,
-    /// `v10.2.2`
+    /// Upstream's git tag: `v10.2.2`.
     pub tag: String,
     /// The commit that the tag names, where that is known.
     pub commit: Option<String>,
-    /// Our patches, by name and sha256.
+    /// Our patches: name below `patches/` and SHA-256 in lower-case hex.
     pub patches: Vec<(String, String)>,
-    /// `release` or another.
+    /// Profile that the emulator was compiled with.
     pub profile: Profile,
     /// The host's GNU triple.
     pub triple: String,
-    /// What the C compiler says of itself.
+    /// Version of the C compiler: first line of `--version`, without the program's name.
     pub compiler: String,
-    /// What it is told besides, to make code for the host.
+    /// Options that make the C compiler generate code for the host.
     pub compiler_options: Vec<String>,
-    /// What the linker says of itself.
+    /// Version of the linker: first line of `--version`, without the program's name.
     pub linker: String,
-    /// The static libraries' packages, by file name and sha256.
+    /// Packages of the static libraries: file name and SHA-256 in lower-case hex.
     pub sysroot: Vec<(String, String)>,
     /// Options of QEMU's configure, without paths.
     pub configure: Vec<String>,
-    /// The compiler's options beyond QEMU's own.
+    /// C compiler options, in addition to QEMU's own.
     pub cflags: Vec<String>,
-    /// What of `toolchains/` is read before every source file, and the hash of it.
+    /// Header of `toolchains/` that is included before every source file, with its SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<(String, String)>,
-    /// The linker's.
+    /// Linker options, in addition to QEMU's own.
     pub ldflags: Vec<String>,
 }
 
@@ -74,8 +75,8 @@ fn ldflags(host: &Host, profile: Profile) -> Vec<String> {
     flags
 }
 
-impl Facts {
-    /// What the emulators of a tree are made from and with.
+impl BuildInfo {
+    /// Collects the build info for the emulators of a tree.
     pub fn gather(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Self {
         Self::configured_for(tree.configured(), plan, tree, toolchain)
     }
@@ -126,7 +127,7 @@ impl Facts {
                 self.patches.iter().map(|(name, hash)| (name, hash)).collect();
             let odd =
                 seen.iter().find(|one| !now.contains(one)).or(now.iter().find(|one| !seen.contains(one)));
-            let odd = odd.map(|(name, _)| format!("the patch {name} is missing, added or another one"));
+            let odd = odd.map(|(name, _)| format!("the patch {name} is missing, added or different"));
             odd.or_else(|| (seen != now).then(|| "the patches are in another order".to_owned()))
         };
         let commit = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "unknown".to_owned());
@@ -137,7 +138,8 @@ impl Facts {
             .or_else(patches)
     }
 
-    /// The same without our patches and our name. All that decides about speed and behaviour stays.
+    /// The same without our patches and our `--version` text. Everything that affects speed and behaviour is
+    /// unchanged.
     pub(super) fn without_patches(self) -> Self {
         let ours = |option: &String| option.starts_with(PKGVERSION);
         let mut configure: Vec<String> = self.configure.into_iter().filter(|option| !ours(option)).collect();
@@ -148,16 +150,16 @@ impl Facts {
 
 /// The option that sets what `--version` says in parentheses.
 const PKGVERSION: &str = "--with-pkgversion=";
-/// What is built without our patches has this in its names.
+/// Part of the names of everything that is built without our patches.
 pub(super) const UPSTREAM: &str = "upstream";
 
-/// What `--version` says in parentheses.
+/// The text in parentheses in the output of `--version`.
 pub fn pkgversion(series: &Series) -> String {
     format!("anyarch-{}", series.release())
 }
 
 /// The key of the tree that a plan's host is built in: everything that goes into it.
 pub fn key(plan: &Plan, tree: &TreePlan, toolchain: &Toolchain) -> Result<String> {
-    let facts = Facts::gather(plan, tree, toolchain);
-    hash::short_key(&(RECIPE, &facts, crate::patch::key(plan.series())?, toolchain.key()?))
+    let build_info = BuildInfo::gather(plan, tree, toolchain);
+    hash::short_key(&(RECIPE, &build_info, crate::patch::key(plan.series())?, toolchain.key()?))
 }

@@ -1,6 +1,6 @@
 //! What a tarball holds, read member by member: nothing is unpacked to the disk.
 
-use crate::compile::Facts;
+use crate::compile::BuildInfo;
 use anyarch_client::archive;
 use anyarch_client::hash;
 use anyarch_client::xz;
@@ -13,28 +13,28 @@ use std::path::{Path, PathBuf};
 use tar::{Archive, EntryType};
 
 /// The most that a tarball's build facts may take: they take some 10 kB.
-const MOST_FACTS: u64 = 1 << 20;
+const MAX_BUILD_INFO: u64 = 1 << 20;
 
-/// What a tarball was found to hold.
+/// What a tarball contains.
 #[derive(Debug)]
-pub struct Inside {
-    /// Its build facts.
-    pub facts: Facts,
-    /// The hash of its emulator.
+pub struct TarballContents {
+    /// Content of its `build.json`.
+    pub build_info: BuildInfo,
+    /// SHA-256 of the emulator in it, lower-case hex.
     pub emulator: String,
-    /// Bytes of all files together.
+    /// Total size of all files in it, in bytes.
     pub unpacked: u64,
 }
 
 /// Reads the tarball of a target whole.
-pub fn read(path: &Path, target: &str) -> Result<Inside> {
+pub fn read(path: &Path, target: &str) -> Result<TarballContents> {
     let file = File::open(path).context("it cannot be read")?;
     let mut tar = Archive::new(xz::Decoder::new(BufReader::new(file), xz::RELEASED)?);
     let emulator = PathBuf::from(layout::emulator(target));
     let described = PathBuf::from(layout::build_facts(target));
-    let (mut facts, mut hash, mut unpacked, mut seen) = (None, None, 0, BTreeSet::new());
-    for entry in tar.entries().context("it is no tar archive")? {
-        let mut entry = entry.context("it is cut short or no tar archive")?;
+    let (mut build_info, mut hash, mut unpacked, mut seen) = (None, None, 0, BTreeSet::new());
+    for entry in tar.entries().context("it is not a tar archive")? {
+        let mut entry = entry.context("it is truncated or not a tar archive")?;
         let path = entry.path().context("a member has a bad name")?.into_owned();
         let kind = entry.header().entry_type();
         let shown = path.to_string_lossy().into_owned();
@@ -48,13 +48,13 @@ pub fn read(path: &Path, target: &str) -> Result<Inside> {
         unpacked += entry.size();
         if path == described {
             let mut text = Vec::new();
-            entry.by_ref().take(MOST_FACTS).read_to_end(&mut text).context("it is cut short")?;
-            facts = Some(serde_json::from_slice(&text).context("its build.json cannot be read")?);
+            entry.by_ref().take(MAX_BUILD_INFO).read_to_end(&mut text).context("it is truncated")?;
+            build_info = Some(serde_json::from_slice(&text).context("its build.json cannot be read")?);
         } else if path == emulator {
-            hash = Some(hash::sha256_of(&mut entry).context("it is cut short")?);
+            hash = Some(hash::sha256_of(&mut entry).context("it is truncated")?);
         }
     }
-    let facts = facts.with_context(|| format!("it holds no {}", described.display()))?;
+    let build_info = build_info.with_context(|| format!("it holds no {}", described.display()))?;
     let hash = hash.with_context(|| format!("it holds no {}", emulator.display()))?;
-    Ok(Inside { facts, emulator: hash, unpacked })
+    Ok(TarballContents { build_info, emulator: hash, unpacked })
 }

@@ -1,30 +1,30 @@
-//! What a released emulator was made from and with, against what this checkout and machine would make it
-//! from and with: other facts mean other bytes, so nothing is built before they are the same.
+//! What a released emulator was made from and with, against what this checkout and machine would make it from
+//! and with: other inputs mean other bytes, so nothing is built before they are the same.
 
 use super::Difference;
-use crate::compile::Facts;
+use crate::compile::BuildInfo;
 use crate::facts::Host;
 use serde::Serialize;
 use std::fmt;
 
-/// A fact of a released emulator that is another one here.
+/// A difference between the build info of a released emulator and that of this checkout and machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FactDifference {
-    /// Which, and both values.
+pub struct InputDifference {
+    /// What differs, with both values.
     #[serde(flatten)]
     pub difference: Difference,
-    /// How to get the released one's.
+    /// How to get the value of the release.
     pub advice: String,
 }
 
-impl fmt::Display for FactDifference {
+impl fmt::Display for InputDifference {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "{}\n    to get the same: {}", self.difference, self.advice)
     }
 }
 
-/// All facts that are not the same, in the order in which they are best mended.
-pub fn facts(released: &Facts, here: &Facts, host: &Host) -> Vec<FactDifference> {
+/// All differences, in the order in which they are best resolved.
+pub fn input_differences(released: &BuildInfo, here: &BuildInfo, host: &Host) -> Vec<InputDifference> {
     let checkout = format!("git checkout {}", released.release);
     let compilers = "--toolchain container, with the --image whose Debian has that version".to_owned();
     let packages = format!(
@@ -34,8 +34,8 @@ pub fn facts(released: &Facts, here: &Facts, host: &Host) -> Vec<FactDifference>
     let one = |what: &str, old: &str, new: &str| {
         (old != new).then(|| Difference::new(what, old, new)).into_iter().collect::<Vec<_>>()
     };
-    let commit = |facts: &Facts| facts.commit.clone().unwrap_or_else(|| "unknown".to_owned());
-    let profile = |facts: &Facts| facts.profile.name();
+    let commit = |build_info: &BuildInfo| build_info.commit.clone().unwrap_or_else(|| "unknown".to_owned());
+    let profile = |build_info: &BuildInfo| build_info.profile.name();
     let groups: [(&str, Vec<Difference>); 3] = [
         (
             &checkout,
@@ -66,7 +66,7 @@ pub fn facts(released: &Facts, here: &Facts, host: &Host) -> Vec<FactDifference>
     ];
     let advised = |(advice, found): (&str, Vec<Difference>)| {
         let advice = advice.to_owned();
-        found.into_iter().map(move |difference| FactDifference { difference, advice: advice.clone() })
+        found.into_iter().map(move |difference| InputDifference { difference, advice: advice.clone() })
     };
     groups.into_iter().flat_map(advised).collect()
 }
@@ -87,7 +87,7 @@ fn words(what: &str, old: &[String], new: &[String]) -> Vec<Difference> {
     vec![Difference::new(what, only_old, only_new)]
 }
 
-/// Files that are known by name and hash: each that is missing, added or another one; their order, if that
+/// Files that are known by name and hash: each that is missing, added or different; their order, if that
 /// alone differs.
 fn files(what: &str, old: &[(String, String)], new: &[(String, String)]) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -130,9 +130,9 @@ mod tests {
     use crate::facts::Host;
     use std::path::Path;
 
-    fn released() -> Facts {
+    fn released() -> BuildInfo {
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        Facts {
+        BuildInfo {
             release: "10.2.2-1".into(),
             tag: "v10.2.2".into(),
             commit: None,
@@ -157,39 +157,53 @@ mod tests {
     fn each_fact_that_differs_is_told_with_both_values_and_what_to_do() {
         let hosts = Host::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../toolchains")).expect("hosts");
         let host = Host::named("amd64", &hosts).expect("amd64");
-        type Change = fn(&mut Facts);
+        type Change = fn(&mut BuildInfo);
         let cases: [(Change, &str, &str); 9] = [
-            (|facts| facts.tag = "v10.2.1".into(), "tag: v10.2.2 | v10.2.1", "git checkout 10.2.2-1"),
-            (|facts| facts.patches[1].1 = "b2".into(), "patch 0002-b.patch: bb | b2", "git checkout"),
-            (|facts| drop(facts.patches.pop()), "patch 0002-b.patch: 0002-b.patch | missing", "git checkout"),
             (
-                |facts| facts.patches.reverse(),
+                |build_info| build_info.tag = "v10.2.1".into(),
+                "tag: v10.2.2 | v10.2.1",
+                "git checkout 10.2.2-1",
+            ),
+            (
+                |build_info| build_info.patches[1].1 = "b2".into(),
+                "patch 0002-b.patch: bb | b2",
+                "git checkout",
+            ),
+            (
+                |build_info| drop(build_info.patches.pop()),
+                "patch 0002-b.patch: 0002-b.patch | missing",
+                "git checkout",
+            ),
+            (
+                |build_info| build_info.patches.reverse(),
                 "order of each patch: common/execve/0001-a.patch",
                 "git checkout",
             ),
             (
-                |facts| facts.compiler = "(Debian 14.2.0-19) 14.2.0".into(),
+                |build_info| build_info.compiler = "(Debian 14.2.0-19) 14.2.0".into(),
                 "compiler: (Debian 12.2.0-14) 12.2.0 | (Debian 14.2.0-19) 14.2.0",
                 "--toolchain container",
             ),
-            (|facts| facts.linker = "2.44".into(), "linker: 2.40 | 2.44", "--toolchain container"),
+            (|build_info| build_info.linker = "2.44".into(), "linker: 2.40 | 2.44", "--toolchain container"),
             (
-                |facts| facts.sysroot[0] = ("libc6-dev_2.36-9+deb12u1_amd64.deb".into(), "dd".into()),
+                |build_info| {
+                    build_info.sysroot[0] = ("libc6-dev_2.36-9+deb12u1_amd64.deb".into(), "dd".into());
+                },
                 "package libc6-dev: libc6-dev_2.36-9_amd64.deb | libc6-dev_2.36-9+deb12u1_amd64.deb",
                 "cargo xtask toolchain --host amd64 --refresh",
             ),
-            (|facts| facts.cflags.push("-g".into()), "compiler flags: none | -g", "git checkout"),
+            (|build_info| build_info.cflags.push("-g".into()), "compiler flags: none | -g", "git checkout"),
             (
-                |facts| facts.configure.reverse(),
+                |build_info| build_info.configure.reverse(),
                 "options of configure, their order: --static --target",
                 "git checkout",
             ),
         ];
-        assert_eq!(facts(&released(), &released(), host), []);
+        assert_eq!(input_differences(&released(), &released(), host), []);
         for (change, said, advice) in cases {
             let mut here = released();
             change(&mut here);
-            let found = facts(&released(), &here, host);
+            let found = input_differences(&released(), &here, host);
             assert_eq!(found.len(), 1, "{found:?}");
             let text = found[0].to_string();
             assert!(text.starts_with(said) && text.contains(advice), "{text} should say {said}");

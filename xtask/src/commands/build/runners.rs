@@ -1,7 +1,7 @@
 //! What hosts that are made at the same time share: the emulators that run those of other hosts, the first error,
 //! the threads that verify and pack.
 
-use super::span::Span;
+use super::compile_timer::CompileTimer;
 use crate::children;
 use crate::facts::{Host, Target};
 use crate::verify::{Runner, Verified};
@@ -10,25 +10,27 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The emulators of this machine that run those of other hosts, as they become ready.
-pub struct Crew {
+/// Emulators of this machine that run those of other hosts in their tests, as they become ready. The threads
+/// of all hosts share this value.
+pub struct Runners {
     members: Mutex<BTreeMap<&'static str, Option<Result<Verified, String>>>>,
     changed: Condvar,
     first_error: Mutex<Option<Error>>,
-    /// When the others compiled.
-    pub span: Span,
-    /// What verifies and packs: one pool for all hosts, since a thread that has packed keeps its memory.
+    /// When compilers ran, and what packing took.
+    pub timer: CompileTimer,
+    /// Threads that verify and pack: one pool for all hosts, because a thread that has packed keeps its memory.
     pub packers: ThreadPool,
 }
 
-impl Crew {
-    /// These are to be made, and so many threads verify and pack.
+impl Runners {
+    /// `wanted` are the targets whose emulators will be built; `packers` is the number of threads that verify
+    /// and pack.
     pub fn new(wanted: &[Target], packers: usize) -> Result<Self> {
         Ok(Self {
             members: Mutex::new(wanted.iter().map(|target| (target.name, None)).collect()),
             changed: Condvar::new(),
             first_error: Mutex::new(None),
-            span: Span::default(),
+            timer: CompileTimer::default(),
             packers: ThreadPoolBuilder::new().num_threads(packers).build()?,
         })
     }
@@ -37,12 +39,12 @@ impl Crew {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are to be made.
+    /// Targets whose emulators will be built.
     pub fn wanted(&self) -> Vec<Target> {
         self.members().keys().filter_map(|name| Target::named(name).ok()).collect()
     }
 
-    /// Tells those who wait that one is ready, or will never be.
+    /// Tells waiting threads that an emulator is ready, or why it never will be.
     pub fn publish(&self, target: Target, outcome: Result<Verified, String>) {
         if let Some(member) = self.members().get_mut(target.name) {
             member.get_or_insert(outcome);
@@ -50,7 +52,7 @@ impl Crew {
         self.changed.notify_all();
     }
 
-    /// Tells those who wait that no more will be ready.
+    /// Tells waiting threads that no further emulator will become ready.
     pub fn give_up(&self, reason: &str) {
         for member in self.members().values_mut() {
             member.get_or_insert_with(|| Err(reason.to_owned()));
@@ -58,8 +60,8 @@ impl Crew {
         self.changed.notify_all();
     }
 
-    /// What runs programs of this host, once it is ready; none for this machine's own host, and none where this
-    /// machine has nothing that would. Where that failed, so did the host: nothing unproven is packed.
+    /// Waits for the emulator that runs programs of this host. None for this machine's own host, or if there
+    /// is no such emulator. If that emulator failed, this is an error: nothing untested is packed.
     pub fn runner(&self, host: &Host) -> Result<Option<Runner>> {
         if host.is_native() {
             return Ok(None);
@@ -71,7 +73,7 @@ impl Crew {
                 None => return Ok(None),
                 Some(Some(Ok(verified))) => return Ok(Some(Runner::new(verified, host))),
                 Some(Some(Err(reason))) => {
-                    bail!("{}, which would run it, failed: {reason}", target.emulator())
+                    bail!("{}, which is needed to run it, failed: {reason}", target.emulator())
                 }
                 Some(None) => members = self.changed.wait(members).unwrap_or_else(PoisonError::into_inner),
             }
@@ -88,13 +90,13 @@ impl Crew {
         anyhow!(was_stopped(host))
     }
 
-    /// The error that ended all, if one did.
+    /// The error that stopped all builds, if there is one.
     pub fn first_error(&self) -> Option<Error> {
         self.first_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Why a host that did not fail itself has come to nothing.
+/// The message for a host that was stopped because another one failed.
 pub fn was_stopped(host: &Host) -> String {
     format!("{} was stopped", host.platform)
 }
@@ -119,23 +121,23 @@ pub mod tests {
     #[test]
     fn a_host_fails_with_the_emulator_that_would_run_its_own() {
         let (host, target) = foreign();
-        let failed = Crew::new(&[target], 1).expect("a crew");
+        let failed = Runners::new(&[target], 1).expect("runners");
         failed.publish(target, Err("it hangs".to_owned()));
-        let never_made = Crew::new(&[target], 1).expect("a crew");
+        let never_made = Runners::new(&[target], 1).expect("runners");
         never_made.give_up("no compiler");
-        for (crew, why) in [(failed, "it hangs"), (never_made, "no compiler")] {
-            let error = crew.runner(&host).expect_err("no runner").to_string();
-            assert_eq!(error, format!("{}, which would run it, failed: {why}", target.emulator()));
+        for (all_runners, why) in [(failed, "it hangs"), (never_made, "no compiler")] {
+            let error = all_runners.runner(&host).expect_err("no runner").to_string();
+            assert_eq!(error, format!("{}, which is needed to run it, failed: {why}", target.emulator()));
         }
     }
 
     #[test]
     fn who_waits_for_a_runner_hears_that_it_failed() {
         let (host, target) = foreign();
-        let crew = Crew::new(&[target], 1).expect("a crew");
+        let all_runners = Runners::new(&[target], 1).expect("runners");
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| crew.runner(&host));
-            crew.publish(target, Err("it hangs".to_owned()));
+            let waiting = scope.spawn(|| all_runners.runner(&host));
+            all_runners.publish(target, Err("it hangs".to_owned()));
             assert!(waiting.join().expect("no panic").is_err());
         });
     }
@@ -143,11 +145,13 @@ pub mod tests {
     #[test]
     fn a_host_that_nothing_here_runs_needs_no_runner() {
         let (host, _) = foreign();
-        assert!(Crew::new(&[], 1).expect("a crew").runner(&host).expect("no error").is_none());
+        assert!(Runners::new(&[], 1).expect("runners").runner(&host).expect("no error").is_none());
         let native = hosts().into_iter().find(Host::is_native);
         let own = native.map(|native| (native.as_target().expect("a target"), native));
         if let Some((target, native)) = own {
-            assert!(Crew::new(&[target], 1).expect("a crew").runner(&native).expect("no error").is_none());
+            assert!(
+                Runners::new(&[target], 1).expect("runners").runner(&native).expect("no error").is_none()
+            );
         }
     }
 }

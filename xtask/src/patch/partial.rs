@@ -6,7 +6,7 @@ use crate::facts::Series;
 use crate::facts::series::Patch;
 use crate::session::Session;
 use crate::source::PinnedSource;
-use anyarch_client::files::Scratch;
+use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::fs;
@@ -17,22 +17,22 @@ use std::time::Instant;
 /// module makes one, and nothing that is built from it can be packed: a [`super::PatchedTree`] does not come of
 /// it, not even with the last patch, and no note in the folder makes it pass for one.
 #[derive(Debug)]
-pub struct PartTree {
+pub struct PartialTree {
     tree: SourceTree,
-    _home: Scratch,
+    _home: TempFolder,
 }
 
-impl Deref for PartTree {
+impl Deref for PartialTree {
     type Target = SourceTree;
     fn deref(&self) -> &SourceTree {
         &self.tree
     }
 }
 
-impl PartTree {
+impl PartialTree {
     /// The source without a patch, in a folder that has room for a build tree beside it.
     pub fn unpatched(session: &Session, series: &Series, source: &PinnedSource) -> Result<Self> {
-        let home = Scratch::new(&session.workspace.trees.join(&series.pins.series))?;
+        let home = TempFolder::new(&session.workspace.trees.join(&series.pins.series))?;
         let path = home.path().join(SOURCE);
         fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         source.unpack(series, &path)?;
@@ -43,19 +43,19 @@ impl PartTree {
 
     /// Applies the next patch.
     pub fn add(&mut self, patch: &Patch) -> Result<()> {
-        self.tree.unchanged()?;
+        self.tree.ensure_unchanged()?;
         apply_one(patch, &self.tree.path)?;
         self.tree.note.fingerprint = fingerprint(&self.tree.path)?;
         Ok(())
     }
 }
 
-/// A commit that compiles and works.
+/// The result for a patch after which the emulator compiles and works.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Tried {
+pub struct PatchTrial {
     /// The patch's name below `patches/`; none for the pinned source.
     pub patch: Option<String>,
-    /// What was seen.
+    /// What happened, for the error message.
     pub seen: String,
     /// How long it took, in seconds.
     pub seconds: f64,
@@ -68,8 +68,8 @@ pub fn each<S>(
     patches: &[Patch],
     mut add: impl FnMut(&mut S, &Patch) -> Result<()>,
     mut attempt: impl FnMut(&mut S) -> Result<String>,
-    mut tell: impl FnMut(&Tried) -> Result<()>,
-) -> Result<Vec<Tried>> {
+    mut tell: impl FnMut(&PatchTrial) -> Result<()>,
+) -> Result<Vec<PatchTrial>> {
     let mut all = Vec::new();
     for patch in std::iter::once(None).chain(patches.iter().map(Some)) {
         let started = Instant::now();
@@ -77,7 +77,7 @@ pub fn each<S>(
         let seen =
             added.and_then(|()| attempt(state)).with_context(|| fault(patch, all.len(), patches.len()))?;
         let patch = patch.map(|patch| patch.name.clone());
-        let tried = Tried { patch, seen, seconds: started.elapsed().as_secs_f64() };
+        let tried = PatchTrial { patch, seen, seconds: started.elapsed().as_secs_f64() };
         tell(&tried)?;
         all.push(tried);
     }
@@ -88,9 +88,11 @@ fn fault(patch: Option<&Patch>, number: usize, all: usize) -> String {
     match patch {
         Some(patch) => {
             let name = &patch.name;
-            format!("{name} is the first patch that fails, number {number} of {all}; all before it are fine")
+            format!(
+                "{name} is the first patch that fails, number {number} of {all}; all patches before it pass"
+            )
         }
-        None => "the pinned source fails here without any patch, so none can be tried on its own".to_owned(),
+        None => "the pinned source fails here without any patch, so no patch can be tested".to_owned(),
     }
 }
 
@@ -112,7 +114,7 @@ mod tests {
     }
 
     /// Walks over patches of which one is broken in this way; gives what was told of and what came of it.
-    fn walk(broken_add: usize, broken_attempt: usize) -> (Vec<Option<String>>, Result<Vec<Tried>>) {
+    fn walk(broken_add: usize, broken_attempt: usize) -> (Vec<Option<String>>, Result<Vec<PatchTrial>>) {
         let mut told = Vec::new();
         let result = each(
             &mut 0,
