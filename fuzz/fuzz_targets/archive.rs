@@ -1,8 +1,7 @@
 //! Archives, as mirrors send them.
 #![no_main]
 
-#[path = "../promises/archive.rs"]
-mod archive;
+use anyarch_promises::archive;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     archive::hold(bytes);

@@ -1,8 +1,7 @@
 //! Manifests, as mirrors send them.
 #![no_main]
 
-#[path = "../promises/manifest.rs"]
-mod manifest;
+use anyarch_promises::manifest;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     manifest::hold(bytes);

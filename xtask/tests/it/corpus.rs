@@ -1,10 +1,6 @@
 //! The fuzzers' corpora and promises, without a fuzzer: they still fit what `fetch` reads, and are what their names say.
 
-#[path = "../../../fuzz/promises/archive.rs"]
-mod archive;
-#[path = "../../../fuzz/promises/manifest.rs"]
-mod manifest;
-
+use anyarch_promises::{archive, manifest};
 use std::fs;
 use std::path::Path;
 
