@@ -28,7 +28,7 @@ pub fn cached(session: &Session, commit: &str) -> Result<Option<PathBuf>> {
     if !repository.join("HEAD").is_file() {
         return Ok(None);
     }
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let sound = git(&shell).arg("-C").arg(&repository).args(["fsck", "--no-progress", "--no-dangling"]);
     if capture(sound).is_ok() {
         return Ok(Some(repository));
@@ -81,7 +81,7 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
         }
         answers(url)?;
     }
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let step = session.progress.step(format!("git fetch {reference} of {url}"));
     files::publish_dir(&repository, |folder| {
         init(&shell, folder)?;
@@ -164,7 +164,7 @@ fn connect(host: &str, port: u16) -> Result<()> {
 
 /// Writes a commit or tree of a repository into an existing empty folder.
 pub fn export(repository: &Path, id: &str, into: &Path, leave_out: &[PathBuf]) -> Result<()> {
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let mut archive =
         Command::from(git(&shell).arg("-C").arg(repository).args(["archive", "--format=tar", id]));
     archive.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -22,6 +22,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+use xshell::Shell;
 
 /// Lines of output that a failure shows.
 const TAIL: usize = 25;
@@ -109,6 +110,13 @@ pub fn ended(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     }
+}
+
+/// A shell for commands as they are typed: `cmd!(shell, "gzip -9 {file}")`. They run in the current folder.
+///
+/// Commands that may run in an image are plain [`Command`]s, because this folder may not exist there.
+pub fn shell() -> Result<Shell> {
+    Shell::new().context("the current folder does not exist")
 }
 
 /// Runs a short command and returns its standard output. An error contains what it wrote to stderr.

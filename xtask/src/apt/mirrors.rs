@@ -1,9 +1,9 @@
 //! Finds Debian mirrors in the machine's own apt settings.
 
 use crate::error::Missing;
-use crate::process::capture;
-use anyhow::{Context as _, Result};
-use xshell::{Shell, cmd};
+use crate::process::{self, capture};
+use anyhow::Result;
+use xshell::cmd;
 
 /// Names a mirror of Debian for machines whose apt knows none.
 const MIRROR: &str = "ANYARCH_DEBIAN_MIRROR";
@@ -23,7 +23,7 @@ impl Mirrors {
         if let Some(main) = std::env::var(MIRROR).ok().filter(|uri| !uri.is_empty()) {
             return Ok(Self { main, security: None });
         }
-        let shell = Shell::new().context("no current folder")?;
+        let shell = process::shell()?;
         let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
         let targets = capture(cmd!(
             shell,

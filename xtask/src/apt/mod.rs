@@ -20,7 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 /// Lists that are younger than this are not asked for again.
 const MAX_LIST_AGE: Duration = Duration::from_secs(6 * 60 * 60);
@@ -294,7 +294,7 @@ impl<'a> Apt<'a> {
 
 /// Unpacks a package's files below `root`; its scripts are not run.
 pub fn unpack(deb: &Path, root: &Path) -> Result<()> {
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     capture(cmd!(shell, "dpkg-deb --extract {deb} {root}")).map(drop)
 }
 

@@ -13,6 +13,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use xshell::cmd;
 
 /// Run all tests: formatting, lints, unit tests, real builds, real guest programs
 #[derive(Debug, Args)]
@@ -135,11 +136,10 @@ pub fn seed(from: &Path, to: &Path) -> Result<()> {
     };
     let libraries = libraries.flatten().map(|entry| entry.path()).filter(is_library);
     let folders = [".fingerprint", "build"].map(|name| from.join(name));
+    let shell = process::shell()?;
     for (files, folder) in [(folders.to_vec(), to.clone()), (libraries.collect(), to.join("deps"))] {
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let mut copy = Command::new("cp");
-        copy.args(["-a", "-t"]).arg(folder).args(files);
-        process::capture(copy)?;
+        process::capture(cmd!(shell, "cp -a -t {folder} {files...}"))?;
     }
     Ok(())
 }

@@ -2,16 +2,15 @@
 
 use crate::facts::series::Patch;
 use crate::git;
-use crate::process::{capture, output};
+use crate::process::{self, capture, output};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use xshell::Shell;
 
 /// `git` for a folder that is no repository, wherever it lies.
 fn git_outside_repositories(tree: &Path) -> Result<Command> {
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let mut command = Command::from(git::git(&shell));
     command.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
     Ok(command)

@@ -5,7 +5,7 @@ use super::refresh::{OPENED, base};
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
 use crate::git;
-use crate::process::capture;
+use crate::process::{self, capture};
 use crate::session::Session;
 use crate::source::PinnedSource;
 use anyarch_client::error::Usage;
@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xshell::Shell;
 
 /// Makes `folder` a git repository with the source as its first commit and every patch of these topics as
 /// one more; gives their number.
@@ -34,7 +33,7 @@ pub fn open(
     let patches = mails_of(series, &topics, mails.path())?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     source.unpack(series, folder)?;
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let at = |arguments: &[&str]| committer(git::git(&shell).arg("-C").arg(folder).args(arguments).into());
     capture(at(&["init", "--quiet", "--initial-branch=anyarch"]))?;
     capture(at(&["config", OPENED, &Topic::names(&topics)]))?;

@@ -6,7 +6,7 @@ use crate::facts::series::COMMON;
 use crate::facts::topics::TOPICS;
 use crate::facts::{Series, Topic};
 use crate::git;
-use crate::process::capture;
+use crate::process::{self, capture};
 use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::files::{self, TempFolder};
@@ -27,7 +27,7 @@ pub fn base(series: &Series) -> String {
 /// Writes the commits of a folder made by [`super::open()`] back as patches, by topic, the common ones and the
 /// series' own; gives their names. Topics that were not opened stay as they are.
 pub fn refresh(session: &Session, series: &Series, folder: &Path) -> Result<Vec<String>> {
-    let work = Work { folder, base: base(series), shell: Shell::new().context("no current folder")? };
+    let work = Work { folder, base: base(series), shell: process::shell()? };
     work.ready(series)?;
     let opened = work.opened()?;
     let commits = work.commits()?;

@@ -3,16 +3,15 @@
 
 use super::sbom::purl_of_file;
 use crate::git;
-use crate::process::capture;
+use crate::process::{self, capture};
 use crate::session::Session;
 use anyarch_client::files;
 use anyarch_manifest::{Manifest, Source};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
-use xshell::Shell;
 
 /// What our `externalParameters` mean: the arguments of `cargo xtask build`.
 const BUILD_TYPE: &str = "urn:anyarch:xtask-build:1";
@@ -92,7 +91,7 @@ fn qemu(source: &Source) -> Vec<Value> {
 /// The commit of the checkout that joins, with whose pins, patches and toolchains every tarball was compared; and
 /// whether something in it was changed since.
 fn checkout(root: &Path) -> Result<Value> {
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let ask = |words: &[&str]| capture(git::at(&shell, root).args(words));
     let commit = ask(&["rev-parse", "HEAD"])?.trim().to_owned();
     let changed = !ask(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();

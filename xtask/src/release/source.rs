@@ -5,7 +5,7 @@ use super::manifest::document;
 use crate::facts::Series;
 use crate::git;
 use crate::package::append;
-use crate::process::capture;
+use crate::process::{self, capture};
 use crate::session::Session;
 use crate::source;
 use anyarch_client::files;
@@ -15,7 +15,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use tar::{Builder, EntryType};
-use xshell::Shell;
 
 /// Writes `anyarch-<release>-source.tar` into the release's folder. QEMU's part is packed already, so the
 /// whole is not packed once more.
@@ -76,7 +75,7 @@ const READ: [&str; 9] =
 /// The files of the checkout, sorted: what git tracks. What it does not track, though a build reads it, would be
 /// missing, which is an error.
 fn tracked(root: &Path) -> Result<Vec<String>> {
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let list = |words: &[&str]| -> Result<Vec<String>> {
         let listed = capture(git::at(&shell, root).args(["ls-files", "-z"]).args(words))
             .with_context(|| format!("git cannot list the files of {}", root.display()))?;

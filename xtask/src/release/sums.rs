@@ -4,13 +4,13 @@
 use super::zst;
 use crate::error::Missing;
 use crate::package;
-use crate::process::{ended, output};
+use crate::process::{self, ended, output};
 use anyarch_client::files;
 use anyarch_manifest::{NAMESPACE, SIGNATURE, SUMS as FILE};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use xshell::cmd;
 
 /// Writes the sums of these files of a release's folder: hash by name. An archive there that is none of them is an
 /// error, since people would take it for a part of the release.
@@ -50,11 +50,11 @@ pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
     let scratch = files::TempFolder::new(folder)?;
     let copy = scratch.path().join(FILE);
     fs::copy(sums, &copy).with_context(|| format!("cannot copy {}", sums.display()))?;
-    let mut command = Command::new(program);
-    command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(&copy);
+    let shell = process::shell()?;
+    let command = cmd!(shell, "{program} -Y sign -n {NAMESPACE} -f {key} {copy}");
     // In a process group of its own it would stop when it asks a terminal; so it is to fail instead.
-    command.env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
-    let said = output(&mut command)?;
+    let command = command.env("SSH_ASKPASS", "/bin/false").env("SSH_ASKPASS_REQUIRE", "force");
+    let said = output(&mut command.into())?;
     if !said.status.success() {
         let why = String::from_utf8_lossy(&said.stderr);
         bail!(
@@ -96,8 +96,8 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let (sums, key) = (home.path().join(FILE), home.path().join("key"));
         fs::write(&sums, "").expect("written");
-        let mut make = Command::new("ssh-keygen");
-        make.args(["-q", "-t", "ed25519", "-N", "secret", "-f"]).arg(&key);
+        let shell = process::shell().expect("a shell");
+        let mut make = cmd!(shell, "ssh-keygen -q -t ed25519 -N secret -f {key}").into();
         assert!(output(&mut make).expect("ssh-keygen").status.success());
         let error = sign(&sums, &key).expect_err("it is locked").to_string();
         assert!(error.contains("ssh-add") && !home.path().join(SIGNATURE).exists(), "{error}");

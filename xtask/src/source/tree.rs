@@ -2,13 +2,12 @@
 
 use crate::facts::Series;
 use crate::git::{git, init};
-use crate::process::capture;
+use crate::process::{self, capture};
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
-use xshell::Shell;
 
 /// Takes the content of `folder` into a repository of the cache and gives that repository and the
 /// tree's id, if the series pins this id.
@@ -42,7 +41,7 @@ pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(Pat
 
 /// The id of the git tree with the folder's content, which `repository` (made here) then holds.
 fn tree_id(repository: &Path, folder: &Path) -> Result<String> {
-    let shell = Shell::new().context("no current folder")?;
+    let shell = process::shell()?;
     let folder = std::path::absolute(folder)?;
     init(&shell, repository)?;
     let at = |arguments: &[&str]| {

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tar::Archive;
+use xshell::cmd;
 
 /// Where the list stands: beside the folder, as the packages themselves need not be kept.
 const LIST: &str = "libraries.json";
@@ -85,11 +85,9 @@ impl PackageRoot {
 
 /// A package's names and static libraries.
 fn describe(deb: &Path) -> Result<Contents> {
-    let field = |name: &str| {
-        let mut ask = Command::new("dpkg-deb");
-        ask.arg("--field").arg(deb).arg(name);
-        capture(ask).map(|said| said.trim().to_owned())
-    };
+    let shell = process::shell()?;
+    let field =
+        |name: &str| capture(cmd!(shell, "dpkg-deb --field {deb} {name}")).map(|said| said.trim().to_owned());
     let (package, source) = (field("Package")?, field("Source")?);
     // `zlib (1:1.3)` where the versions differ, nothing where the names are the same.
     let source = source.split(' ').next().filter(|name| !name.is_empty()).unwrap_or(&package).to_owned();
@@ -120,9 +118,8 @@ fn read(deb: &Path, name: &str) -> Result<Option<String>> {
 
 /// The files of a package, as a tar archive.
 fn content(deb: &Path) -> Result<Vec<u8>> {
-    let mut ask = Command::new("dpkg-deb");
-    ask.arg("--fsys-tarfile").arg(deb);
-    let output = process::output(&mut ask)?;
+    let shell = process::shell()?;
+    let output = process::output(&mut cmd!(shell, "dpkg-deb --fsys-tarfile {deb}").into())?;
     ensure!(output.status.success(), "dpkg-deb {}", ended(output.status));
     Ok(output.stdout)
 }
@@ -143,9 +140,8 @@ mod tests {
             files::write_file(&tree.join(name), text.as_bytes()).expect("written");
         }
         let deb = home.join("a.deb");
-        let mut build = Command::new("dpkg-deb");
-        build.args(["--root-owner-group", "--build"]).arg(&tree).arg(&deb);
-        capture(build).expect("dpkg-deb");
+        let shell = process::shell().expect("a shell");
+        capture(cmd!(shell, "dpkg-deb --root-owner-group --build {tree} {deb}")).expect("dpkg-deb");
         deb
     }
 

@@ -14,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use xshell::cmd;
 
 /// Programs that run images, in the order in which they are tried, each with what makes it work where it does not:
 /// docker wants its engine, podman its companions for users without privilege.
@@ -122,8 +123,8 @@ pub fn engine() -> Result<PathBuf, Missing> {
 
 /// Asks a program whether it can run images; gives the last line of what it complains.
 fn answer(program: &Path) -> Result<(), String> {
-    let mut command = Command::new(program);
-    command.arg("info");
+    let shell = process::shell().map_err(|error| error.to_string())?;
+    let mut command = cmd!(shell, "{program} info").into();
     let output = process::output_within(TIMEOUT, &mut command).map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
@@ -196,7 +197,8 @@ impl Container {
 
 /// The id of an image that the engine has.
 fn image_id(engine: &Path, image: &str) -> Option<String> {
-    let mut command = Command::new(engine);
-    command.args(["image", "inspect", "--format", "{{.Id}}", image]);
-    capture(command).ok().map(|id| id.trim().to_owned())
+    let shell = process::shell().ok()?;
+    let format = "{{.Id}}";
+    let id = capture(cmd!(shell, "{engine} image inspect --format {format} {image}")).ok()?;
+    Some(id.trim().to_owned())
 }

@@ -6,13 +6,14 @@ use super::{Outcome, TIMEOUT, alone};
 use crate::compile::Emulator;
 use crate::facts::Series;
 use crate::plan::Profile;
-use crate::process::{capture, ended, output_within};
+use crate::process::{self, capture, ended, output_within};
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use xshell::cmd;
 
 /// As many as the contract asks for.
 const FAILURES: &str = "10000";
@@ -53,13 +54,11 @@ pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outco
 fn watch(command: &mut Command, source: &Path, home: &Path) -> Result<()> {
     let gcc = which::which("gcc")?;
     let library = home.join("leaks.so");
-    let mut compile = Command::new(&gcc);
-    compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-    capture(compile).context("leaks.c does not compile")?;
-    let mut ask = Command::new(&gcc);
-    ask.arg("-print-file-name=libasan.so");
+    let shell = process::shell()?;
+    capture(cmd!(shell, "{gcc} -O1 -shared -fPIC -o {library} {source}"))
+        .context("leaks.c does not compile")?;
     // The sanitizer insists on being first.
-    let sanitizer = PathBuf::from(capture(ask)?.trim());
+    let sanitizer = PathBuf::from(capture(cmd!(shell, "{gcc} -print-file-name=libasan.so"))?.trim());
     command.env("LD_PRELOAD", format!("{} {}", sanitizer.display(), library.display()));
     command.env("ASAN_OPTIONS", "detect_leaks=1");
     command.args(["-U", "LD_PRELOAD"]);

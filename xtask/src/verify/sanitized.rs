@@ -1,17 +1,16 @@
 //! What an emulator with sanitizers needs that others do not: it is dynamic.
 
-use crate::process::capture;
+use crate::process::{self, capture};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use xshell::cmd;
 
 /// Copies the libraries that a dynamic program needs below `root`, each to where it is found on this
 /// machine, so that the program starts where `root` is the root directory.
 pub fn copy_libraries(program: &Path, root: &Path) -> Result<()> {
-    let mut ldd = Command::new("ldd");
-    ldd.arg(program);
-    let said = capture(ldd)?;
+    let shell = process::shell()?;
+    let said = capture(cmd!(shell, "ldd {program}"))?;
     for library in said.lines().filter_map(named) {
         let to = root.join(library.strip_prefix("/").unwrap_or(library));
         anyarch_client::files::create_parent(&to)?;

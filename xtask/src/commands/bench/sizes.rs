@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::Command;
+use xshell::cmd;
 use xz2::write::XzEncoder;
 
 /// `xz -9e`: the preset, and liblzma's `LZMA_PRESET_EXTREME`.
@@ -96,9 +96,8 @@ fn packed(path: &Path) -> Result<Packed> {
 
 /// By the program, as publishers do it; every Debian has it.
 fn gzipped(path: &Path) -> Result<u64> {
-    let mut gzip = Command::new("gzip");
-    gzip.args(["-9", "--no-name", "--stdout"]).arg(path);
-    let done = process::output(&mut gzip)?;
+    let shell = process::shell()?;
+    let done = process::output(&mut cmd!(shell, "gzip -9 --no-name --stdout {path}").into())?;
     if !done.status.success() {
         bail!("gzip {}: {}", process::ended(done.status), String::from_utf8_lossy(&done.stderr));
     }

@@ -2,15 +2,15 @@
 
 use crate::error::Missing;
 use crate::facts::Target;
-use crate::process::capture;
+use crate::process::{self, capture};
 use anyhow::{Context as _, Result, anyhow};
 use serde::Deserialize;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
+use xshell::cmd;
 
 /// How a guest program is linked with its C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -138,11 +138,9 @@ pub fn compiler(target: Target) -> Result<PathBuf, Missing> {
 
 /// Compiles a guest program.
 pub fn compile(cc: &Path, source: &Path, to: &Path, linked: Linkage) -> Result<PathBuf> {
-    let mut command = Command::new(cc);
-    if linked == Linkage::Statically {
-        command.arg("-static");
-    }
-    command.args(["-O1", "-pthread", "-o"]).arg(to).arg(source);
-    capture(command).context("the guest does not compile")?;
+    let shell = process::shell()?;
+    let linked = (linked == Linkage::Statically).then_some("-static");
+    capture(cmd!(shell, "{cc} {linked...} -O1 -pthread -o {to} {source}"))
+        .context("the guest does not compile")?;
     Ok(to.to_owned())
 }
