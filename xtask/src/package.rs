@@ -114,7 +114,7 @@ impl Recorded {
 
 /// What of an archive's pins is another one.
 #[derive(Debug, thiserror::Error)]
-#[error("of other pins than this checkout's: {0}")]
+#[error("built from other pins than this checkout: {0}")]
 pub struct OtherPins(String);
 
 fn expected_name(record: &Record) -> String {
