@@ -33,8 +33,8 @@ fn emulators_for_other_hosts_run_guests_in_our_own_emulators() {
 }
 
 #[test]
-#[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn the_target_with_the_most_helpers_links_for_arm64() {
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_the_target_with_the_most_helpers_links_for_arm64() {
     let _one = exclusive();
     if lacks_compilers() {
         return;
