@@ -280,13 +280,14 @@ impl Count {
         }
     }
 
-    /// Reads what failed tests said: `---- NAME stdout ----`, then their lines, and after all of them `failures:`.
+    /// Reads what failed tests said: `---- NAME stdout ----`, then their lines, a backtrace where one is wanted, and
+    /// after all of them `failures:`.
     fn read_failure(&mut self, line: &str) {
         let name = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"));
         if let Some(name) = name {
             self.failures.push(Failure { test: name.to_owned(), said: Vec::new() });
             self.in_failure = true;
-        } else if line == "failures:" || line.starts_with("test result: ") {
+        } else if ["failures:", "stack backtrace:"].contains(&line) || line.starts_with("test result: ") {
             self.in_failure = false;
         } else if let (true, Some(failure), false) =
             (self.in_failure, self.failures.last_mut(), line.trim().is_empty())
@@ -381,7 +382,7 @@ mod tests {
     #[test]
     fn what_failed_tests_said_is_repeated_at_the_end() {
         let mut count = Count::default();
-        let lines = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\n\nthread 'a' panicked:\nleft: 1\n\n\n\
+        let lines = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\n\nthread 'a' panicked:\nleft: 1\nstack backtrace:\n   0: a\n\n\n\
                      ---- b stdout ----\nError: no\n\nfailures:\n    a\n    b\n\n\
                      test result: FAILED. 0 passed; 2 failed; finished in 0.01s\n";
         lines.lines().for_each(|line| count.read(line));

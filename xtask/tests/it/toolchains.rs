@@ -203,7 +203,7 @@ fn a_launcher_that_is_missing_or_does_not_fit_is_told_once_for_all_hosts() {
         program(home.path(), tool, "exit 9");
     }
     let ended = driver.run(&["build", "--target", "arm", "--launcher", "sccache"]);
-    ended.failed(1, &["sccache does not compile", "cache type is not enabled"]);
+    ended.failed(1, &["sccache cannot compile", "cache type is not enabled"]);
     nothing_done(&driver);
 }
 
