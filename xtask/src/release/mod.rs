@@ -165,7 +165,10 @@ pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
         let (recorded, unpacked) =
             checked(&path).with_context(|| format!("{} is rejected", path.display()))?;
         let tarball = recorded.of(series, Profile::Release);
-        let tarball = tarball.map_err(|other| anyhow!("{} is {other}", path.display()))?;
+        let tarball = tarball.map_err(|other| {
+            let advice = "leave it out, or build it again: cargo xtask build";
+            anyhow!("{} is {other}\n  {advice}", path.display())
+        })?;
         let record = tarball.record();
         match hosts.get(&record.host) {
             Some((first, build_info)) => {

@@ -80,7 +80,7 @@ fn folders_of_several_machines_are_joined_and_strangers_refused() {
     refused(
         "mixed-pins",
         &|folder| repack(folder, name, "v10.2.2", "v10.2.1"),
-        &["built from other pins", "tag v10.2.1"],
+        &["built from other pins", "tag v10.2.1", "build it again: cargo xtask build"],
     );
     refused(
         "other-commit",
