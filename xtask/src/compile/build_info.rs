@@ -63,7 +63,7 @@ fn cflags(profile: Profile) -> Vec<String> {
 }
 
 fn ldflags(host: &Host, profile: Profile) -> Vec<String> {
-    let mut flags = vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=none".into()];
+    let mut flags = vec!["-Wl,--gc-sections".into(), "-Wl,--build-id=sha1".into()];
     // Some of MIPS's objects do not say that they need no executable stack.
     flags.push("-Wl,-z,noexecstack".into());
     flags.extend(host.compiler.linker.as_ref().map(|linker| format!("-fuse-ld={linker}")));
