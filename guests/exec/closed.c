@@ -1349,7 +1349,9 @@ static int seals(char **pids)
 
             snprintf(path, sizeof(path), "/proc/%s/fd/%s", *pids, d->d_name);
             len = readlink(path, target, sizeof(target) - 1);
-            if (len < 8 || strncmp(target, "/memfd:", 7)) {
+            target[len > 0 ? len : 0] = '\0';
+            /* A cache of translations is for those to write to whom its processes belong. */
+            if (len < 8 || strncmp(target, "/memfd:", 7) || !strncmp(target + 7, "qemu-tb-cache", 13)) {
                 continue;
             }
             copies++;

@@ -2,6 +2,7 @@
 # What the execve contract promises and two equal transcripts cannot show.
 #
 # usage: CONTRACT_CLOSED=CLOSED CONTRACT_CLOSED_NATIVE=NATIVE-CLOSED
+#        CONTRACT_CACHE=CACHE CONTRACT_CACHE_NATIVE=NATIVE-CACHE
 #        contract.sh EMULATOR GUEST NATIVE [UPSTREAM]
 #
 #   EMULATOR  the emulator under test, an absolute path
@@ -12,6 +13,8 @@
 #   CLOSED, NATIVE-CLOSED
 #             closed.c, built for the target and for this machine; without
 #             them, whether the emulator's descriptors look closed is skipped
+#   CACHE, NATIVE-CACHE
+#             cache.c, likewise, for the cache of translations
 #
 # Output is TAP; exit 0 if nothing failed. What this machine or this user
 # cannot do is skipped and says so.
@@ -43,6 +46,10 @@ chmod 755 emulator guest native
 if [ "${CONTRACT_CLOSED:-}" ]; then
     cp "$CONTRACT_CLOSED" closed && cp "$CONTRACT_CLOSED_NATIVE" closed-native || exit 1
     chmod 755 closed closed-native
+fi
+if [ "${CONTRACT_CACHE:-}" ]; then
+    cp "$CONTRACT_CACHE" cache && cp "$CONTRACT_CACHE_NATIVE" cache-native || exit 1
+    chmod 755 cache cache-native
 fi
 emu=$dir/emulator
 
@@ -472,6 +479,14 @@ elif [ -x closed ]; then
     . "$here/closed.sh"
 else
     skip "the emulator's descriptors look closed" "needs closed.c, in CONTRACT_CLOSED and CONTRACT_CLOSED_NATIVE"
+fi
+
+# ---- the cache of translations
+
+if [ -x cache ]; then
+    . "$here/cache.sh"
+else
+    skip "a cache of translations" "needs cache.c, in CONTRACT_CACHE and CONTRACT_CACHE_NATIVE"
 fi
 
 # ---- whoever starts a set-user-ID program

@@ -74,7 +74,18 @@ check_option() {
     -p)
         follows -p page 65536 ;;
     -tb-size)
-        follows -tb-size code 8 ;;
+        # A cache is mapped beside what this limits, and looks like it.
+        QEMU_TB_CACHE=off; export QEMU_TB_CACHE
+        follows -tb-size code 8
+        unset QEMU_TB_CACHE ;;
+    -tb-cache)
+        if [ "$(logged -d tb_cache | grep -c translated)" != 2 ]; then
+            skip "-tb-cache follows" "this target has no cache"
+        elif logged -d tb_cache -tb-cache off | grep -q .; then
+            bad "-tb-cache follows" "$(cat logs/*)"
+        else
+            ok "-tb-cache follows"
+        fi ;;
     -t)
         # Whatever a caller ignores, as a shell does for programs in the background.
         trap '' QUIT

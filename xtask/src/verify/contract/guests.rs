@@ -49,9 +49,10 @@ pub struct Pair {
     pub native: PathBuf,
 }
 
-/// `closed.c`, for the target and for this machine.
+/// A program that looks at an emulator from within and from outside, for the target and for this machine:
+/// `closed.c`, `cache.c`.
 #[derive(Debug)]
-pub struct Closed {
+pub struct Onlooker {
     /// For the emulator.
     pub guest: PathBuf,
     /// The program that inspects it, for this machine.
@@ -104,12 +105,12 @@ impl Compilers {
         Ok(Pair { guest: Guest { program: guest?, prefix }, native: native? })
     }
 
-    /// Compiles the program that looks for the emulator's descriptors, for both, statically linked.
-    pub fn closed(&self, source: &Path, home: &Path) -> Result<Closed> {
-        let source = source.join("closed.c");
-        Ok(Closed {
-            guest: compile(&self.cross, &source, &home.join("closed"), Linkage::Statically)?,
-            native: compile(&self.native, &source, &home.join("closed-native"), Linkage::Statically)?,
+    /// Compiles `NAME.c` for both, statically linked.
+    pub fn onlooker(&self, source: &Path, home: &Path, name: &str) -> Result<Onlooker> {
+        let source = source.join(format!("{name}.c"));
+        Ok(Onlooker {
+            guest: compile(&self.cross, &source, &home.join(name), Linkage::Statically)?,
+            native: compile(&self.native, &source, &home.join(format!("{name}-native")), Linkage::Statically)?,
         })
     }
 

@@ -15,7 +15,7 @@ use crate::process::{ended, output_within};
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, anyhow, ensure};
-use guests::{Closed, Compilers, Guest, Pair};
+use guests::{Onlooker, Compilers, Guest, Pair};
 use limits::Limits;
 use std::env;
 use std::fs;
@@ -41,7 +41,8 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
         limits: Limits::read(&source, emulator.target(), &kernel())?,
         statically: compilers.pair(&source, home.path(), Linkage::Statically)?,
         dynamically: compilers.pair(&source, home.path(), Linkage::Dynamically)?,
-        closed: compilers.closed(&source, home.path())?,
+        closed: compilers.onlooker(&source, home.path(), "closed")?,
+        cache: compilers.onlooker(&source, home.path(), "cache")?,
         home: home.path(),
         source,
     };
@@ -112,7 +113,8 @@ struct Suite<'a> {
     limits: Limits,
     statically: Pair,
     dynamically: Pair,
-    closed: Closed,
+    closed: Onlooker,
+    cache: Onlooker,
     home: &'a Path,
     source: PathBuf,
 }
@@ -155,6 +157,8 @@ impl Suite<'_> {
             .args(self.upstream)
             .env("CONTRACT_CLOSED", &self.closed.guest)
             .env("CONTRACT_CLOSED_NATIVE", &self.closed.native)
+            .env("CONTRACT_CACHE", &self.cache.guest)
+            .env("CONTRACT_CACHE_NATIVE", &self.cache.native)
             .env("TMPDIR", self.home);
         if !self.is_static {
             let root = self.home.join("libraries");

@@ -1,0 +1,67 @@
+# A cache of translations (--tb-cache): programs do what they do without it, and only
+# those have it who may. cache.c does it.
+#
+# Part of contract.sh, which has set $emu, $dir and made ./guest, ./cache and
+# ./cache-native: cache.c for the target and for this machine.
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+like "a value of --tb-cache that makes no sense is told" "*--tb-cache takes 'tree'*not 'full'*" "$emu" --tb-cache full ./guest x
+
+# How many blocks the programs of a tree have translated, in the order in which they end
+translated() { "$@" 2>&1 | sed -n 's/^tb_cache: \([0-9]*\) blocks translated.*/\1/p' | tr '\n' ' '; }
+
+# shellcheck disable=SC2086
+three=$(translated "$emu" --execve self -d tb_cache ./guest --do exec ./guest --do exec ./guest --do exec ./guest --exit 0)
+first=${three%% *} last=$(echo "$three" | cut -d ' ' -f 3)
+if [ ! "$three" ]; then
+    skip "a cache of translations" "this target has none"
+else
+    if [ "$((last * 100))" -le "$first" ]; then ok "a program that ran before has nothing to translate ($three)"
+    else bad "a program that ran before has nothing to translate" "$three"; fi
+    like "off is off" '' translated "$emu" --execve self -d tb_cache --tb-cache off ./guest --do exec ./guest --exit 0
+    like "so in the environment" '' translated env QEMU_TB_CACHE=off "$emu" --execve self -d tb_cache ./guest --do exec ./guest --exit 0
+    like "off is the default without --execve" '' translated "$emu" -d tb_cache ./guest --exit 0
+    like "who watches translations sees them all" '' translated "$emu" --execve self -d tb_cache,in_asm -D in_asm.log ./guest --do exec ./guest --exit 0
+    rm -f in_asm.log
+
+    # ---- the same results
+
+    for seed in 1 2 3 4; do
+        ./cache-native mappings $seed 6000 > cache.native 2>&1
+        for mode in tree paranoid; do
+            "$emu" --execve self --tb-cache $mode ./cache mappings $seed 6000 > cache.$mode 2>&1
+            if cmp -s cache.native cache.$mode; then ok "code that is mapped, changed and moved ($mode, $seed)"
+            else bad "code that is mapped, changed and moved ($mode, $seed)" "$(cat cache.$mode)"; fi
+        done
+    done
+    like "twenty processes at once, of which some are killed" '*0 of 80 ended badly' "$emu" --execve self ./cache crowd
+
+    # ---- limits
+
+    limited() {
+        name=$1 limit=$2 why=$3; shift 3
+        # shellcheck disable=SC2016
+        like "under $limit: $name" "*argv=\\[step\\]\\[x\\]*" sh -c 'eval "$1"; shift; exec "$@"' sh "$limit" "$emu" --execve self ./guest --do exec ./guest x
+        # shellcheck disable=SC2016
+        like "under $limit: said with -d" "$why" sh -c 'eval "$1"; shift; exec "$@"' sh "$limit" "$emu" --execve self -d tb_cache ./guest --do exec ./guest x
+    }
+    limited "no cache" "ulimit -v 16000000" "tb_cache: off: memory is limited*"
+    limited "no cache" "ulimit -d 16000000" "tb_cache: off: memory is limited*"
+    limited "no new cache" "ulimit -f 1000" "tb_cache: off: there is no room*"
+    limited "a cache" "ulimit -n 24" "*blocks translated*"
+
+    # ---- who has it
+
+    if [ "$(id -u)" != 0 ] || [ ! "$onlooker" ]; then
+        skip "a cache ends with a change of privileges" "needs root, and a program of this machine that looks on"
+    else
+        like "what is no change keeps it" 'first first first ' "$emu" --execve self ./cache privileges "$dir/cache-native" nothing
+        for change in setuid seteuid setgid setgroups capset no_new_privs unshare_user unshare_mount; do
+            like "$change closes it, and children begin anew" 'first none other ' "$emu" --execve self ./cache privileges "$dir/cache-native" $change
+        done
+        like "a full one is followed by another" 'first other other ' "$emu" --execve self ./cache privileges "$dir/cache-native" full
+        like "paranoid notices what somebody has written there" '*changes*is not what it would be now*' \
+            "$emu" --execve self --tb-cache paranoid ./cache spoiled "$dir/cache-native"
+    fi
+fi
