@@ -95,6 +95,7 @@ static void die(const char *what)
 #define BORN "makes a process"
 #define KILLS "sends signals"
 #define WAITS "only waits"
+#define CACHE "/memfd:qemu-tb-cache"
 #define MEMORY "takes the memory away that this program lives in"
 #define TIMER "is what this program gets away with from calls that wait"
 #define OTHERS "is about other processes, or the whole machine"
@@ -300,10 +301,16 @@ static int list(const char *pid)
         if (stat(path, &st) < 0) {
             die(path);
         }
-        printf("%d mode %o size %lld owner %d links %d modified %lld.%ld", number,
+        printf("%d mode %o size %lld owner %d links %d", number,
                (unsigned)st.st_mode, (long long)st.st_size, (int)st.st_uid,
-               (int)st.st_nlink, (long long)st.st_mtim.tv_sec,
-               (long)st.st_mtim.tv_nsec);
+               (int)st.st_nlink);
+        len = readlink(path, info, sizeof(info) - 1);
+        info[len < 0 ? 0 : len] = 0;
+        /* A cache of translations is written to all the time. */
+        if (strncmp(info, CACHE, strlen(CACHE))) {
+            printf(" modified %lld.%ld", (long long)st.st_mtim.tv_sec,
+                   (long)st.st_mtim.tv_nsec);
+        }
         snprintf(path, sizeof(path), "/proc/%s/fdinfo/%d", pid, number);
         fd = open(path, O_RDONLY);
         len = read(fd, info, sizeof(info) - 1);
@@ -1349,9 +1356,9 @@ static int seals(char **pids)
 
             snprintf(path, sizeof(path), "/proc/%s/fd/%s", *pids, d->d_name);
             len = readlink(path, target, sizeof(target) - 1);
-            target[len > 0 ? len : 0] = '\0';
+            target[len < 0 ? 0 : len] = 0;
             /* A cache of translations is for those to write to whom its processes belong. */
-            if (len < 8 || strncmp(target, "/memfd:", 7) || !strncmp(target + 7, "qemu-tb-cache", 13)) {
+            if (len < 8 || strncmp(target, "/memfd:", 7) || !strncmp(target, CACHE, strlen(CACHE))) {
                 continue;
             }
             copies++;

@@ -14,6 +14,8 @@
 #   - what a read of /proc/self/maps brings: it depends on the sizes above;
 #   - the emulator's own thread, which waits to free memory: how far it has got
 #     when its process ends is chance. What executes or ends a process is kept;
+#   - what the topic `fast` spares a process that starts: that thread (and what
+#     masks signals meanwhile), memory that has no name, symbols for logs;
 #   - which of two processes is born first: the order within each is compared.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
@@ -26,13 +28,16 @@ system_calls() {
     setarch -R strace -ff -qq -a 0 -s 64 -e signal=none -o traces/t ./traced "$@" ./guest --run "$dir/traced.d" $cases > /dev/null 2>&1
     grep -lE '^(execve|execveat|exit_group)\(' traces/t.* | while read -r trace; do
         sed 's/0x[0-9a-f]*/X/g; s/[0-9]\{4,\}/N/g
+             /^\(brk\|munmap\|sysinfo\|rt_sigprocmask\)(/d; /^clone3\?(.*CLONE_THREAD/d; /^rt_sigaction(SIGRT_1, /d
+             /^mmap(NULL, N, [^,]*, MAP_PRIVATE|MAP_ANONYMOUS[^,]*, -1, 0)/d; /^mprotect(X, N, PROT_READ|PROT_WRITE)/d
+             /^pread64(.*, N, N) = N$/d
              /^futex/d; /resumed>/d; /^+++/d; /^---/d; /^restart_syscall/d
              /^\(get[a-z]*id\|gettid\|set_tid_address\|v\?fork\|clone3\?\|wait4\|waitid\)(/s/ = [1-9][0-9]*$/ = N/
              s/^\(kill\|tkill\|wait4\|setpgid\|getpgid\|getsid\)([1-9][0-9]*/\1(N/
              s/^tgkill([1-9][0-9]*, [1-9][0-9]*/tgkill(N, N/; s/^waitid(P_PID, [1-9][0-9]*/waitid(P_PID, N/
              s/\(_[pt]*id=\[*\)[1-9][0-9]*/\1N/g; s/^\(readlink("\/proc\/self", \).*/\1.../
              s/\(\/proc\/\)[1-9][0-9]*/\1N/g
-             s/^getrandom(.*/getrandom/; s/^sysinfo(.*/sysinfo/
+             s/^getrandom(.*/getrandom/
              /^read([0-9]*, "X-/s/.*/read(maps)/; /^read([0-9]*, "[0-9a-f]*-/s/.*/read(maps)/
              /^pread64/s/"[^"]*"/bytes/' "$trace" | tr '\n' '\036'
         echo

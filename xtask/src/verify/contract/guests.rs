@@ -110,7 +110,12 @@ impl Compilers {
         let source = source.join(format!("{name}.c"));
         Ok(Onlooker {
             guest: compile(&self.cross, &source, &home.join(name), Linkage::Statically)?,
-            native: compile(&self.native, &source, &home.join(format!("{name}-native")), Linkage::Statically)?,
+            native: compile(
+                &self.native,
+                &source,
+                &home.join(format!("{name}-native")),
+                Linkage::Statically,
+            )?,
         })
     }
 

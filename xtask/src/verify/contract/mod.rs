@@ -15,7 +15,7 @@ use crate::process::{ended, output_within};
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, anyhow, ensure};
-use guests::{Onlooker, Compilers, Guest, Pair};
+use guests::{Compilers, Guest, Onlooker, Pair};
 use limits::Limits;
 use std::env;
 use std::fs;
