@@ -1,10 +1,13 @@
 //! `bench`: figures as ratios of two runs on this machine, one after the other.
 
+mod binfmt;
 mod bytes;
 mod cold;
+mod emulator;
 mod exec;
 mod idle;
 mod matrix;
+mod rounds;
 mod sizes;
 mod trees;
 mod warm;
@@ -20,7 +23,8 @@ use crate::toolchain::{self, Toolchain, ToolchainOptions};
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
-use exec::ExecOptions;
+use emulator::EmulatorOptions;
+use exec::{ExecDetails, ExecOptions};
 use serde::Serialize;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -38,6 +42,9 @@ pub struct Bench {
     /// What to measure
     #[arg(value_enum, required = true)]
     pub what: Vec<Measure>,
+    /// Options of what runs an emulator.
+    #[command(flatten)]
+    pub emulator: EmulatorOptions,
     /// Options of `bench exec`.
     #[command(flatten)]
     pub exec: ExecOptions,
@@ -75,13 +82,36 @@ struct Figure {
     what: String,
     value: f64,
     unit: &'static str,
-    /// What it shall not exceed.
-    at_most: f64,
+    /// What it shall keep to.
+    #[serde(flatten)]
+    limit: Limit,
     /// The measured numbers behind it.
     from: String,
     /// More of them, as data.
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<exec::Details>,
+    details: Option<Details>,
+}
+
+/// Where a figure shall lie.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Limit {
+    AtMost(f64),
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "at most {limit}"),
+        }
+    }
+}
+
+/// The measurements behind a figure, of the measures that keep them.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Details {
+    Exec(ExecDetails),
 }
 
 /// Measures what was asked for and prints the figures.
@@ -96,7 +126,7 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
             Measure::Matrix => matrix::measure(&bench()?)?,
             Measure::Ccache => warm::ccache(&bench()?)?,
             Measure::Plan => warm::plan(&bench()?)?,
-            Measure::Exec => exec::measure(&bench()?, &arguments.exec)?,
+            Measure::Exec => exec::measure(&bench()?, &arguments.emulator, &arguments.exec)?,
             Measure::Sizes => sizes::measure(session)?,
             Measure::Bytes => bytes::measure(&bench()?)?,
         });
@@ -104,8 +134,8 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
     show(session, &figures, || {
         let line = |figure: &Figure| {
             format!(
-                "{:<64} {:>7.3} {:<3} (at most {}) {}\n",
-                figure.what, figure.value, figure.unit, figure.at_most, figure.from
+                "{:<64} {:>7.3} {:<3} ({}) {}\n",
+                figure.what, figure.value, figure.unit, figure.limit, figure.from
             )
         };
         figures.iter().map(line).collect()
