@@ -9,6 +9,7 @@ mod idle;
 mod matrix;
 mod rounds;
 mod sizes;
+mod speed;
 mod trees;
 mod warm;
 
@@ -27,13 +28,14 @@ use emulator::EmulatorOptions;
 use exec::{ExecDetails, ExecOptions};
 use serde::Serialize;
 use serde_json::Value;
+use speed::{SpeedDetails, SpeedOptions};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Run benchmarks: build time, memory, the cost of an exec, sizes of archives
+/// Run benchmarks: build time, memory, the cost of an exec, speed, sizes of archives
 ///
 /// Every figure is a ratio of two runs on this machine, one after the other. Results go to stdout. Published
 /// results are in `docs/benchmarks.md`.
@@ -48,6 +50,9 @@ pub struct Bench {
     /// Options of `bench exec`.
     #[command(flatten)]
     pub exec: ExecOptions,
+    /// Options of `bench speed`.
+    #[command(flatten)]
+    pub speed: SpeedOptions,
 }
 
 /// What can be measured.
@@ -67,6 +72,8 @@ pub enum Measure {
     Plan,
     /// Starting child processes with --execve, compared with binfmt_misc (F flag)
     Exec,
+    /// Programs of a foreign root file system, compared with another emulator under binfmt_misc (F flag)
+    Speed,
     /// Sizes of the archives in the output folder, compared with Debian's emulators packed by xz -9e
     Sizes,
     /// How much each size optimization saves: the emulator is built without it
@@ -97,12 +104,14 @@ struct Figure {
 #[serde(rename_all = "snake_case")]
 enum Limit {
     AtMost(f64),
+    AtLeast(f64),
 }
 
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AtMost(limit) => write!(f, "at most {limit}"),
+            Self::AtLeast(limit) => write!(f, "at least {limit}"),
         }
     }
 }
@@ -112,6 +121,7 @@ impl std::fmt::Display for Limit {
 #[serde(untagged)]
 enum Details {
     Exec(ExecDetails),
+    Speed(SpeedDetails),
 }
 
 /// Measures what was asked for and prints the figures.
@@ -127,6 +137,7 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
             Measure::Ccache => warm::ccache(&bench()?)?,
             Measure::Plan => warm::plan(&bench()?)?,
             Measure::Exec => exec::measure(&bench()?, &arguments.emulator, &arguments.exec)?,
+            Measure::Speed => speed::measure(session, &arguments.emulator, &arguments.speed)?,
             Measure::Sizes => sizes::measure(session)?,
             Measure::Bytes => bytes::measure(&bench()?)?,
         });
