@@ -39,6 +39,8 @@ pub enum Goal {
 pub struct Sample {
     /// In the goal's unit.
     pub value: f64,
+    /// What it is compared with, where that is of the same run.
+    pub base: Option<f64>,
     /// Seconds of processor time.
     pub processor: f64,
 }
@@ -52,7 +54,7 @@ impl Goal {
         }
     }
 
-    /// The columns whose ratio is the figure; where there is one, its own measurement is a ratio.
+    /// The columns whose ratio is the figure; a single one has both in each of its runs.
     pub fn ratio(self) -> (Column, Option<Column>) {
         match self {
             Self::Faster(_) => (Column::Peer, Some(Column::Ours)),
@@ -77,7 +79,7 @@ impl Goal {
         match self {
             Self::Faster(_) => "s",
             Self::Private(_) | Self::Resident(_) => "MB",
-            Self::Translated(_) => "x",
+            Self::Translated(_) => "blocks",
         }
     }
 
@@ -96,16 +98,18 @@ impl Goal {
 
     /// The measurement of a run.
     pub fn read(self, run: &Run) -> Result<Sample> {
+        let mut base = None;
         let value = match self {
             Self::Faster(_) => run.elapsed,
             Self::Private(_) => memory(&run.said, &["Private_Clean", "Private_Dirty"], SLEEPERS)?,
             Self::Resident(_) => memory(&run.said, &["Rss"], 1)?,
             Self::Translated(_) => {
                 let [first, second] = translated(&run.log)?;
-                second as f64 / first as f64
+                base = Some(first as f64);
+                second as f64
             }
         };
-        Ok(Sample { value, processor: run.processor })
+        Ok(Sample { value, base, processor: run.processor })
     }
 }
 
@@ -266,9 +270,11 @@ mod tests {
             ),
         };
         let value = |goal: Goal| goal.read(&run).map(|sample| sample.value).ok();
+        let base = Goal::Translated(1.0).read(&run).expect("a sample").base;
+        assert_eq!(base, Some(200.0));
         assert_eq!(value(Goal::Faster(1.0)), Some(2.0));
         assert_eq!(value(Goal::Resident(1.0)), Some(1.024));
-        assert_eq!(value(Goal::Translated(1.0)), Some(0.005));
+        assert_eq!(value(Goal::Translated(1.0)), Some(1.0));
         assert_eq!(value(Goal::Private(1.0)), None, "there are no sleepers");
     }
 }
