@@ -27,6 +27,7 @@ pub struct ExecOptions {
 
 /// Children that are started before the other way has its turn.
 const ROUND: u32 = 50;
+
 /// What one way of starting children costs, in milliseconds a child.
 #[derive(Debug, Serialize)]
 struct Cost {
