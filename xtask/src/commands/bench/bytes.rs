@@ -1,7 +1,7 @@
 //! Where an emulator's bytes are, and what each measure that keeps it small brings: the emulator as it ships,
 //! against one that was built or packed without that measure.
 
-use super::{Figure, ONE, Setting, plan_for};
+use super::{Figure, Limit, ONE, Setting, plan_for};
 use crate::compile::BuildInfo;
 use crate::facts::hosts::XzFilter;
 use crate::package;
@@ -51,7 +51,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         what,
         value: size as f64 / other as f64,
         unit: "x",
-        at_most: 1.0,
+        limit: Limit::AtMost(1.0),
         from,
         details: None,
     };
@@ -65,7 +65,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
     figures.push(figure("as it ships / without xz's filter".into(), plain, format!("{plain} bytes")));
     let wide = packed(&ours, filter, WIDE)?;
     figures.push(Figure {
-        at_most: 1.01,
+        limit: Limit::AtMost(1.01),
         ..figure("as it ships / with a window of 8 MiB".into(), wide, format!("{wide} bytes"))
     });
     Ok(figures)

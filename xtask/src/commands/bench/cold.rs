@@ -1,6 +1,6 @@
 //! A cold build of one target by the driver, against `configure && ninja` as a person would type it.
 
-use super::{Figure, ONE, Setting, least, plan_for, seconds};
+use super::{Figure, Limit, ONE, Setting, least, plan_for, seconds};
 use anyhow::{Context as _, Result};
 use std::fs;
 
@@ -31,7 +31,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
             what: format!("cold build of {ONE} / bare configure && ninja qemu-{ONE}"),
             value: ours / theirs,
             unit: "x",
-            at_most: 1.10,
+            limit: Limit::AtMost(1.10),
             from: format!("driver {} s, bare {} s", seconds(&driver), seconds(&bare)),
             details: None,
         },
@@ -39,7 +39,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
             what: "memory of the driver in that build".into(),
             value: memory as f64 / 1e6,
             unit: "MB",
-            at_most: 100.0,
+            limit: Limit::AtMost(100.0),
             from: String::new(),
             details: None,
         },

@@ -1,6 +1,6 @@
 //! The same command again, when everything is up to date.
 
-use super::{Figure, ONE, Setting, least};
+use super::{Figure, Limit, ONE, Setting, least};
 use anyhow::Result;
 
 /// A build, then the same a few times.
@@ -12,7 +12,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         what: format!("the same command again, {ONE} up to date"),
         value: least(&times),
         unit: "s",
-        at_most: 1.0,
+        limit: Limit::AtMost(1.0),
         from: String::new(),
         details: None,
     }])

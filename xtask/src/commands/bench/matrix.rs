@@ -1,7 +1,7 @@
 //! The emulators of this machine and of two others, all targets, built at once: is the machine kept busy, and
 //! does the driver stay out of the way?
 
-use super::{Figure, Setting};
+use super::{Figure, Limit, Setting};
 use crate::commands::build::BuildTimes;
 use anyhow::{Context as _, Result};
 
@@ -25,7 +25,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         what: what.to_owned(),
         value,
         unit,
-        at_most,
+        limit: Limit::AtMost(at_most),
         from: from.to_owned(),
         details: None,
     };

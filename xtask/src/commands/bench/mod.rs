@@ -1,11 +1,15 @@
 //! `bench`: figures as ratios of two runs on this machine, one after the other.
 
+mod binfmt;
 mod bytes;
 mod cold;
+mod emulator;
 mod exec;
 mod idle;
 mod matrix;
+mod rounds;
 mod sizes;
+mod speed;
 mod trees;
 mod warm;
 
@@ -20,16 +24,18 @@ use crate::toolchain::{self, Toolchain, ToolchainOptions};
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
-use exec::ExecOptions;
+use emulator::EmulatorOptions;
+use exec::{ExecDetails, ExecOptions};
 use serde::Serialize;
 use serde_json::Value;
+use speed::{SpeedDetails, SpeedOptions};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Run benchmarks: build time, memory, the cost of an exec, sizes of archives
+/// Run benchmarks: build time, memory, the cost of an exec, speed, sizes of archives
 ///
 /// Every figure is a ratio of two runs on this machine, one after the other. Results go to stdout. Published
 /// results are in `docs/benchmarks.md`.
@@ -38,9 +44,15 @@ pub struct Bench {
     /// What to measure
     #[arg(value_enum, required = true)]
     pub what: Vec<Measure>,
+    /// Options of what runs an emulator.
+    #[command(flatten)]
+    pub emulator: EmulatorOptions,
     /// Options of `bench exec`.
     #[command(flatten)]
     pub exec: ExecOptions,
+    /// Options of `bench speed`.
+    #[command(flatten)]
+    pub speed: SpeedOptions,
 }
 
 /// What can be measured.
@@ -60,6 +72,8 @@ pub enum Measure {
     Plan,
     /// Starting child processes with --execve, compared with binfmt_misc (F flag)
     Exec,
+    /// Programs of a foreign root file system, compared with another emulator under binfmt_misc (F flag)
+    Speed,
     /// Sizes of the archives in the output folder, compared with Debian's emulators packed by xz -9e
     Sizes,
     /// How much each size optimization saves: the emulator is built without it
@@ -75,13 +89,39 @@ struct Figure {
     what: String,
     value: f64,
     unit: &'static str,
-    /// What it shall not exceed.
-    at_most: f64,
+    /// What it shall keep to.
+    #[serde(flatten)]
+    limit: Limit,
     /// The measured numbers behind it.
     from: String,
     /// More of them, as data.
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<exec::Details>,
+    details: Option<Details>,
+}
+
+/// Where a figure shall lie.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "at most {limit}"),
+            Self::AtLeast(limit) => write!(f, "at least {limit}"),
+        }
+    }
+}
+
+/// The measurements behind a figure, of the measures that keep them.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Details {
+    Exec(ExecDetails),
+    Speed(SpeedDetails),
 }
 
 /// Measures what was asked for and prints the figures.
@@ -96,7 +136,8 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
             Measure::Matrix => matrix::measure(&bench()?)?,
             Measure::Ccache => warm::ccache(&bench()?)?,
             Measure::Plan => warm::plan(&bench()?)?,
-            Measure::Exec => exec::measure(&bench()?, &arguments.exec)?,
+            Measure::Exec => exec::measure(&bench()?, &arguments.emulator, &arguments.exec)?,
+            Measure::Speed => speed::measure(session, &arguments.emulator, &arguments.speed)?,
             Measure::Sizes => sizes::measure(session)?,
             Measure::Bytes => bytes::measure(&bench()?)?,
         });
@@ -104,8 +145,8 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
     show(session, &figures, || {
         let line = |figure: &Figure| {
             format!(
-                "{:<64} {:>7.3} {:<3} (at most {}) {}\n",
-                figure.what, figure.value, figure.unit, figure.at_most, figure.from
+                "{:<64} {:>7.3} {:<3} ({}) {}\n",
+                figure.what, figure.value, figure.unit, figure.limit, figure.from
             )
         };
         figures.iter().map(line).collect()

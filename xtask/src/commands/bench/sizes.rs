@@ -2,7 +2,7 @@
 //! Nothing is compiled, and nothing is written: where `dist/peers.toml` says other than what was measured, the line that
 //! it should have is printed.
 
-use super::Figure;
+use super::{Figure, Limit};
 use crate::apt::{self, Apt};
 use crate::error::Missing;
 use crate::facts::{Series, series};
@@ -142,7 +142,7 @@ fn figure(peer: &Peer, target: &str, ours: u64, theirs: Packed) -> Figure {
         what: format!("archive of qemu-{target} / {}'s emulator by xz -9e", peer.name),
         value: ours as f64 / theirs.xz as f64,
         unit: "x",
-        at_most: peer.at_most,
+        limit: Limit::AtMost(peer.at_most),
         from: format!(
             "{:.2} / {:.2} MB; {:.2} MB by gzip -9, {:.2} MB as it is",
             megabytes(ours),

@@ -1,6 +1,6 @@
 //! All targets in one build tree, against a tree for each of them.
 
-use super::{Figure, Setting, plan_for, seconds};
+use super::{Figure, Limit, Setting, plan_for, seconds};
 use anyhow::Result;
 
 /// A large one and two middling ones; the mean of the three stands for all.
@@ -24,7 +24,7 @@ pub fn measure(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         what: format!("all {} targets in one tree / a tree for each (scaled)", all.pairs()),
         value: together / scaled,
         unit: "x",
-        at_most: 0.25,
+        limit: Limit::AtMost(0.25),
         from: format!("one tree {together:.0} s; trees of {}: {} s", names.join(", "), seconds(&single)),
         details: None,
     }])

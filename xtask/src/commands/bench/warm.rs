@@ -1,6 +1,6 @@
 //! A clean build when ccache has seen it all, against the one that filled it; and the plan of everything.
 
-use super::{Figure, ONE, Setting, least};
+use super::{Figure, Limit, ONE, Setting, least};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ pub fn ccache(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         what: "clean build of all targets, warm ccache / cold".into(),
         value: least(&warm) / cold,
         unit: "x",
-        at_most: 0.25,
+        limit: Limit::AtMost(0.25),
         from: format!("cold {cold:.0} s, warm {:.0}, {:.0} s", warm[0], warm[1]),
         details: None,
     }])
@@ -43,7 +43,7 @@ pub fn plan(bench: &Setting<'_>) -> Result<Vec<Figure>> {
         what: "plan of the whole matrix".into(),
         value: least(&times),
         unit: "ms",
-        at_most: 50.0,
+        limit: Limit::AtMost(50.0),
         from: format!("the least of {}; {ONE} and all others on every host", times.len()),
         details: None,
     }])

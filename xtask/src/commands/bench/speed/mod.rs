@@ -1,0 +1,165 @@
+//! What people run in a foreign root file system, under our emulator and under a peer's.
+//!
+//! All columns take turns. A run begins with nothing of an earlier one: a namespace, a `/tmp` and a tree of
+//! emulators of its own.
+
+mod column;
+mod figures;
+mod loads;
+mod readings;
+mod system;
+
+use super::emulator::{EmulatorOptions, build};
+use super::rounds::in_turns;
+use super::{Figure, Setting};
+use crate::error::Missing;
+use crate::facts::Target;
+use crate::session::BuildSession;
+use anyarch_client::files::TempFolder;
+use anyhow::{Context as _, Result};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use column::Column;
+use loads::{LOADS, Load};
+use std::path::PathBuf;
+use system::System;
+
+pub use figures::SpeedDetails;
+
+/// Options of `bench speed`.
+#[derive(Debug, Args)]
+pub struct SpeedOptions {
+    /// speed: Debian of the target, with gcc, python3 and xz, in which everything runs; it stays as it is
+    ///
+    /// Two ways to make one: `cargo xtask rootfs --target aarch64 --package gcc,libc6-dev,python3,xz-utils DIR`,
+    /// or, as root, `debootstrap --foreign --arch=arm64 --variant=minbase
+    /// --include=gcc,libc6-dev,python3,xz-utils bookworm DIR` and, with an emulator copied into it,
+    /// `chroot DIR /qemu-aarch64 --execve self /debootstrap/debootstrap --second-stage`.
+    #[arg(long, value_name = "DIR")]
+    pub system: Option<PathBuf>,
+    /// speed: static emulator to compare with; it is registered in binfmt_misc (F flag)
+    ///
+    /// That of Debian 13 is in its package qemu-user: `apt-get download qemu-user`, then
+    /// `dpkg-deb -x qemu-user_*.deb peer`, and `--peer peer/usr/bin/qemu-aarch64`.
+    #[arg(long, value_name = "FILE")]
+    pub peer: Option<PathBuf>,
+    /// speed: also measure our emulator when it is registered in binfmt_misc (F flag)
+    #[arg(long)]
+    pub registered: bool,
+    /// speed: what to run; everything if not given
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = load_names())]
+    pub loads: Vec<String>,
+    /// speed: number of times that each emulator runs each load
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+}
+
+fn load_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(LOADS.iter().map(|load| load.name))
+}
+
+impl SpeedOptions {
+    /// Those that are asked for, in the order of the table.
+    fn chosen(&self) -> Vec<&'static Load> {
+        let is_chosen =
+            |load: &&Load| self.loads.is_empty() || self.loads.iter().any(|name| name == load.name);
+        LOADS.iter().filter(is_chosen).collect()
+    }
+
+    fn system(&self, target: Target) -> Result<PathBuf> {
+        let system = self.system.clone().ok_or_else(|| {
+            Missing::new(
+                format!("a root file system of {} (--system DIR)", target.name),
+                format!(
+                    "cargo xtask rootfs --target {} --package gcc,libc6-dev,python3,xz-utils DIR",
+                    target.name
+                ),
+            )
+        })?;
+        system.canonicalize().with_context(|| format!("cannot find {}", system.display()))
+    }
+
+    /// The peer's emulator, if one of `loads` needs it.
+    fn peer(&self, target: Target, loads: &[&Load]) -> Result<Option<PathBuf>> {
+        let is_needed = loads.iter().any(|load| load.goal.columns(false).contains(&Column::Peer));
+        if self.peer.is_none() && is_needed {
+            return Err(Missing::new(
+                "an emulator to compare with (--peer FILE), such as Debian 13's",
+                format!(
+                    "apt-get download qemu-user && dpkg-deb -x qemu-user_*.deb peer, on Debian 13; then \
+                     --peer peer/usr/bin/qemu-{}",
+                    target.name
+                ),
+            )
+            .into());
+        }
+        Ok(self.peer.clone())
+    }
+}
+
+/// Runs the loads, one after the other, each by all its columns in turns.
+pub fn measure(
+    session: &BuildSession,
+    ours: &EmulatorOptions,
+    options: &SpeedOptions,
+) -> Result<Vec<Figure>> {
+    let target = ours.target()?;
+    let loads = options.chosen();
+    let root = options.system(target)?;
+    let peer = options.peer(target, &loads)?;
+    let emulator = match &ours.emulator {
+        Some(path) => path.clone(),
+        None => build(&Setting::new(session)?, target)?,
+    };
+    let home = TempFolder::new(&session.workspace.trees)?;
+    let sources = session.workspace.root.join("guests/bench");
+    let system = System::prepare(&sources, home.path(), root, &emulator, peer.as_deref())?;
+    let mut figures = Vec::new();
+    for load in loads {
+        let columns = load.goal.columns(options.registered);
+        let step = session.progress.step(format!("run {} by {} emulators", load.name, columns.len()));
+        let rounds = in_turns(options.rounds as usize, columns.len(), |_, way| {
+            let run = system.run(columns[way], load.script)?;
+            load.goal.read(&run).with_context(|| format!("by {}", columns[way].name()))
+        });
+        figures.push(figures::figure(
+            load,
+            &columns,
+            &rounds.with_context(|| format!("the load {}", load.name))?,
+            system.registered(),
+        ));
+        step.done("ran");
+    }
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(loads: &[&str]) -> SpeedOptions {
+        let loads = loads.iter().map(|name| (*name).to_owned()).collect();
+        SpeedOptions { system: None, peer: None, registered: false, loads, rounds: 1 }
+    }
+
+    #[test]
+    fn loads_are_chosen_by_name_and_run_in_the_order_of_the_table() {
+        let names = |loads: &[&str]| -> Vec<&str> {
+            options(loads).chosen().into_iter().map(|load| load.name).collect()
+        };
+        assert_eq!(names(&["xz", "true"]), ["true", "xz"]);
+        assert_eq!(names(&[]).len(), LOADS.len());
+    }
+
+    #[test]
+    fn a_peer_and_a_system_are_asked_for_where_they_are_needed() {
+        let target = Target::named("aarch64").expect("a target");
+        let error = |options: &SpeedOptions| {
+            options.peer(target, &options.chosen()).err().map(|error| error.to_string())
+        };
+        assert!(error(&options(&["true"])).is_some_and(|text| text.contains("apt-get download qemu-user")));
+        assert_eq!(error(&options(&["second-run", "resident-memory"])), None);
+        let text = options(&[]).system(target).expect_err("no system").to_string();
+        assert!(text.contains("cargo xtask rootfs --target aarch64"), "{text}");
+    }
+}
