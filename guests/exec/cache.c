@@ -398,10 +398,10 @@ static int spoil(const char *pid)
     /* Code is at the end of the file. Most of it is holes. */
     for (off_t at = st.st_size - (64 << 20); at < st.st_size; at += PAGE) {
         TRY(pread(fd, page, PAGE, at));
-        for (int i = 0; i < PAGE - 8; i++) {
-            /* mov of a constant to a 64-bit register, as translations for this machine have many */
-            if ((page[i] & 0xfe) == 0x48 && page[i + 1] == 0xc7) {
-                page[i + 3] ^= 1;
+        for (int i = 0; i < PAGE - 12; i++) {
+            /* How a block ends on amd64: its address to a register (lea), and a jump, whose aim changes */
+            if (page[i] == 0x48 && page[i + 1] == 0x8d && page[i + 2] == 0x05 && page[i + 7] == 0xe9) {
+                page[i + 8] ^= 1;
                 changed++;
             }
         }

@@ -6,6 +6,11 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+if ! "$emu" --help | grep -q -e '^-tb-cache'; then
+    skip "a cache of translations" "this series has none"
+    return
+fi
+
 like "a value of --tb-cache that makes no sense is told" "*--tb-cache takes 'tree'*not 'full'*" "$emu" --tb-cache full ./guest x
 
 # How many blocks the programs of a tree have translated, in the order in which they end
@@ -17,7 +22,8 @@ first=${three%% *} last=$(echo "$three" | cut -d ' ' -f 3)
 if [ ! "$three" ]; then
     skip "a cache of translations" "this target has none"
 else
-    if [ "$((last * 100))" -le "$first" ]; then ok "a program that ran before has nothing to translate ($three)"
+    # What is in no file (Arm has a page of the kernel's) is translated each time.
+    if [ "$((last * 50))" -le "$first" ]; then ok "a program that ran before has nothing to translate ($three)"
     else bad "a program that ran before has nothing to translate" "$three"; fi
     like "off is off" '' translated "$emu" --execve self -d tb_cache --tb-cache off ./guest --do exec ./guest --exit 0
     like "so in the environment" '' translated env QEMU_TB_CACHE=off "$emu" --execve self -d tb_cache ./guest --do exec ./guest --exit 0
