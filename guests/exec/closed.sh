@@ -43,7 +43,9 @@ check_closed() {
         bad "descriptors of the emulator are found, $under" "none: is --execve on?"
         return
     fi
-    if [ "$limit" = : ]; then check_sweep "$under" "$limit" "$numbers"; fi
+    # Under a limit, one of them will do: the last, which is nearest to it, or beyond.
+    if [ "$limit" = : ]; then check_sweep "$under" "$limit" "$numbers"
+    else numbers=$(echo "$numbers" | awk '{ print $NF }'); fi
     for number in $numbers; do
         (eval "$limit" && "$emu" ./closed calls "$number") > calls.off 2>&1
         (eval "$limit" && "$emu" --execve self ./closed keeps "$dir/closed-native" calls "$number") > calls.on 2> changed
