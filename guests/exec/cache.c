@@ -364,7 +364,7 @@ static ino_t inode_of(const char *pid)
     return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-/* For each line of process numbers, a line that says whether each has the first cache, another, or none */
+/* For each line of process numbers, one that says whether each has the first cache, another, or none */
 static int look(void)
 {
     char line[256], *pid;
@@ -377,9 +377,9 @@ static int look(void)
             first = first ? first : inode;
             printf("%s ", inode == 0 ? "none" : inode == first ? "first" : "other");
         }
+        printf("\n");
         fflush(stdout);
     }
-    printf("\n");
     return 0;
 }
 
@@ -462,20 +462,45 @@ static bool change(const char *what)
 }
 
 /* A program of this machine that can see what the guest must not */
-static FILE *start_look(const char *host, pid_t *pid)
-{
-    int ends[2];
+typedef struct Looker {
+    pid_t pid;
+    FILE *to, *from;
+} Looker;
 
-    TRY(pipe2(ends, O_CLOEXEC));
-    *pid = fork();
-    TRY(*pid);
-    if (*pid == 0) {
-        dup2(ends[0], 0);
+static Looker start_look(const char *host)
+{
+    int to[2], from[2];
+    Looker looker;
+
+    TRY(pipe2(to, O_CLOEXEC));
+    TRY(pipe2(from, O_CLOEXEC));
+    looker.pid = fork();
+    TRY(looker.pid);
+    if (looker.pid == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
         execl(host, host, "look", (char *)NULL);
         _exit(98);
     }
-    close(ends[0]);
-    return fdopen(ends[1], "w");
+    close(to[0]);
+    close(from[1]);
+    looker.to = fdopen(to[1], "w");
+    looker.from = fdopen(from[0], "r");
+    return looker;
+}
+
+/* Print what it says of one process, or two, and wait until it has said it. */
+static void ask(const Looker *looker, pid_t one, pid_t two)
+{
+    char line[256];
+
+    fprintf(looker->to, two ? "%d %d\n" : "%d\n", one, two);
+    fflush(looker->to);
+    if (!fgets(line, sizeof(line), looker->from)) {
+        die("the program of this machine");
+    }
+    line[strcspn(line, "\n")] = '\0';
+    printf("%s", line);
 }
 
 /* A child that has begun, and stays until @end is closed */
@@ -569,20 +594,19 @@ static int crowd(char *self)
 
 static int privileges(const char *host, const char *what, char *self)
 {
-    pid_t looker, child;
-    FILE *to = start_look(host, &looker);
+    Looker looker = start_look(host);
+    pid_t child;
     int end, status;
 
-    fprintf(to, "%d\n", getpid());
-    fflush(to);
-    usleep(200000);
+    ask(&looker, getpid(), 0);
     if (!change(what)) {
         return 2;
     }
     child = start_child(self, &end);
-    fprintf(to, "%d %d\n", getpid(), child);
-    fclose(to);
-    TRY(waitpid(looker, &status, 0));
+    ask(&looker, getpid(), child);
+    printf("\n");
+    fclose(looker.to);
+    TRY(waitpid(looker.pid, &status, 0));
     close(end);
     TRY(waitpid(child, &status, 0));
     return status != 0;
