@@ -35,6 +35,7 @@ system_calls() {
              /^\(get[a-z]*id\|gettid\|set_tid_address\|v\?fork\|clone3\?\|wait4\|waitid\)(/s/ = [1-9][0-9]*$/ = N/
              s/^\(kill\|tkill\|wait4\|setpgid\|getpgid\|getsid\)([1-9][0-9]*/\1(N/
              s/^tgkill([1-9][0-9]*, [1-9][0-9]*/tgkill(N, N/; s/^waitid(P_PID, [1-9][0-9]*/waitid(P_PID, N/
+             s/\("--pid", "\)[1-9][0-9]*/\1N/
              s/\(_[pt]*id=\[*\)[1-9][0-9]*/\1N/g; s/^\(readlink("\/proc\/self", \).*/\1.../
              s/\(\/proc\/\)[1-9][0-9]*/\1N/g
              s/^getrandom(.*/getrandom/

@@ -18,7 +18,7 @@ use xtask::facts::{Host, Target};
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn every_target_with_a_guest_is_built_proven_and_packed() {
+fn targets_with_a_guest_are_built_proven_and_packed() {
     let _one = exclusive();
     assert_eq!(RELEASE.len(), WITH_GUESTS.split(',').count());
     for row in RELEASE.iter() {

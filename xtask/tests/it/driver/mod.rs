@@ -151,12 +151,13 @@ impl Driver {
     }
 }
 
-/// Targets whose guest program Debian has; each must really run.
-pub const WITH_GUESTS: &str = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
+/// Four targets whose guest program Debian has, so that it must really run: 64 and 32 bits, this machine's own family,
+/// big-endian. Every run builds them; `--long` builds all 33.
+pub const WITH_GUESTS: &str = "aarch64,arm,i386,s390x";
 
-/// Three of them, one of each kind: 64 bits, this machine's own family of 32 bits, big-endian. Their execve contract
-/// is looked at by every run.
-pub const SHORT_CONTRACT: &str = "aarch64,i386,s390x";
+/// Two of them, whose execve contract is looked at by every run. That of aarch64 is looked at beside upstream's, by
+/// `upstream`.
+pub const SHORT_CONTRACT: &str = "i386,s390x";
 
 /// Targets whose execve contract is looked at by `--long`: all of those, and two unusual ones, m68k (big-endian, 32 bits, aligned to
 /// 2 bytes) and hppa (big-endian, the stack grows upwards, other numbers of signals). `.ci/run` has their compilers.
