@@ -489,6 +489,10 @@ else
     skip "a cache of translations" "needs cache.c, in CONTRACT_CACHE and CONTRACT_CACHE_NATIVE"
 fi
 
+# ---- an emulator's name turns it on
+
+. "$here/named.sh"
+
 # ---- whoever starts a set-user-ID program
 
 . "$here/suid.sh"

@@ -3,44 +3,26 @@
 # the program must have no say about the emulator.
 #
 # A part of contract.sh, which has set $emu, $dir and made ./guest and ./native.
-# All is done in a user namespace, with a binfmt_misc (Linux 6.7) and a file
-# system of its own: nothing is registered on the machine, and "root" is the
-# namespace's. contract.sh starts this file again inside:
+# It starts this file again in a place of its own (registry.sh):
 #
-#     sh suid.sh inside FOLDER FLAGS
-#
-# It prints "ok NAME", "not ok NAME", "skip NAME # why", and "# ..." for details.
+#     sh suid.sh inside FOLDER FLAGS EMULATOR
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 # ---- inside ------------------------------------------------------------
 
 inside() {
-    flags=$1
-    mkdir registry fs || exit 3
-    mount -t tmpfs -o mode=0755 none fs || exit 3
-    mount -t binfmt_misc none registry || exit 3
-    cp "$dir/emulator" "$dir/guest" "$dir/native" fs || exit 3
-    cd fs || exit 3
-    here=$(pwd)
-
-    # The first 20 bytes say class, byte order and machine. The OS does not
-    # matter, nor whether the program can be moved.
-    # shellcheck disable=SC2046
-    set -- $(od -An -tx1 -v -N 20 guest)
-    magic='' mask='' i=0
-    for byte; do
-        case $i in 7) care=00 ;; 16|17) care=fe ;; *) care=ff ;; esac
-        magic="$magic\\x$byte" mask="$mask\\x$care" i=$((i + 1))
-    done
-    printf '%s' ":suid:M::$magic:$mask:$here/emulator:$flags" > ../registry/register || exit 3
+    enter "$2"
+    register "$here/$2" "$1"
+    # One whose name turns --execve on (named.sh)
+    flags="$1${2#emulator}"
 
     # Programs with rights of their own, and what an attacker would like to see
     # used. `evil` is a program of the host: it says what it was started with.
     mkdir prefix prefix/nonexistent links open
     chmod 777 open
     "$here/native" --run "$here/prepared" none > /dev/null
-    "$here/emulator" ./guest --run "$here/prepared" none > /dev/null
+    "$emulator" ./guest --run "$here/prepared" none > /dev/null
     cp guest suid; chmod 4755 suid
     cp guest sgid; chgrp 2000 sgid; chmod 2755 sgid
     cp guest other; chown 2000 other; chmod 4755 other
@@ -76,13 +58,8 @@ inside() {
     from_names
     descriptors_of_the_caller
     interpreter_of_the_caller
-    echo -1 > ../registry/suid
+    unregister
 }
-
-detail() { head -5 | cut -c1-600 | sed 's/^/# /'; }
-
-# as_user PROGRAM ARGUMENT...: by an ordinary user, who may not debug us.
-as_user() { timeout 5 ./native --do user 1000 exec "$@" < /dev/null; }
 
 # Without what is given in the environment, which is printed as it is.
 without_env() { sed 's/ env=.* execfn=/ env execfn=/'; }
@@ -110,7 +87,7 @@ unused() {
 # Each variable that the emulator knows: --help names them.
 from_environment() {
     : > faults
-    for variable in $("$here/emulator" --help | sed -n '/^Argument/,/^$/s/^-.* \(QEMU_[A-Z_0-9]*\) .*/\1/p'); do
+    for variable in $("$emulator" --help | sed -n '/^Argument/,/^$/s/^-.* \(QEMU_[A-Z_0-9]*\) .*/\1/p'); do
         # To use it or to fail because of it are both no.
         case $variable in
         QEMU_LOG_FILENAME|QEMU_JITDUMP|QEMU_PERFMAP|QEMU_GDB) value=$here/open/written ;;
@@ -161,7 +138,7 @@ another_emulator() {
 # kernel puts that name where the emulator looks for options.
 from_names() {
     : > faults
-    for option in $("$here/emulator" --help | sed -n '/^Argument/,/^$/s/^\(-[^ ]*\).*/\1/p') --execve --strace --D -- -; do
+    for option in $("$emulator" --help | sed -n '/^Argument/,/^$/s/^\(-[^ ]*\).*/\1/p') --execve --strace --D -- -; do
         ln -s ../suid "links/$option"
         # An option's argument, then what could be a program.
         env KEPT=kept timeout 5 ./native --do user 1000 chdir links named "$here/open/written" exec "$option" "$here/open/written" ../guest z > came 2>&1 < /dev/null
@@ -204,59 +181,21 @@ interpreter_of_the_caller() {
 if [ "${1:-}" = inside ]; then
     set -u
     dir=$2
+    . "$(dirname "$0")/registry.sh"
     work=$(mktemp -d "$dir/suid.XXXXXX") && chmod 755 "$work" && cd "$work" || exit 3
-    inside "$3"
+    inside "$3" "$4"
     exit
 fi
 
 # ---- outside -----------------------------------------------------------
 
-# In a user namespace with other users than oneself in it. Who is root writes
-# the map, and others have those that /etc/subuid gives them.
-in_namespace() {
-    if [ "$(id -u)" != 0 ]; then
-        unshare --map-root-user --map-auto --mount "$@"
-        return
-    fi
-    rm -f mapped; mkfifo mapped
-    # shellcheck disable=SC2016
-    unshare --user --mount sh -c 'read -r now < mapped && exec "$@"' sh "$@" &
-    other=$! tries=0
-    # Until it has its namespace, this is refused.
-    until { echo "0 0 65536" > "/proc/$other/uid_map"; } 2> /dev/null; do
-        tries=$((tries + 1))
-        if [ $tries = 1000 ] || [ ! -e /proc/$other ]; then kill $other; wait $other; return 1; fi
-    done
-    echo "0 0 65536" > "/proc/$other/gid_map"
-    echo now > mapped
-    wait $other
-}
-if ! problem=$(in_namespace sh -c 'mount -t tmpfs none /tmp && mount -t binfmt_misc none /tmp' 2>&1); then
-    skip "set-user-ID programs" "needs a user namespace with several users, and binfmt_misc in it (Linux 6.7): $(echo "$problem" | head -1)"
+. "$here/registry.sh"
+problem=$(no_registry)
+if [ "$problem" ]; then
+    skip "set-user-ID programs" "needs a user namespace with several users, and binfmt_misc in it (Linux 6.7): $problem"
 else
     for flags in OC POC FC PFC; do
-        in_namespace sh "$here/suid.sh" inside "$dir" $flags > suid.tap 2> suid.err || {
-            bad "set-user-ID programs ($flags)" "the attacks were not made: $(cat suid.err)"
-            continue
-        }
-        details=
-        # The details of a failure follow its name.
-        while IFS= read -r line; do
-            case $line in
-            "# "*) details="$details${line#\# }
-" ; continue ;;
-            esac
-            if [ "${failure:-}" ]; then bad "$failure" "$details"; fi
-            failure='' details=
-            case $line in
-            "ok "*) ok "${line#ok }" ;;
-            "skip "*) skip "$(echo "${line#skip }" | sed 's/ # .*//')" "${line##*# }" ;;
-            "not ok "*) failure=${line#not ok } ;;
-            end) ;;
-            esac
-        done <<END
-$(cat suid.tap)
-end
-END
+        relay "set-user-ID programs ($flags)" "$here/suid.sh" inside "$dir" $flags emulator
     done
+    relay "set-user-ID programs (FC, by name)" "$here/suid.sh" inside "$dir" FC emulator-execve
 fi
