@@ -95,10 +95,8 @@ inside() {
     *C*)
         has_ids "and one that cannot be read" "$suid" ./unreadable
         says "it is told that it has them" '*secure=1*' ./native --do user 1000 exec ./guest --do exec ./suid x
-        says "the name means nothing in it" '*release [!9]*' \
-            env QEMU_UNAME=9.8.7 ./native --do user 1000 exec ./suid --do exec ./guest --facts
-        # As sudo does. Its children are told nothing, and have a tree of their own.
-        says "what it starts as another user is on again" '*release 9.8.7*' \
+        # Like sudo. The kernel's child takes the variable, and the emulator's its setting.
+        says "the name means nothing in it, but in its children" '*release 9.8.7*' \
             ./native --do user 1000 exec ./suid --do user 0 setenv QEMU_UNAME=9.8.7 exec ./guest --do noenv exec ./guest --facts ;;
     esac
     has_ids "a set-user-ID program executes another one" "$other" ./suid --do exec ./other
@@ -113,15 +111,20 @@ inside() {
         echo "skip so is one with file capabilities ($flags) # setcap is missing, or refused"
     fi
 
-    # The second program has nothing to translate.
+    # The second program finds almost all that it does.
     three=$(QEMU_LOG=tb_cache ./guest --do exec ./guest --do exec ./guest --exit 0 2>&1 |
         sed -n 's/^tb_cache: \([0-9]*\) blocks translated.*/\1/p' | tr '\n' ' ')
-    case $three in
-    "") echo "skip children share translations ($flags) # this emulator has no cache" ;;
-    [1-9]*" 0 "*) echo "ok children share translations ($flags)" ;;
-    *) echo "not ok children share translations ($flags)"; echo "translated: $three" | detail ;;
-    esac
-    says "QEMU_TB_CACHE=off is off" '' env QEMU_LOG=tb_cache QEMU_TB_CACHE=off ./guest --do exec ./guest --exit 0
+    first=${three%% *} second=$(echo "$three" | cut -d ' ' -f 2)
+    if [ ! "$three" ]; then
+        echo "skip children share translations ($flags) # this emulator has no cache"
+    else
+        if [ $((${second:-$first} * 10)) -lt "$first" ]; then
+            echo "ok children share translations ($flags)"
+        else
+            echo "not ok children share translations ($flags)"; echo "translated: $three" | detail
+        fi
+        says "QEMU_TB_CACHE=off is off" '' env QEMU_LOG=tb_cache QEMU_TB_CACHE=off ./guest --do exec ./guest --exit 0
+    fi
 
     # The same cases as natively. Errors are not the same where all that begins
     # like a program is one to the kernel.
