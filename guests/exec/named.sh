@@ -81,6 +81,7 @@ inside() {
     leaves "so is a set-group-ID program" 1000 ./sgid
     leaves "and one that a script leads to" 1000 ./suid-facts
     leaves "root's too" 0 ./other
+    says "a set-user-ID program executes itself" '*argv=\[step\]\[x\]*' ./suid --do exec /proc/self/exe x
     starts "but not every set-group-ID bit means that" 1000 ./locking
     starts "nor do the bits of a script" 1000 ./facts
     case $flags in
