@@ -299,7 +299,7 @@ static int mappings(unsigned long from, long count)
 /* More different pages of code than a cache has room for */
 static void fill(void)
 {
-    const size_t count = 18000;
+    const size_t count = 35000;
     uint8_t content[PAGE], *at;
     int fd;
 
@@ -396,7 +396,7 @@ static int spoil(const char *pid)
     TRY(fd);
     TRY(fstat(fd, &st));
     /* Code is at the end of the file. Most of it is holes. */
-    for (off_t at = st.st_size - (64 << 20); at < st.st_size; at += PAGE) {
+    for (off_t at = st.st_size - (128 << 20); at < st.st_size; at += PAGE) {
         TRY(pread(fd, page, PAGE, at));
         for (int i = 0; i < PAGE - 12; i++) {
             /* How a block ends on amd64: its address to a register (lea), and a jump, whose aim changes */

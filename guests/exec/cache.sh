@@ -78,4 +78,6 @@ else
         like "paranoid notices what somebody has written there" '*changes*is not what it would be now*' \
             "$emu" --execve self --tb-cache paranoid ./cache spoiled "$dir/cache-native"
     fi
+    # shellcheck source=guests/exec/folder.sh
+    . "$here/folder.sh"
 fi
