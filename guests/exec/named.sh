@@ -199,7 +199,9 @@ if [ "$(id -u)" = 0 ] && [ ! "$registered" ]; then
     like "where none is registered, a set-user-ID program runs without its rights" '*\[x\]*ids=0,0,0,0 *' \
         ./qemu-execve ./guest --do exec ./set-user x
 fi
-rooted "in a root without /proc, too" '*argv=\[step\]\[x\]*' sh -c 'cp emulator jail/qemu-execve && exec chroot jail /qemu-execve /guest --do exec /guest x'
+mkdir bare; cp guest bare; cp emulator bare/qemu-execve
+if [ "${CONTRACT_ROOT:-}" ]; then cp -r "$CONTRACT_ROOT/." bare; fi
+rooted "in a root without /proc, too" '*argv=\[step\]\[x\]*' chroot bare /qemu-execve /guest --do exec /guest x
 
 # ---- outside: registered -----------------------------------------------
 
