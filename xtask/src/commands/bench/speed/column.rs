@@ -7,6 +7,8 @@ pub enum Column {
     Peer,
     /// Ours with interception, as it comes.
     Ours,
+    /// The same with a folder that has what an earlier run translated.
+    Kept,
     /// The same without the cache of translations.
     Uncached,
     /// Ours, registered like the peer's.
@@ -21,6 +23,7 @@ impl Column {
         match self {
             Self::Peer => "peer, binfmt_misc F",
             Self::Ours => "ours, --execve self",
+            Self::Kept => "ours, --tb-cache /FOLDER",
             Self::Uncached => "ours, --tb-cache off",
             Self::Registered => "ours, binfmt_misc F",
             Self::Logged => "ours, -d tb_cache",
@@ -32,6 +35,7 @@ impl Column {
         match self {
             Self::Peer | Self::Registered => None,
             Self::Ours => Some(&["--execve", "self"]),
+            Self::Kept => Some(&["--execve", "self", "--tb-cache", "/tmp/in/kept"]),
             Self::Uncached => Some(&["--execve", "self", "--tb-cache", "off"]),
             Self::Logged => Some(&["--execve", "self", "-d", "tb_cache"]),
         }

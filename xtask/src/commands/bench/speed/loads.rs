@@ -87,7 +87,7 @@ impl Goal {
     pub fn columns(self, registered: bool) -> Vec<Column> {
         match self {
             Self::Faster(_) | Self::Private(_) => {
-                let mut columns = vec![Column::Peer, Column::Ours, Column::Uncached];
+                let mut columns = vec![Column::Peer, Column::Ours, Column::Kept, Column::Uncached];
                 columns.extend(registered.then_some(Column::Registered));
                 columns
             }

@@ -1,7 +1,7 @@
 //! What people run in a foreign root file system, under our emulator and under a peer's.
 //!
 //! All columns take turns. A run begins with nothing of an earlier one: a namespace, a `/tmp` and a tree of
-//! emulators of its own.
+//! emulators of its own. Only that with a folder has what a run before the first round has translated.
 
 mod column;
 mod figures;
@@ -118,6 +118,9 @@ pub fn measure(
     for load in loads {
         let columns = load.goal.columns(options.registered);
         let step = session.progress.step(format!("run {} by {} emulators", load.name, columns.len()));
+        if columns.contains(&Column::Kept) {
+            system.run(Column::Kept, load.script)?;
+        }
         let rounds = in_turns(options.rounds as usize, columns.len(), |_, way| {
             let run = system.run(columns[way], load.script)?;
             load.goal.read(&run).with_context(|| format!("by {}", columns[way].name()))

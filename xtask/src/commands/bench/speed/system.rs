@@ -67,7 +67,7 @@ impl System {
         let registration = match column {
             Column::Peer => self.peer.as_deref().context("there is no peer")?,
             Column::Registered => &self.ours,
-            Column::Ours | Column::Uncached | Column::Logged => "",
+            Column::Ours | Column::Kept | Column::Uncached | Column::Logged => "",
         };
         let mut command = self.binfmt.command(registration);
         command.arg(&self.helper).arg(&self.root).arg(&self.files);
