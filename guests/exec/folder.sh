@@ -58,11 +58,9 @@ start_anew
 uptime() { cut -d . -f 1 /proc/uptime; }
 in_new_boot() { unshare -T --fork --boottime "-$(($(uptime) - 1))" --monotonic 0 "$@"; }
 if [ "$(uptime)" -gt 10 ] && in_new_boot true 2> /dev/null; then
-    sleep 3
     booted() { run in_new_boot "$emu" --execve self --tb-cache "$folder" -d tb_cache ./guest --do exec ./guest x; }
     is_warm "a file that is older than the boot is used if it is whole" "$(booted)"
     overwrite "$(($(stat -c %s "$file") / 2))" 64
-    sleep 3
     is_cold "a file that a loss of power has spoiled is not used" "$(booted)"
 else
     skip "files that are older than the boot" "needs a namespace of its own for clocks"

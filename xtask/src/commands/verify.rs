@@ -17,6 +17,7 @@ use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Verify emulators: ELF header, --version, a guest program with children, the execve contract
 ///
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 Examples:
   cargo xtask verify --target aarch64
   cargo xtask verify --target all --upstream
+  cargo xtask verify --target aarch64 --tb-cache 1800
   cargo xtask verify --target aarch64,s390x --tcg --json")]
 pub struct Verify {
     /// Targets, hosts, series, profile and toolchain.
@@ -48,6 +50,11 @@ pub struct Verify {
     /// that need gdb are run if gdb-multiarch is installed. Plugins are not built and not tested.
     #[arg(long)]
     pub tcg: bool,
+    /// Run the guest's cases with --tb-cache paranoid and in a folder, and map code by chance, for so many seconds
+    ///
+    /// All must do what it does natively. Half an hour is 1800.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+    pub tb_cache: Option<u64>,
     /// The old spelling of the command `reproduce`.
     #[arg(long, value_name = "DIR", hide = true)]
     pub reproduce: Option<PathBuf>,
@@ -127,7 +134,8 @@ fn check(
     let one = |emulator: Emulator| -> Result<Row> {
         let target = emulator.target();
         let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
-        let depth = Depth::Whole(reference);
+        let cached = arguments.tb_cache.map(Duration::from_secs);
+        let depth = Depth::Whole { reference, cached };
         let verified = verify::verify(session, plan.series(), emulator, depth, runner.as_ref())?;
         let host = tree.host().platform.clone();
         Ok(Row { target, host, report: verified.report().clone() })

@@ -64,7 +64,7 @@ pub struct Report {
 /// One check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
-    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tcg`.
+    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tb-cache`, `tcg`.
     pub name: String,
     /// The outcome.
     #[serde(flatten)]
@@ -110,9 +110,13 @@ impl Report {
 pub enum Depth<'a> {
     /// The checks of every build, which take a second or two: ELF header, version, many starts, a guest with children.
     Quick,
-    /// The execve contract as well, where there is a compiler for the target's programs; and what only
-    /// a comparison with upstream's emulator shows, if there is one.
-    Whole(Option<Reference<'a>>),
+    /// The execve contract as well, where there is a compiler for the target's programs.
+    Whole {
+        /// What only a comparison with upstream's emulator shows, if there is one.
+        reference: Option<Reference<'a>>,
+        /// With a cache of translations, too, for so long, if that is asked for.
+        cached: Option<Duration>,
+    },
 }
 
 /// The emulator without our patches that an emulator is compared with.
@@ -212,7 +216,7 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     report.run("version", start, || version(series, start))?;
     report.run("start", start, || tiny::check_start(session, start))?;
     report.run("guest", start, || guest::check(session, start))?;
-    let Depth::Whole(reference) = depth else { return Ok(report) };
+    let Depth::Whole { reference, cached } = depth else { return Ok(report) };
     if !emulator.host().is_native() {
         return Ok(report);
     }
@@ -220,6 +224,9 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     let upstream = traced.map(|reference| reference.emulator.path());
     report.run("contract", start, || contract::check(session, emulator, upstream))?;
     report.run("leaks", start, || leaks::check(session, series, emulator))?;
+    if let Some(time) = cached {
+        report.run("tb-cache", start, || contract::cached::check(session, emulator, time))?;
+    }
     if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
         let mut table = None;
         report.run("tcg", start, || {

@@ -100,6 +100,27 @@ fn long_the_execve_contract_holds_where_guests_can_be_compiled() {
     contract_holds(WITH_CONTRACT);
 }
 
+/// Shared, compared and kept translations: every case, and mappings of code by chance.
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_a_cache_of_translations_changes_nothing() {
+    let _one = exclusive();
+    let targets = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
+    let json = Driver::usual().succeed(&["verify", "--json", "--tb-cache", "60", "--target", targets]);
+    let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(reports.len(), 8);
+    for report in &reports {
+        let checks = report["report"]["checks"].as_array().unwrap();
+        let cached = checks.iter().find(|check| check["name"] == "tb-cache").unwrap();
+        println!("{}: {cached}", report["target"]);
+        let compiler = Target::named(report["target"].as_str().unwrap()).unwrap().compiler.unwrap();
+        match wants::lacks(&[&format!("{}-gcc", compiler.triple)], compiler.packages) {
+            Some(why) => wants::partly_not_run(&why),
+            None => assert!(cached["passed"].as_str().unwrap().contains("cases as natively"), "{cached}"),
+        }
+    }
+}
+
 fn contract_holds(targets: &str) {
     let _one = exclusive();
     LazyLock::force(&RELEASE);

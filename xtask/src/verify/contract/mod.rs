@@ -1,6 +1,7 @@
 //! The execve contract: the guest `exec.c` does the same under `--execve self` as natively, line for
 //! line, linked statically and dynamically, and `contract.sh` finds nothing wrong. Needs compilers.
 
+pub mod cached;
 mod guests;
 mod limits;
 mod tap;
