@@ -86,6 +86,10 @@ check_option() {
         else
             ok "-tb-cache follows"
         fi ;;
+    -tb-cache-limit)
+        # Only the first program makes room in the folder: see folder.sh.
+        like "-tb-cache-limit is for the first program" '*argv=\[step\]\[x\]*' "$emu" --execve self -tb-cache "$dir/limited" -tb-cache-limit 7 ./guest --do noenv exec ./guest x
+        rm -rf limited ;;
     -t)
         # Whatever a caller ignores, as a shell does for programs in the background.
         trap '' QUIT
