@@ -225,8 +225,9 @@ fn survives_ctrl_c_and_kill(moments: &[Moment]) {
     let _one = exclusive();
     let undisturbed = released("aarch64")["sha256"].clone();
     let home = scratch();
-    // A cache of its own: the other one's path, users and downloads must not matter.
-    let driver = Driver::fresh(home.path());
+    // A cache of its own: the other one's path, users and downloads must not matter. That its path does not, for
+    // what is really compiled there, `reproduce` shows.
+    let driver = Driver { environment: Driver::usual().environment, ..Driver::fresh(home.path()) };
     let build = ["build", "--target", "aarch64"];
     for &(moment, after, begins_with_nothing) in moments {
         for signal in ["INT", "KILL"] {
