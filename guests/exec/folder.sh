@@ -96,8 +96,8 @@ touch -d '2 days ago' "$folder/.unfinished-1-a.tb-cache"; touch "$folder/.unfini
 truncate -s 1M "$folder/old.tb-cache" "$folder/older.tb-cache"; touch -d '1 day ago' "$folder/old.tb-cache"
 touch -d '2 days ago' "$folder/older.tb-cache"; touch "$folder/other"; rm "$file"
 "$emu" --execve self --tb-cache "$folder" --tb-cache-limit 1 ./guest --do exec ./guest x > /dev/null 2>&1
-like "what was used last stays, what nobody finished goes" ".unfinished-2-b.tb-cache ${file##*/} old.tb-cache other" \
-    sh -c 'cd "$1"; ls -A | LC_ALL=C sort | tr "\n" " " | sed "s/ $//"' sh "$folder"
+stays=$(printf '%s\n' .unfinished-2-b.tb-cache "${file##*/}" old.tb-cache other | sort | tr '\n' ' ')
+like "what was used last stays, what nobody finished goes" "${stays% }" sh -c 'cd "$1"; ls -A | sort | tr "\n" " " | sed "s/ $//"' sh "$folder"
 
 # ---- other file systems, other users
 
