@@ -240,16 +240,16 @@ static char **read_back(GPtrArray *line, ExecveHandover *seen, GPtrArray *again)
 static void same_handover(const ExecveHandover *a, const ExecveHandover *b)
 {
     must(a->emulator == b->emulator && a->program == b->program && a->log == b->log && a->proof == b->proof &&
-         a->shared == b->shared, "other descriptors");
+         a->shared == b->shared && a->base == b->base, "other descriptors");
     must(a->ignored == b->ignored && a->blocked == b->blocked, "other signals");
     must(!strcmp(a->filename, b->filename) && !strcmp(a->comm, b->comm) && !strcmp(a->path, b->path),
          "other names");
 }
 
-/* As an emulator has them: all differ, and the last three may be missing. */
+/* As an emulator has them: all differ, and the last four may be missing. */
 static void make_descriptors(ExecveHandover *given)
 {
-    int *fds[] = { &given->emulator, &given->program, &given->log, &given->proof, &given->shared };
+    int *fds[] = { &given->emulator, &given->program, &given->log, &given->proof, &given->shared, &given->base };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         bool again = true;
@@ -351,20 +351,20 @@ static char *signals(void)
     return g_strdup_printf("%s%x", before[number(G_N_ELEMENTS(before))], number(2) ? wide_number() : 0);
 }
 
-/* Seven numbers as the option wants them, or nearly so. */
+/* Eight numbers as the option wants them, or nearly so. */
 static char *numbers(void)
 {
-    char *fds[5], *masks[2], *text, *rest;
+    char *fds[6], *masks[2], *text, *rest;
 
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         fds[i] = descriptor();
     }
     masks[0] = signals();
     masks[1] = signals();
     rest = number(2) ? string() : g_strdup("");
-    text = g_strdup_printf("%s,%s,%s,%s,%s,%s,%s%s", fds[0], fds[1], fds[2], fds[3], fds[4], masks[0], masks[1],
-                           rest);
-    for (int i = 0; i < 5; i++) {
+    text = g_strdup_printf("%s,%s,%s,%s,%s,%s,%s,%s%s", fds[0], fds[1], fds[2], fds[3], fds[4], fds[5], masks[0],
+                           masks[1], rest);
+    for (int i = 0; i < 6; i++) {
         g_free(fds[i]);
     }
     g_free(masks[0]);
@@ -373,10 +373,10 @@ static char *numbers(void)
     return text;
 }
 
-/* Only what a parent can have: open numbers, all different, of which three may be missing. */
+/* Only what a parent can have: open numbers, all different, of which four may be missing. */
 static bool can_be(const ExecveHandover *h)
 {
-    const int fds[] = { h->emulator, h->program, h->log, h->proof, h->shared };
+    const int fds[] = { h->emulator, h->program, h->log, h->proof, h->shared, h->base };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         if (fds[i] < (i < 2 ? 0 : -1)) {
@@ -411,9 +411,9 @@ static bool is_plain(const char **text, int base, gint64 least, gint64 most)
 /* Is this text something that an emulator writes, if it has such descriptors? */
 static bool is_written_so(const char *text)
 {
-    for (int i = 0; i < 7; i++) {
-        if (!is_plain(&text, i < 5 ? 10 : 16, i >= 2 && i < 5 ? -1 : 0, i < 5 ? INT32_MAX : UINT32_MAX) ||
-            *text != (i < 6 ? ',' : '\0')) {
+    for (int i = 0; i < 8; i++) {
+        if (!is_plain(&text, i < 6 ? 10 : 16, i >= 2 && i < 6 ? -1 : 0, i < 6 ? INT32_MAX : UINT32_MAX) ||
+            *text != (i < 7 ? ',' : '\0')) {
             return false;
         }
         text++;
@@ -456,7 +456,8 @@ static void typed_by_hand(void)
         rebuilt = execve_args_build("qemu", &seen, state, NULL, none, empty);
         must(execve_args_parse(rebuilt->len - 1, (char **)rebuilt->pdata, &again) == taken &&
              again.emulator == seen.emulator && again.program == seen.program && again.log == seen.log &&
-             again.proof == seen.proof && again.shared == seen.shared && again.ignored == seen.ignored && again.blocked == seen.blocked,
+             again.proof == seen.proof && again.shared == seen.shared && again.base == seen.base &&
+             again.ignored == seen.ignored && again.blocked == seen.blocked,
              "numbers change on the way");
         must(!strcmp(state, argv[2]), "another text for the same numbers");
         g_ptr_array_unref(rebuilt);
