@@ -3,7 +3,7 @@
 
 use super::guests::{Compilers, Guest, Linkage, Onlooker, Pair};
 use super::limits::Limits;
-use super::{kernel, not_run, place, transcript};
+use super::{emulated, kernel, not_run, place, transcript};
 use crate::compile::Emulator;
 use crate::process::output_within;
 use crate::session::Session;
@@ -48,12 +48,8 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn emulated(&self, mode: &Mode, guest: &Guest) -> Command {
-        let mut command = alone(self.emulator);
-        command.args(["--execve", "self"]).env("QEMU_TB_CACHE", mode.to_string());
-        if let Some(prefix) = &guest.prefix {
-            command.arg("-L").arg(prefix);
-        }
-        command.arg(&guest.program);
+        let mut command = emulated(self.emulator, guest);
+        command.env("QEMU_TB_CACHE", mode.to_string());
         command
     }
 

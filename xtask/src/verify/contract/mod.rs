@@ -22,6 +22,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use tap::Tap;
@@ -135,7 +136,7 @@ impl Suite<'_> {
         // The same folder for both, since the guest prints it.
         let cases = self.home.join(format!("cases-{linked}"));
         let expected = transcript::run(alone(native), &cases, TIMEOUT)?;
-        let seen = transcript::run(self.emulated(guest), &cases, self.timeout())?;
+        let seen = transcript::run(emulated(self.emulator, guest), &cases, self.timeout())?;
         let compared = transcript::compare(&expected, &seen, |case| self.limits.case(case, linked))
             .with_context(|| format!("{linked} linked guest"))?;
         part.passed.push(format!("{} cases {linked} linked as natively", compared.same));
@@ -185,16 +186,17 @@ impl Suite<'_> {
     fn timeout(&self) -> Duration {
         if self.is_static { TIMEOUT } else { TIMEOUT * 6 }
     }
+}
 
-    fn emulated(&self, guest: &Guest) -> std::process::Command {
-        let mut command = alone(self.emulator);
-        command.args(["--execve", "self"]);
-        if let Some(prefix) = &guest.prefix {
-            command.arg("-L").arg(prefix);
-        }
-        command.arg(&guest.program);
-        command
+/// The guest under an emulator with interception.
+fn emulated(emulator: &Path, guest: &Guest) -> Command {
+    let mut command = alone(emulator);
+    command.args(["--execve", "self"]);
+    if let Some(prefix) = &guest.prefix {
+        command.arg("-L").arg(prefix);
     }
+    command.arg(&guest.program);
+    command
 }
 
 #[cfg(test)]
