@@ -212,6 +212,7 @@ if [ "$problem" ]; then
 else
     # F alone, with P and without O: the emulator finds out in another way.
     for flags in F PF OF POCF; do
-        relay "registered by a name that turns it on ($flags)" "$here/named.sh" inside "$dir" $flags
+        begin "registered by a name that turns it on ($flags)" "$here/named.sh" inside "$dir" $flags
     done
+    relay
 fi

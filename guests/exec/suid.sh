@@ -199,7 +199,8 @@ if [ "$problem" ]; then
     skip "set-user-ID programs" "needs a user namespace with several users, and binfmt_misc in it (Linux 6.7): $problem"
 else
     for flags in OC POC FC PFC; do
-        relay "set-user-ID programs ($flags)" "$here/suid.sh" inside "$dir" $flags emulator
+        begin "set-user-ID programs ($flags)" "$here/suid.sh" inside "$dir" $flags emulator
     done
-    relay "set-user-ID programs (FC, by name)" "$here/suid.sh" inside "$dir" FC emulator-execve
+    begin "set-user-ID programs (FC, by name)" "$here/suid.sh" inside "$dir" FC emulator-execve
+    relay
 fi

@@ -33,17 +33,15 @@ const LONG: &str = "long_";
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 15] = [
+const HEAVY: [&str; 13] = [
     "clusters",
     "emulators",
     "hosts",
     "join",
     "kills",
-    "providers",
     "release",
     "reproduce",
     "robust",
-    "series",
     "systems",
     "toolchains",
     "topics",
@@ -51,9 +49,11 @@ const HEAVY: [&str; 15] = [
     "workflow",
 ];
 
-/// Modules that build nothing, have caches of their own, and mostly wait: for servers, for clocks, for a browser.
-/// They run beside the heavy ones, and so do the unit tests.
-const LIGHT: [&str; 6] = ["bad_input", "commands", "corpus", "fetch", "install", "page"];
+/// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
+/// their own, and mostly wait: for servers, for clocks, for a browser. Then two that build in trees of their own and
+/// leave a processor idle for long: git works on one, and guest programs wait for each other.
+const LIGHT: [&str; 8] =
+    ["bad_input", "commands", "corpus", "fetch", "install", "page", "providers", "series"];
 
 /// Tests of the other crates that stand in a program of their own.
 const PROGRAMS: [&str; 2] = ["dependencies", "reading"];

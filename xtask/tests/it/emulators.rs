@@ -182,7 +182,7 @@ type Moment = (&'static str, Duration, bool);
 /// Three that differ in kind: nothing is there yet, compilers run, results are written.
 const MOMENTS: [Moment; 3] = [
     ("Python environment", Duration::from_millis(800), true),
-    ("compile qemu-aarch64", Duration::from_millis(4000), false),
+    ("compile qemu-aarch64", Duration::from_millis(1500), false),
     ("verify and pack", Duration::from_millis(200), false),
 ];
 
@@ -225,16 +225,17 @@ fn survives_ctrl_c_and_kill(moments: &[Moment]) {
     let _one = exclusive();
     let undisturbed = released("aarch64")["sha256"].clone();
     let home = scratch();
-    // A cache of its own: the other one's path, users and downloads must not matter. That its path does not, for
-    // what is really compiled there, `reproduce` shows.
-    let driver = Driver { environment: Driver::usual().environment, ..Driver::fresh(home.path()) };
+    // Runs that begin with nothing have a cache of their own. The others have the user's, by whose path a ccache knows
+    // the sysroot; that the path does not matter for what is really compiled, `reproduce` shows.
+    let warm = Driver::warm(home.path());
+    let cache = home.path().join("cache");
+    let bare = Driver { cache: Some(cache.clone()), ..warm.clone() };
     let build = ["build", "--target", "aarch64"];
     for &(moment, after, begins_with_nothing) in moments {
+        let driver = if begins_with_nothing { &bare } else { &warm };
         for signal in ["INT", "KILL"] {
             if begins_with_nothing {
-                for folder in [driver.cache.as_ref().unwrap(), &driver.trees] {
-                    remove_when_quiet(folder);
-                }
+                [&cache, &driver.trees].into_iter().for_each(|folder| remove_when_quiet(folder));
             }
             let mut run = driver.start(&build);
             run.wait_for(moment);
@@ -250,7 +251,14 @@ fn survives_ctrl_c_and_kill(moments: &[Moment]) {
             assert_eq!(files(&driver.out), Vec::<PathBuf>::new(), "{signal} at {moment}");
         }
     }
-    let json = driver.succeed(&["build", "--json", "--target", "aarch64"]);
+    // What was killed while it filled the cache, the next run begins anew.
+    if cache.exists() {
+        let mut run = bare.start(&build);
+        run.wait_for("compile qemu-aarch64");
+        run.signal("INT");
+        assert_eq!(run.end(), Some(130), "after kills");
+    }
+    let json = warm.succeed(&["build", "--json", "--target", "aarch64"]);
     let built: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         built["tarballs"][0]["sha256"], undisturbed,
