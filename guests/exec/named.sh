@@ -212,7 +212,6 @@ if [ "$problem" ]; then
 else
     # F alone, with P and without O: the emulator finds out in another way.
     for flags in F PF OF POCF; do
-        begin "registered by a name that turns it on ($flags)" "$here/named.sh" inside "$dir" $flags
+        relay "registered by a name that turns it on ($flags)" "$here/named.sh" inside "$dir" $flags
     done
-    relay
 fi

@@ -52,9 +52,9 @@ in_namespace() {
         unshare --map-root-user --map-auto --mount "$@"
         return
     fi
-    mapped=$(mktemp -u "$dir/mapped.XXXXXX"); mkfifo "$mapped"
+    rm -f mapped; mkfifo mapped
     # shellcheck disable=SC2016
-    unshare --user --mount sh -c 'read -r now < "$1" && shift && exec "$@"' sh "$mapped" "$@" &
+    unshare --user --mount sh -c 'read -r now < mapped && exec "$@"' sh "$@" &
     other=$! tries=0
     # Until it has its namespace, this is refused.
     until { echo "0 0 65536" > "/proc/$other/uid_map"; } 2> /dev/null; do
@@ -62,8 +62,7 @@ in_namespace() {
         if [ $tries = 1000 ] || [ ! -e /proc/$other ]; then kill $other; wait $other; return 1; fi
     done
     echo "0 0 65536" > "/proc/$other/gid_map"
-    echo now > "$mapped"
-    rm "$mapped"
+    echo now > mapped
     wait $other
 }
 
@@ -72,33 +71,13 @@ no_registry() {
     in_namespace sh -c 'mount -t tmpfs none /tmp && mount -t binfmt_misc none /tmp' 2>&1 | head -1
 }
 
-# begin NAME SCRIPT ARGUMENT...: starts the script inside, beside those that
-# were begun before. Each has a name of its own.
-begin() {
-    begun="${begun:-}$1
-"
-    mkdir -p relayed
-    relayed="relayed/$1"; shift
-    { in_namespace sh "$@" > "$relayed" 2> "$relayed.err" || : > "$relayed.failed"; } &
-}
-
-# relay: waits for all that was begun, and tells what each prints, as checks of
-# our own
+# relay NAME SCRIPT ARGUMENT...: what it prints inside, as checks of our own
 relay() {
-    wait
-    while IFS= read -r name; do
-        if [ "$name" ]; then relay_one "$name" "relayed/$name"; fi
-    done <<END
-$begun
-END
-    begun=
-}
-
-relay_one() {
-    if [ -e "$2.failed" ]; then
-        bad "$1" "it did not run to its end: $(cat "$2.err")"
+    name=$1; shift
+    in_namespace sh "$@" > relayed 2> relayed.err || {
+        bad "$name" "it did not run to its end: $(cat relayed.err)"
         return
-    fi
+    }
     details='' failure=
     # The details of a failure follow its name.
     while IFS= read -r line; do
@@ -115,7 +94,7 @@ relay_one() {
         end) ;;
         esac
     done <<END
-$(cat "$2")
+$(cat relayed)
 end
 END
 }

@@ -199,8 +199,7 @@ if [ "$problem" ]; then
     skip "set-user-ID programs" "needs a user namespace with several users, and binfmt_misc in it (Linux 6.7): $problem"
 else
     for flags in OC POC FC PFC; do
-        begin "set-user-ID programs ($flags)" "$here/suid.sh" inside "$dir" $flags emulator
+        relay "set-user-ID programs ($flags)" "$here/suid.sh" inside "$dir" $flags emulator
     done
-    begin "set-user-ID programs (FC, by name)" "$here/suid.sh" inside "$dir" FC emulator-execve
-    relay
+    relay "set-user-ID programs (FC, by name)" "$here/suid.sh" inside "$dir" FC emulator-execve
 fi
