@@ -394,6 +394,29 @@ mod tests {
         assert_eq!(closing(&count, "").lines().nth(1), Some("    line 8"));
     }
 
+    /// With other features, Cargo compiles a library a second time, and all that stands on it.
+    #[test]
+    fn what_the_driver_stands_on_has_the_features_that_tests_want() {
+        let features = |words: &[&str]| -> BTreeSet<String> {
+            let mut tree = Command::new(env!("CARGO"));
+            tree.args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} [{f}]"]);
+            let output =
+                tree.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .map(|line| line.trim_end_matches(" (*)").to_owned())
+                .collect()
+        };
+        let driver = features(&["--package", "xtask", "--edges", "normal,build"]);
+        let tests = features(&["--workspace", "--edges", "all"]);
+        let other: Vec<&String> = driver.difference(&tests).collect();
+        assert!(
+            driver.len() > 100 && other.is_empty(),
+            "name the tests' features in xtask/Cargo.toml: {other:?}"
+        );
+    }
+
     #[test]
     fn the_slowest_test_programs_of_both_lanes_are_told() {
         let read = |lines: &[&str]| {
