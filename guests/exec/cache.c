@@ -7,6 +7,10 @@
  *                                     (a change may also be: more pages of code than fit in)
  *        cache spoiled HOST           whether a child ends badly if HOST has written to the cache
  *        cache crowd                  many children at once, some of which are killed
+ *        cache names                  what it reads in /proc and elsewhere, by many names
+ *        cache guarded, guarded-back  Arm: branches into pages that are guarded
+ *        cache guarded-both           Arm: one after the other, in two programs
+ *        cache registers              Arm: which registers of the system can be read
  *
  * Built for the target. HOST is the same program built for this machine, and so is what spoils.
  *
@@ -612,6 +616,11 @@ static int privileges(const char *host, const char *what, char *self)
     return status != 0;
 }
 
+#include "names.h"
+#if defined(__aarch64__) || defined(__arm__)
+#include "arm.h"
+#endif
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -628,6 +637,22 @@ int main(int argc, char **argv)
     if (!strcmp(what, "crowd")) {
         return crowd(argv[0]);
     }
+    if (!strcmp(what, "names")) {
+        return names();
+    }
+#if defined(__aarch64__) || defined(__arm__)
+    if (!strcmp(what, "registers")) {
+        return registers();
+    }
+#endif
+#ifdef __aarch64__
+    if (!strcmp(what, "guarded") || !strcmp(what, "guarded-back")) {
+        return guarded(!strcmp(what, "guarded-back"));
+    }
+    if (!strcmp(what, "guarded-both")) {
+        return guarded_both(argv[0]);
+    }
+#endif
     if (!strcmp(what, "look")) {
         return look();
     }
