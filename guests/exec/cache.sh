@@ -28,9 +28,12 @@ three=$(translated "$emu" --execve self -d tb_cache ./guest --do exec ./guest --
 first=${three%% *} last=$(echo "$three" | cut -d ' ' -f 3)
 # Which emulators have one, as docs/fast.md says: a cache that is off in one of them is a fault.
 target=$("$emu" --version | sed -n 's/^qemu-\([^ ]*\) version.*/\1/p')
-case "$(uname -m) $target" in
-"x86_64 aarch64"|"x86_64 arm"|"x86_64 i386"|"x86_64 x86_64"|"x86_64 riscv"*|"x86_64 s390x"|"x86_64 ppc64le"|\
-"x86_64 mips64el"|"x86_64 mipsel"|"x86_64 mipsn32el"|"x86_64 loongarch64") has_cache=yes ;;
+case "$(uname -m) $(getconf PAGESIZE) $target" in
+"x86_64 4096 "*|"aarch64 4096 "*) has_cache=yes ;;
+*) has_cache= ;;
+esac
+case $target in
+aarch64|arm|i386|x86_64|riscv*|s390x|ppc64le|mips64el|mipsel|mipsn32el|loongarch64) ;;
 *) has_cache= ;;
 esac
 if [ ! "$three" ] && [ "$has_cache" ]; then
