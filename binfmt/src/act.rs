@@ -1,7 +1,7 @@
 //! Carries out a plan, step by step. Whatever step ends it, and however: the same command, run again, goes on.
 
 use crate::format::Registration;
-use crate::place::Circumstances;
+use crate::place::{Cause, Circumstances};
 use crate::step::Step;
 use crate::table::Table;
 use crate::tiny::{self, Runs};
@@ -51,7 +51,10 @@ impl Act<'_> {
             Step::Unregister { name, .. } => Ok(self.table.remove(name)?),
             Step::Check { target, name } => self.check(target, name),
             Step::Write { path, text } => files::write_file(path, text.as_bytes()).with_context(|| {
-                format!("until the next boot it is registered; {} must be writable to keep it", path.display())
+                format!(
+                    "until the next boot it is registered; {} must be writable to keep it",
+                    path.display()
+                )
             }),
             Step::Delete(path) => files::remove(path),
             Step::Call { program, arguments } => call(program, arguments),
@@ -63,6 +66,9 @@ impl Act<'_> {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 Err(anyhow!(error)
                     .context(format!("this kernel does not take the flags {}", registration.flags)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Err(Cause::ReadOnly.obstacle(self.circumstances.linux).into())
             }
             done => Ok(done?),
         }

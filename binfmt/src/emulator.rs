@@ -65,12 +65,16 @@ impl Emulator {
             bail!(Usage(format!("{shown} is not a file that can be executed")));
         }
         if can_be_told(&path).is_none() {
-            bail!(Usage(format!("the kernel takes no emulator with a colon or a line end in its path: {shown}")));
+            bail!(Usage(format!(
+                "the kernel takes no emulator with a colon or a line end in its path: {shown}"
+            )));
         }
         let mut bytes = Vec::new();
         File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).with_context(cannot)?;
         if !bytes.starts_with(b"\x7fELF") || Format::of(target).matches(&bytes) {
-            bail!(Usage(format!("{shown} is not a program of this machine that could run those of {target}")));
+            bail!(Usage(format!(
+                "{shown} is not a program of this machine that could run those of {target}"
+            )));
         }
         let is_ours = bytes.windows(OURS.len()).any(|window| window == OURS);
         let changeable = changeable(&path).with_context(cannot)?;
@@ -127,7 +131,9 @@ mod tests {
     fn the_first_folder_that_has_an_emulator_gives_it() {
         let home = tempfile::tempdir().expect("a folder");
         let folders = ["a", "b", "c"].map(|name| home.path().join(name));
-        for (folder, bytes) in folders[1..].iter().zip(["\x7fELF ours, with QEMU_EXECVE in it", "\x7fELF another"]) {
+        for (folder, bytes) in
+            folders[1..].iter().zip(["\x7fELF ours, with QEMU_EXECVE in it", "\x7fELF another"])
+        {
             fs::create_dir(folder).expect("made");
             put(&folder.join("qemu-aarch64"), bytes.as_bytes(), 0o755);
         }
@@ -148,7 +154,8 @@ mod tests {
         let emulator = home.path().join(layout::emulator("arm"));
         put(&emulator, b"\x7fELF", 0o755);
         assert_eq!(release(target("arm"), &emulator), None);
-        fs::write(home.path().join(layout::build_facts("arm")), r#"{"release": "10.2.2-1"}"#).expect("written");
+        fs::write(home.path().join(layout::build_facts("arm")), r#"{"release": "10.2.2-1"}"#)
+            .expect("written");
         assert_eq!(release(target("arm"), &emulator).as_deref(), Some("10.2.2-1"));
     }
 

@@ -36,7 +36,8 @@ impl Wanting<'_> {
 /// When the table cannot be read.
 pub fn there(circumstances: &Circumstances, wanting: &Wanting<'_>, open: Option<&Table>) -> Result<There> {
     let seen = seen();
-    let is_seen = circumstances.mounted != Mounted::Nothing && circumstances.visible_scope() == wanting.scope();
+    let is_seen =
+        circumstances.mounted != Mounted::Nothing && circumstances.visible_scope() == wanting.scope();
     let table = open.or(is_seen.then_some(&seen));
     let entries = table.map(Table::entries).transpose()?.unwrap_or_default();
     let root = wanting.root();

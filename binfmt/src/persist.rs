@@ -77,7 +77,12 @@ pub fn keep(system: System, root: &Path, registration: &Registration, target: &'
             let format = &registration.format;
             let arguments = [
                 ["--install", &registration.name, &registration.interpreter].map(str::to_owned).to_vec(),
-                vec!["--magic".to_owned(), escaped(&format.magic), "--mask".to_owned(), escaped(&format.mask)],
+                vec![
+                    "--magic".to_owned(),
+                    escaped(&format.magic),
+                    "--mask".to_owned(),
+                    escaped(&format.mask),
+                ],
                 vec!["--offset".to_owned(), "0".to_owned(), "--credentials".to_owned(), has('C')],
                 vec!["--preserve".to_owned(), has('P'), "--fix-binary".to_owned(), has('F')],
             ];
@@ -139,7 +144,8 @@ pub fn persistent(root: &Path, name: &str) -> Option<PathBuf> {
         return Some(listed);
     }
     files(root).find(|path| {
-        fs::read_to_string(path).is_ok_and(|text| registrations(&text).any(|(registered, _)| registered == name))
+        fs::read_to_string(path)
+            .is_ok_and(|text| registrations(&text).any(|(registered, _)| registered == name))
     })
 }
 
@@ -237,7 +243,9 @@ mod tests {
         let home = tempfile::tempdir().expect("a folder");
         let root = home.path();
         let steps = keep(System::OpenRc, root, &registration("/e/qemu-aarch64"), arm64());
-        assert!(matches!(&steps[..], [Step::Write { .. }, Step::Link { at, .. }] if *at == root.join(RUNLEVEL)));
+        assert!(
+            matches!(&steps[..], [Step::Write { .. }, Step::Link { at, .. }] if *at == root.join(RUNLEVEL))
+        );
         let ours = put(root, "etc/binfmt.d/zz-anyarch-aarch64.conf", "");
         let runlevel = put(root, RUNLEVEL, "");
         assert_eq!(keep(System::OpenRc, root, &registration("/e"), arm64()).len(), 1, "it is on already");

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, anyhow};
 use rustix::fs::{CWD, StatVfsMountFlags, statfs, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsmount, fsopen, mount,
-    move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsmount, fsopen,
+    mount, move_mount,
 };
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -114,7 +114,8 @@ impl Cause {
                 "run it with `docker run --privileged`, or register on the host itself",
             ),
             Self::OwnTable => (
-                "this is a user namespace, where what is registered does not count for the machine".to_owned(),
+                "this is a user namespace, where what is registered does not count for the machine"
+                    .to_owned(),
                 "pass --user to register for this namespace alone, or run `sudo anyarch register` outside of it",
             ),
             Self::NoNamespace => (
@@ -122,7 +123,9 @@ impl Cause {
                 "run `sudo anyarch register` for the machine, or `anyarch register --podman` for podman's containers",
             ),
             Self::OldKernel => (
-                format!("Linux {major}.{minor} has one table for the whole machine; user namespaces have theirs since 6.7"),
+                format!(
+                    "Linux {major}.{minor} has one table for the whole machine; user namespaces have theirs since 6.7"
+                ),
                 "run `anyarch run`, which needs nothing registered, or `sudo anyarch register` outside of the namespace",
             ),
             Self::NoModule => (
@@ -148,9 +151,11 @@ impl Circumstances {
     /// # Errors
     /// When `/proc` is missing.
     pub fn look() -> Result<Self> {
-        let namespace = fs::metadata("/proc/self/ns/user").context("cannot see the user namespace; mount /proc")?;
+        let namespace =
+            fs::metadata("/proc/self/ns/user").context("cannot see the user namespace; mount /proc")?;
         let is_machine = namespace.ino() == MACHINES_NAMESPACE;
-        let own = fs::read_to_string("/proc/self/status").context("cannot see what rights there are; mount /proc")?;
+        let own = fs::read_to_string("/proc/self/status")
+            .context("cannot see what rights there are; mount /proc")?;
         let folder = Path::new(FOLDER);
         // It may be mounted by itself as soon as somebody looks into it.
         let _ = fs::read_dir(folder);
@@ -180,8 +185,10 @@ impl Circumstances {
             _ if !self.is_root => Cause::NoRoot,
             (Scope::Machine, Scope::UserNamespace) => Cause::OwnTable,
             _ if !self.is_there => Cause::NoModule,
-            _ if self.mounted == Mounted::ReadOnly => Cause::ReadOnly,
             _ if !self.may_mount => Cause::Container,
+            // A user namespace's own is mounted over what is seen here.
+            (Scope::UserNamespace, _) => return None,
+            _ if self.mounted == Mounted::ReadOnly => Cause::ReadOnly,
             _ if self.is_disabled => Cause::Disabled,
             _ => return None,
         };
@@ -233,12 +240,13 @@ impl Circumstances {
     }
 }
 
-/// Mounts the table of this user namespace, if what is mounted is not that one: it may be the machine's, and whoever
-/// is root in both could write to it.
+/// Mounts the table of this user namespace, if what is mounted is not that one, or read-only. It may be the machine's,
+/// and whoever is root in both could write to it.
 fn mount_own() -> rustix::io::Result<()> {
     let own = detached()?;
     let device = |meta: rustix::fs::Stat| meta.st_dev;
-    if rustix::fs::stat(FOLDER).map(device) == rustix::fs::fstat(&own).map(device) {
+    let is_writable = statvfs(FOLDER).is_ok_and(|mount| !mount.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if is_writable && rustix::fs::stat(FOLDER).map(device) == rustix::fs::fstat(&own).map(device) {
         return Ok(());
     }
     move_mount(&own, "", CWD, FOLDER, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
@@ -259,7 +267,8 @@ fn effective(status: &str) -> Option<u64> {
 
 /// The first two numbers of a release of Linux; zeros where there are none.
 fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(|other: char| !other.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let mut numbers =
+        release.split(|other: char| !other.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -317,7 +326,9 @@ mod tests {
 
     #[test]
     fn the_kernels_words_are_read() {
-        for (release, numbers) in [("6.18.44-fc-v669", (6, 18)), ("5.4.0", (5, 4)), ("6.7", (6, 7)), ("x", (0, 0))] {
+        for (release, numbers) in
+            [("6.18.44-fc-v669", (6, 18)), ("5.4.0", (5, 4)), ("6.7", (6, 7)), ("x", (0, 0))]
+        {
             assert_eq!(version(release), numbers);
         }
         assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));

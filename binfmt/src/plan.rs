@@ -215,13 +215,7 @@ impl Plan {
     }
 
     /// The path that is registered: a link where the emulator's own name does not have it start children.
-    fn interpreter(
-        &mut self,
-        asked: &Asked,
-        there: &There,
-        target: &Target,
-        emulator: &Emulator,
-    ) -> PathBuf {
+    fn interpreter(&mut self, asked: &Asked, there: &There, target: &Target, emulator: &Emulator) -> PathBuf {
         let own = emulator.path.clone();
         if !asked.intercept || !emulator.is_ours || Emulator::is_intercepting(&own) {
             return own;
@@ -289,7 +283,13 @@ mod tests {
             let target = target(name);
             Wanted { target, by: By::Emulator(emulator(target)) }
         });
-        Asked { wanted: wanted.collect(), credentials: false, replace: false, intercept: true, persist: false }
+        Asked {
+            wanted: wanted.collect(),
+            credentials: false,
+            replace: false,
+            intercept: true,
+            persist: false,
+        }
     }
 
     fn there() -> There {
@@ -369,7 +369,11 @@ mod tests {
     #[test]
     fn others_are_named_and_replaced_only_on_demand_and_last() {
         let there = There {
-            entries: vec![entry("qemu-aarch64", AARCH64), entry("WSLInterop", "7f454c46"), entry("python", "42")],
+            entries: vec![
+                entry("qemu-aarch64", AARCH64),
+                entry("WSLInterop", "7f454c46"),
+                entry("python", "42"),
+            ],
             ..there()
         };
         let error = register(&asked(&["riscv64", "arm64"]), &there).expect_err("taken");
@@ -434,6 +438,12 @@ mod tests {
         };
         let plan = unregister(&[target("arm64"), target("arm")], &there);
         assert_eq!(plan.steps, [Step::Unregister { name: "anyarch-aarch64".to_owned(), owner: None }]);
-        assert_eq!(plan.notes, ["arm64", "arm/v7"][1..].iter().map(|name| format!("{name}: we have not registered it")).collect::<Vec<_>>());
+        assert_eq!(
+            plan.notes,
+            ["arm64", "arm/v7"][1..]
+                .iter()
+                .map(|name| format!("{name}: we have not registered it"))
+                .collect::<Vec<_>>()
+        );
     }
 }

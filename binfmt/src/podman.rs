@@ -37,7 +37,8 @@ pub fn run_inside() -> Result<()> {
     }
     let words = inside(env::args_os())?;
     let ended = Command::new("podman").arg("unshare").args(&words).stdin(Stdio::null()).status();
-    let ended = ended.context("cannot run podman; install it, or use `anyarch run`, which needs nothing registered")?;
+    let ended = ended
+        .context("cannot run podman; install it, or use `anyarch run`, which needs nothing registered")?;
     if !ended.success() {
         bail!("`podman unshare {}` ended with {ended}", shown(&words));
     }
@@ -128,6 +129,9 @@ mod tests {
             write_unit(home.path(), &words).expect("written");
         }
         let unit = fs::read_to_string(home.path().join(WANTED_BY).join(UNIT)).expect("a unit");
-        assert!(unit.contains("\nExecStart=\"/a b/anyarch\" \"register\" \"--podman\" \"100%%$$\"\n"), "{unit}");
+        assert!(
+            unit.contains("\nExecStart=\"/a b/anyarch\" \"register\" \"--podman\" \"100%%$$\"\n"),
+            "{unit}"
+        );
     }
 }

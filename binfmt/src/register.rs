@@ -80,9 +80,6 @@ pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
     if register.emulator.is_some() && targets.len() != 1 {
         bail!(Usage("--emulator FILE is for one target; --emulators DIR for several".to_owned()));
     }
-    if register.scope.user && register.persist {
-        bail!(Usage("a user namespace's table ends with it; --persist is for the machine, or --podman".to_owned()));
-    }
     if register.scope.podman {
         podman::run_inside()?;
         if register.persist && !register.dry_run {
@@ -108,7 +105,8 @@ pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
     let _lock = table.lock(setting.progress)?;
     let plan = make(&look::there(&circumstances, &wanting, Some(&table))?)?;
     tell(setting, &plan);
-    Act { table: &table, circumstances: &circumstances, progress: setting.progress }.carry_out(&plan.steps)?;
+    Act { table: &table, circumstances: &circumstances, progress: setting.progress }
+        .carry_out(&plan.steps)?;
     report(setting, &plan.registered, circumstances.scope, register.persist, &table)
 }
 

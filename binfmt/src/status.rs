@@ -162,8 +162,10 @@ fn detail(
 fn levels() -> Vec<&'static str> {
     use std::is_x86_feature_detected as has;
     let v2 = has!("sse4.2") && has!("ssse3") && has!("popcnt") && has!("cmpxchg16b");
-    let v3 = v2 && has!("avx2") && has!("bmi1") && has!("bmi2") && has!("fma") && has!("lzcnt") && has!("movbe");
-    let v4 = v3 && has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
+    let v3 =
+        v2 && has!("avx2") && has!("bmi1") && has!("bmi2") && has!("fma") && has!("lzcnt") && has!("movbe");
+    let v4 =
+        v3 && has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
     [(v2, "v2"), (v3, "v3"), (v4, "v4")].into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
 }
 
@@ -177,7 +179,13 @@ impl fmt::Display for Status {
         writeln!(to, "programs run for: {}", self.supported.join(" "))?;
         for one in &self.details {
             let known = |text: Option<&str>| text.unwrap_or("unknown").to_owned();
-            writeln!(to, "\n{}: {}, {}", one.name, one.target, if one.runs { "runs" } else { "does not run" })?;
+            writeln!(
+                to,
+                "\n{}: {}, {}",
+                one.name,
+                one.target,
+                if one.runs { "runs" } else { "does not run" }
+            )?;
             writeln!(to, "  emulator    {} ({})", one.interpreter.display(), known(one.release.as_deref()))?;
             writeln!(to, "  flags       {}", one.flags)?;
             writeln!(to, "  by          {}", known(one.owner.as_deref()))?;
@@ -223,13 +231,18 @@ mod tests {
         let keys: Vec<&str> = detail.keys().map(String::as_str).collect();
         let known = "name target platform release interpreter flags owner scope persistent runs";
         assert_eq!(keys.join(" "), known);
-        assert_eq!((&detail["scope"], &detail["persistent"]), (&"user-namespace".into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&detail["scope"], &detail["persistent"]),
+            (&"user-namespace".into(), &serde_json::Value::Null)
+        );
     }
 
     #[test]
     fn people_read_what_runs_and_whose_it_is() {
         let text = status().to_string();
-        for line in ["anyarch-aarch64: aarch64, runs", "  for         this user namespace", "  at boot     no"] {
+        for line in
+            ["anyarch-aarch64: aarch64, runs", "  for         this user namespace", "  at boot     no"]
+        {
             assert!(text.lines().any(|said| said == line), "{line}\n{text}");
         }
     }

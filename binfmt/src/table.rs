@@ -59,7 +59,15 @@ impl Entry {
                 _ => {}
             }
         }
-        Some(Self { name: name.to_owned(), is_enabled, interpreter: interpreter?, flags, offset, magic, mask })
+        Some(Self {
+            name: name.to_owned(),
+            is_enabled,
+            interpreter: interpreter?,
+            flags,
+            offset,
+            magic,
+            mask,
+        })
     }
 
     /// Whether a file that begins so goes to this registration.

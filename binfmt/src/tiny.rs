@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(PROGRAMS.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>(), names);
         for target in TARGETS {
             let program = program(target).expect(target.name);
-            assert!(program.starts_with(b"\x7fELF") && program[4096..].iter().all(|byte| *byte == 0), "{target}");
+            assert!(
+                program.starts_with(b"\x7fELF") && program[4096..].iter().all(|byte| *byte == 0),
+                "{target}"
+            );
         }
     }
 
@@ -227,6 +230,8 @@ mod tests {
         let host = Target::find(std::env::consts::ARCH).expect("a target");
         assert_eq!(by_kernel(host).expect("run"), Runs::Natively);
         let missing = Path::new("/nowhere/qemu");
-        assert!(matches!(by_emulator(host, missing).expect("run"), Runs::Not(why) if why.contains("No such")));
+        assert!(
+            matches!(by_emulator(host, missing).expect("run"), Runs::Not(why) if why.contains("No such"))
+        );
     }
 }

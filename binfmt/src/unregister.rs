@@ -65,10 +65,14 @@ pub fn run(setting: &Setting<'_>, unregister: &Unregister) -> Result<()> {
         return Ok(());
     }
     let table = table.unwrap_or_else(|| look::seen());
-    Act { table: &table, circumstances: &circumstances, progress: setting.progress }.carry_out(&plan.steps)?;
+    Act { table: &table, circumstances: &circumstances, progress: setting.progress }
+        .carry_out(&plan.steps)?;
     if !plan.steps.is_empty() {
         let names: Vec<&str> = targets.iter().map(|target| spoken(target)).collect();
-        setting.progress.say(&format!("unregistered: {}", if is_all { "all of ours".to_owned() } else { names.join(" ") }));
+        setting.progress.say(&format!(
+            "unregistered: {}",
+            if is_all { "all of ours".to_owned() } else { names.join(" ") }
+        ));
     }
     Ok(())
 }

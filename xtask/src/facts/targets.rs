@@ -1,8 +1,10 @@
 //! What the driver knows of each target: its registers, and where guest programs come from. Their names, and how their
 //! programs begin, stand in the manifest's crate, since users' programs have a use for these.
 
-use anyarch_client::error::{Usage, unknown};
+use super::unknown;
+use anyarch_client::error::Usage;
 use anyarch_manifest::{layout, target};
+use anyhow::{Context as _, Result};
 
 /// One target of QEMU's linux-user emulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +58,8 @@ pub const TARGETS: &[Target] = &[
         .with_gcc("aarch64-linux-gnu", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     plain("aarch64_be", 64),
     plain("alpha", 64).with_gcc("alpha-linux-gnu", "gcc-alpha-linux-gnu libc6.1-dev-alpha-cross"),
-    debian(
-        "arm",
-        32,
-        "bookworm",
-        "armhf",
-    )
-    .with_gcc("arm-linux-gnueabihf", "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"),
+    debian("arm", 32, "bookworm", "armhf")
+        .with_gcc("arm-linux-gnueabihf", "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"),
     plain("armeb", 32),
     plain("cris", 32),
     plain("hexagon", 32),
@@ -74,8 +71,7 @@ pub const TARGETS: &[Target] = &[
     plain("microblaze", 32),
     plain("microblazeel", 32),
     plain("mips", 32).with_gcc("mips-linux-gnu", "gcc-mips-linux-gnu libc6-dev-mips-cross"),
-    plain("mips64", 64)
-        .with_gcc("mips64-linux-gnuabi64", "gcc-mips64-linux-gnuabi64 libc6-dev-mips64-cross"),
+    plain("mips64", 64).with_gcc("mips64-linux-gnuabi64", "gcc-mips64-linux-gnuabi64 libc6-dev-mips64-cross"),
     debian("mips64el", 64, "bookworm", "mips64el")
         .with_gcc("mips64el-linux-gnuabi64", "gcc-mips64el-linux-gnuabi64 libc6-dev-mips64el-cross"),
     debian("mipsel", 32, "bookworm", "mipsel")
@@ -86,10 +82,8 @@ pub const TARGETS: &[Target] = &[
         .with_gcc("mips64el-linux-gnuabin32", "gcc-mips64el-linux-gnuabin32 libc6-dev-mipsn32el-cross"),
     plain("nios2", 32),
     plain("or1k", 32),
-    plain("ppc", 32)
-        .with_gcc("powerpc-linux-gnu", "gcc-powerpc-linux-gnu libc6-dev-powerpc-cross"),
-    plain("ppc64", 64)
-        .with_gcc("powerpc64-linux-gnu", "gcc-powerpc64-linux-gnu libc6-dev-ppc64-cross"),
+    plain("ppc", 32).with_gcc("powerpc-linux-gnu", "gcc-powerpc-linux-gnu libc6-dev-powerpc-cross"),
+    plain("ppc64", 64).with_gcc("powerpc64-linux-gnu", "gcc-powerpc64-linux-gnu libc6-dev-ppc64-cross"),
     debian("ppc64le", 64, "bookworm", "ppc64el")
         .with_gcc("powerpc64le-linux-gnu", "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"),
     plain("riscv32", 32),
@@ -102,8 +96,7 @@ pub const TARGETS: &[Target] = &[
     plain("sparc", 32),
     plain("sparc32plus", 64),
     plain("sparc64", 64).with_gcc("sparc64-linux-gnu", "gcc-sparc64-linux-gnu libc6-dev-sparc64-cross"),
-    debian("x86_64", 64, "bookworm", "amd64")
-        .with_gcc("x86_64-linux-gnu", "gcc libc6-dev"),
+    debian("x86_64", 64, "bookworm", "amd64").with_gcc("x86_64-linux-gnu", "gcc libc6-dev"),
     plain("xtensa", 32),
     plain("xtensaeb", 32),
 ];
@@ -115,6 +108,14 @@ impl Target {
             .and_then(|found| TARGETS.iter().find(|target| target.name == found.name))
             .copied()
             .ok_or_else(|| unknown("target", name, TARGETS.iter().map(|target| target.name)))
+    }
+
+    /// What users' programs know of it, too.
+    ///
+    /// # Errors
+    /// When they do not; a test sees to it that they do.
+    pub fn known(&self) -> Result<&'static target::Target> {
+        target::Target::find(self.name).with_context(|| format!("the manifest's crate lacks {}", self.name))
     }
 
     /// The file name of its emulator.
