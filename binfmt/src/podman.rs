@@ -69,14 +69,17 @@ pub fn keep() -> Result<PathBuf> {
     Ok(folder.join(UNIT))
 }
 
-/// Undoes [`keep`].
+/// Undoes [`keep`]. Gives the unit that was removed, if there was one.
 ///
 /// # Errors
 /// When there is no home, or it cannot be written to.
-pub fn forget() -> Result<()> {
+pub fn forget() -> Result<Option<PathBuf>> {
     let folder = folder()?;
+    let unit = folder.join(UNIT);
+    let was_there = unit.symlink_metadata().is_ok();
     files::remove(&folder.join(WANTED_BY).join(UNIT))?;
-    files::remove(&folder.join(UNIT))
+    files::remove(&unit)?;
+    Ok(was_there.then_some(unit))
 }
 
 /// The folder of the user's units.

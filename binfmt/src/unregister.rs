@@ -45,7 +45,15 @@ pub fn run(setting: &Setting<'_>, unregister: &Unregister) -> Result<()> {
     let targets = target::named(&unregister.targets)?;
     if unregister.scope.podman {
         podman::run_inside()?;
-        return if unregister.dry_run { Ok(()) } else { podman::forget() };
+        if !unregister.dry_run
+            && let Some(unit) = podman::forget()?
+        {
+            let others = "for others, run `anyarch register --podman --persist` again";
+            setting
+                .progress
+                .say(&format!("removed {}, which registered when you log in; {others}", unit.display()));
+        }
+        return Ok(());
     }
     let wanting = Wanting { user: unregister.scope.user, root: unregister.root.as_deref() };
     let circumstances = Circumstances::look()?;

@@ -6,7 +6,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -346,4 +346,59 @@ fn an_emulator_that_was_replaced_is_the_one_that_runs_after_registering_again() 
     symlink("/bin/true", inside.path("bin/qemu-aarch64")).unwrap();
     let said = inside.fails(1, "$register arm64");
     assert!(said.contains("does not run on this machine"), "{said}");
+}
+
+/// Stands in for podman: what it is told runs in a user namespace of its own.
+const PODMAN: &str =
+    "#!/bin/sh\ntest \"$1\" = unshare && shift && exec unshare --user --map-root-user --mount \"$@\"\n";
+
+#[test]
+fn podmans_containers_have_their_own_and_a_unit_registers_again() {
+    let Some(inside) = Namespace::new() else { return };
+    put(&inside.path("podman/podman"), PODMAN);
+    fs::copy(example("binfmt"), inside.path("podman/binfmt")).unwrap();
+    fs::create_dir(inside.path("user")).unwrap();
+    let all = |command: &str, arguments: &[&str]| {
+        let status = Command::new(command).args(arguments).arg(inside.home.path()).status().unwrap();
+        assert!(status.success(), "{command} {arguments:?}");
+    };
+    all("chmod", &["-R", "a+rX,a+x"]);
+    let is_root = fs::metadata(inside.home.path()).unwrap().uid() == 0;
+    if is_root {
+        all("chown", &["-R", "1000:1000"]);
+    }
+    let anyarch = |arguments: &[&str]| {
+        // Root's podman has no namespace of its own.
+        let user: &[&str] =
+            if is_root { &["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"] } else { &["env"] };
+        let mut command = Command::new(user[0]);
+        command.args(&user[1..]).arg(inside.path("podman/binfmt")).args(arguments);
+        let path = format!("{}:{}", inside.path("podman").display(), env::var("PATH").unwrap());
+        let user = inside.path("user");
+        command
+            .env("PATH", path)
+            .env("HOME", &user)
+            .env("XDG_CONFIG_HOME", &user)
+            .env("XDG_RUNTIME_DIR", &user);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let bin = inside.path("bin").display().to_string();
+    let (code, said) = anyarch(&["register", "--podman", "--persist", "--emulators", &bin, "arm64"]);
+    assert!(code == Some(0) && said.contains("arm64: the kernel runs its programs by"), "{said}");
+    let unit = inside.path("user/systemd/user/default.target.wants/anyarch-binfmt.service");
+    let text = fs::read_to_string(&unit).unwrap();
+    assert!(
+        text.contains("\"register\" \"--podman\" \"--emulators\"") && !text.contains("persist"),
+        "{text}"
+    );
+    let (code, said) = anyarch(&["unregister", "--podman", "arm64"]);
+    assert!(code == Some(0) && said.contains("registered when you log in") && !unit.exists(), "{said}");
+    let (code, said) = anyarch(&["register", "--podman", "--emulators", &bin, "s390x"]);
+    assert!(code == Some(1) && said.contains("there is no qemu-s390x"), "{said}");
+    if is_root {
+        let said = Command::new(example("binfmt")).args(["register", "--podman", "arm64"]).output().unwrap();
+        assert_eq!(said.status.code(), Some(2), "{said:?}");
+    }
 }
