@@ -91,7 +91,7 @@ pub enum Cause {
 }
 
 /// Nothing can be registered here. Programs tell it from failures by this type, and from each other by the cause.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}\n  {remedy}")]
 pub struct Obstacle {
     /// The kind of it.

@@ -6,7 +6,7 @@ use crate::emulator::Emulator;
 use crate::format::Format;
 use crate::look::{self, Wanting};
 use crate::place::{Circumstances, Scope};
-use crate::plan::{self, Asked, By, Plan, Registered, There, Wanted};
+use crate::plan::{self, Asked, By, Plan, Registered, Taken, There, Wanted};
 use crate::podman::{self, For};
 use crate::table::Table;
 use crate::target::{self, ALL, spoken};
@@ -72,7 +72,7 @@ pub struct Register {
 /// Registers, proves that it works, and says so.
 ///
 /// # Errors
-/// [`crate::place::Obstacle`] where nothing can be registered, [`plan::Taken`] where others have, [`Usage`] for what
+/// [`crate::place::Obstacle`] where nothing can be registered, [`Taken`] where others have, [`Usage`] for what
 /// makes no sense; else what went wrong, with what is left of it. It returns well only if everything that was asked
 /// for works.
 pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
@@ -91,19 +91,29 @@ pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
     let wanting = Wanting { user: register.scope.user, root: register.root.as_deref() };
     let circumstances = Circumstances::look()?;
     let obstacle = circumstances.obstacle(wanting.scope());
-    let make = |there: &There| plan::register(&register.asked(setting, &targets, there)?, there);
+    if let (Some(obstacle), false) = (&obstacle, register.dry_run) {
+        bail!(obstacle.clone());
+    }
+    let plan = |table| {
+        let there = look::there(&circumstances, &wanting, table)?;
+        plan::register(&register.asked(setting, &targets, &there)?, &there)
+    };
+    // By what can be seen, so that nothing is mounted for what cannot be done.
+    let first = plan(None);
     if register.dry_run {
-        let plan = make(&look::there(&circumstances, &wanting, None)?)?;
-        tell(setting, &plan);
-        let _ = write!(stdout(), "{plan}");
+        let first = first?;
+        tell(setting, &first);
+        let _ = write!(stdout(), "{first}");
         // It was not asked to work.
         obstacle.inspect(|why| setting.progress.say(&format!("as things are, it would fail: {why}")));
         return Ok(());
     }
-    obstacle.map_or(Ok(()), Err)?;
+    // What is seen may be the machine's table, which does not count for a namespace that gets its own.
+    first.map(drop).or_else(|error| if error.is::<Taken>() { Ok(()) } else { Err(error) })?;
     let table = circumstances.open()?;
     let _lock = table.lock(setting.progress)?;
-    let plan = make(&look::there(&circumstances, &wanting, Some(&table))?)?;
+    // Another run may have changed what there is.
+    let plan = plan(Some(&table))?;
     tell(setting, &plan);
     Act { table: &table, circumstances: &circumstances, progress: setting.progress }
         .carry_out(&plan.steps)?;

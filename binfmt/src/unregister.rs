@@ -6,7 +6,7 @@ use crate::look::{self, Wanting};
 use crate::place::{Circumstances, Mounted};
 use crate::plan;
 use crate::podman::{self, For};
-use crate::target::{self, spoken};
+use crate::target::{self, ALL, spoken};
 use anyhow::Result;
 use clap::Args;
 use std::io::{Write as _, stdout};
@@ -66,13 +66,13 @@ pub fn run(setting: &Setting<'_>, unregister: &Unregister) -> Result<()> {
     let _lock = table.as_ref().map(|table| table.lock(setting.progress)).transpose()?;
     let there = look::there(&circumstances, &wanting, table.as_ref())?;
     let plan = plan::unregister(&targets, &there);
-    let is_all = targets.len() > 1;
+    let is_all = unregister.targets.iter().any(|name| name == ALL);
     plan.notes.iter().filter(|_| !is_all).for_each(|note| setting.progress.say(note));
     if unregister.dry_run {
         let _ = write!(stdout(), "{plan}");
         return Ok(());
     }
-    let table = table.unwrap_or_else(|| look::seen());
+    let table = table.unwrap_or_else(look::seen);
     Act { table: &table, circumstances: &circumstances, progress: setting.progress }
         .carry_out(&plan.steps)?;
     if !plan.steps.is_empty() {

@@ -69,7 +69,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The folders that a build reads. Others may lie beside them: what jobs handed on, or the release itself.
-const READ: [&str; 9] =
+const READ: [&str; 10] =
     [".cargo", "binfmt", "client", "dist", "fuzz", "guests", "manifest", "patches", "toolchains", "xtask"];
 
 /// The files of the checkout, sorted: what git tracks. What it does not track, though a build reads it, would be
