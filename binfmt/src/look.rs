@@ -50,7 +50,7 @@ pub fn there(circumstances: &Circumstances, wanting: &Wanting<'_>, open: Option<
         entries: with_owner.collect(),
         keeps_argv0: circumstances.keeps_argv0(),
         is_machine: circumstances.scope == Scope::Machine,
-        link_folder: link_folder(wanting.scope()),
+        link_folder: link_folder(wanting.scope(), circumstances.is_root),
         system: System::of(root),
         root: root.to_owned(),
     })
@@ -61,10 +61,11 @@ pub fn seen() -> Table {
     Table { folder: FOLDER.into() }
 }
 
-/// A folder for links that are gone at the next boot, as registrations are.
-fn link_folder(scope: Scope) -> Option<PathBuf> {
+/// A folder for links that are gone at the next boot, as registrations are. Who is not root only asks what root
+/// would do.
+fn link_folder(scope: Scope, is_root: bool) -> Option<PathBuf> {
     let user = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = user.filter(|_| scope == Scope::UserNamespace);
     let folders = user.into_iter().chain([PathBuf::from("/run")]).map(|folder| folder.join("anyarch"));
-    folders.into_iter().find(|folder| files::is_writable(folder, "").is_ok())
+    folders.into_iter().find(|folder| !is_root || files::is_writable(folder, "").is_ok())
 }
