@@ -1,12 +1,16 @@
 //! What is there, for a plan: the table, the links' folder, what registers at boot. Nothing is changed.
 
+use crate::format::Format;
 use crate::persist::{self, System};
 use crate::place::{Circumstances, FOLDER, Mounted, Scope};
 use crate::plan::There;
 use crate::table::Table;
 use anyarch_client::files;
-use anyhow::Result;
+use anyarch_manifest::target::{TARGETS, Target};
+use anyhow::{Context as _, Result};
 use std::env;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// For whom, and below which folder the system's files are.
@@ -59,6 +63,17 @@ pub fn there(circumstances: &Circumstances, wanting: &Wanting<'_>, open: Option<
 /// The table that everybody sees, whosever it is.
 pub fn seen() -> Table {
     Table { folder: FOLDER.into() }
+}
+
+/// The target of this very program, which this machine runs itself.
+///
+/// # Errors
+/// When `/proc` is missing.
+pub fn own_target() -> Result<Option<&'static Target>> {
+    let mut header = Vec::new();
+    let own = File::open("/proc/self/exe").context("cannot read this program; mount /proc")?;
+    own.take(64).read_to_end(&mut header).context("cannot read this program")?;
+    Ok(TARGETS.iter().find(|target| Format::of(target).matches(&header)))
 }
 
 /// A folder for links that are gone at the next boot, as registrations are. Who is not root only asks what root

@@ -3,7 +3,6 @@
 use crate::Setting;
 use crate::act::Act;
 use crate::emulator::Emulator;
-use crate::format::Format;
 use crate::look::{self, Wanting};
 use crate::place::{Circumstances, Scope};
 use crate::plan::{self, Asked, By, Plan, Registered, Taken, There, Wanted};
@@ -17,8 +16,7 @@ use anyarch_manifest::target::Target;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
-use std::fs::File;
-use std::io::{Read as _, Write as _, stdout};
+use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 
 /// Have the kernel run the programs of other machines, here and in containers and chroots
@@ -94,12 +92,10 @@ pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
     if let (Some(obstacle), false) = (&obstacle, register.dry_run) {
         bail!(obstacle.clone());
     }
-    let plan = |table| {
-        let there = look::there(&circumstances, &wanting, table)?;
-        plan::register(&register.asked(setting, &targets, &there)?, &there)
-    };
     // By what can be seen, so that nothing is mounted for what cannot be done.
-    let first = plan(None);
+    let seen = look::there(&circumstances, &wanting, None)?;
+    let asked = register.asked(setting, &targets, &seen)?;
+    let first = plan::register(&asked, &seen);
     if register.dry_run {
         let first = first?;
         tell(setting, &first);
@@ -113,7 +109,7 @@ pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
     let table = circumstances.open()?;
     let _lock = table.lock(setting.progress)?;
     // Another run may have changed what there is.
-    let plan = plan(Some(&table))?;
+    let plan = plan::register(&asked, &look::there(&circumstances, &wanting, Some(&table))?)?;
     tell(setting, &plan);
     Act { table: &table, circumstances: &circumstances, progress: setting.progress }
         .carry_out(&plan.steps)?;
@@ -207,10 +203,7 @@ fn no_emulator(target: &Target, folders: &[PathBuf]) -> anyhow::Error {
 /// Whether the machine runs a target's programs itself: it is the target of this very program, or a program of it runs
 /// though nobody has registered anything for it.
 fn runs_natively(target: &Target, there: &There) -> Result<bool> {
-    let mut header = Vec::new();
-    let own = File::open("/proc/self/exe").context("cannot read this program; mount /proc")?;
-    own.take(64).read_to_end(&mut header).context("cannot read this program")?;
-    if Format::of(target).matches(&header) {
+    if look::own_target()? == Some(target) {
         return Ok(true);
     }
     if there.entries.iter().any(|(entry, _)| entry.is_enabled && entry.claims(target)) {

@@ -115,8 +115,8 @@ pub fn look(circumstances: &Circumstances, root: &Path) -> Result<Status> {
     };
     let mut supported: Vec<String> = platforms(Runs::Natively).collect();
     // This program's own comes first, with its levels.
-    let own = |name: &String| Target::find(name).is_none_or(|target| target.name != std::env::consts::ARCH);
-    supported.sort_by_key(own);
+    let own = look::own_target()?;
+    supported.sort_by_key(|name| Target::find(name) != own);
     if supported.first().is_some_and(|first| first == "linux/amd64") {
         supported.splice(1..1, levels().iter().map(|level| format!("linux/amd64/{level}")));
     }

@@ -1,7 +1,7 @@
 //! Real emulators, registered in a real kernel: in a user namespace that has a table of its own. Nothing is registered
 //! on the machine. What else holds of registrations is in `binfmt/tests`.
 
-use crate::driver::{Driver, RELEASE, WITH_GUESTS, emulator, exclusive, run, scratch, wants};
+use crate::driver::{Driver, RELEASE, WITH_GUESTS, emulator, exclusive, run, scratch, tarball, wants};
 use anyarch_binfmt::format::{Format, Registration};
 use anyarch_binfmt::tiny;
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn all_run(home: &Path, targets: &[&str]) {
     let foreign = targets.iter().filter(|target| **target != env::consts::ARCH);
     let mut script = "$binfmt register --user --emulators bin --json all > registered\n\
         $binfmt status --json > status\n\
-        QEMU_LOG=tb_cache ./tiny-aarch64 ./tiny-aarch64 word 2> shared || true\n\
+        QEMU_LOG=tb_cache ./tiny-aarch64 ./tiny-aarch64 word 2> shared > /dev/null || true\n\
         $binfmt unregister --user all; cd $table\n"
         .to_owned();
     for target in foreign {
@@ -78,15 +78,16 @@ fn all_run(home: &Path, targets: &[&str]) {
     let least = targets.len() - targets.iter().filter(|target| ["i386", "x86_64"].contains(target)).count();
     assert!((least..=targets.len()).contains(&registered.len()), "{registered:?}");
     let status = read("status");
+    let release = tarball("aarch64").parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     for detail in status["details"].as_array().unwrap() {
         assert_eq!(detail["runs"], true, "{detail}");
-        assert_eq!(detail["release"], RELEASE[0]["release"], "{detail}");
+        assert_eq!(detail["release"].as_str(), Some(release.as_str()), "{detail}");
     }
     assert_eq!(status["details"].as_array().unwrap().len(), registered.len());
     assert!(status["supported"].as_array().unwrap().contains(&"linux/arm64".into()), "{status}");
     // Registered by its name, an emulator starts children itself: they find what it has translated.
     let shared = fs::read_to_string(home.join("shared")).unwrap();
-    assert_eq!(shared.lines().filter(|line| line.contains("pages cached")).count(), 2, "{shared}");
+    assert!(shared.lines().filter(|line| line.contains("pages cached")).count() > 1, "{shared}");
 }
 
 /// What a script prints in a namespace. `None`, with a note, where the kernel has no table for it.
