@@ -35,7 +35,7 @@ pub struct Register {
     /// Targets, by the names of QEMU, Debian, Docker or the kernel; `all` for every emulator that is there
     #[arg(value_name = "TARGET", value_delimiter = ',', required = true)]
     pub targets: Vec<String>,
-    /// The emulator's file, for one target [default: `qemu-<target>` in the folders below]
+    /// The emulator's file, for one target [default: in the folders of --emulators]
     #[arg(long, value_name = "FILE")]
     pub emulator: Option<PathBuf>,
     /// Folder with the emulators [default: that of this program, /usr/local/bin, /usr/bin]
