@@ -98,20 +98,34 @@ pub fn release(target: &Target, emulator: &Path) -> Option<String> {
 
 /// Who, besides root, could put another program in this place: by the file, or by the folders that lead to it.
 fn changeable(path: &Path) -> io::Result<Option<String>> {
-    /// Whoever may write to a folder that has this bit still changes only what is theirs.
-    const STICKY: u32 = 0o1000;
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     let real = fs::canonicalize(path)?;
     for one in real.ancestors() {
         let meta = fs::metadata(one)?;
-        let others = meta.mode() & 0o022 != 0 && (meta.is_file() || meta.mode() & STICKY == 0);
-        if meta.uid() != 0 {
-            return Ok(Some(format!("user {} owns {}", meta.uid(), one.display())));
-        }
-        if others {
-            return Ok(Some(format!("{} can be written to by others than its owner", one.display())));
+        if let Some(who) = others(meta.uid(), meta.gid(), meta.mode(), &groups) {
+            return Ok(Some(format!("{who} can change {}", one.display())));
         }
     }
     Ok(None)
+}
+
+/// Who, besides root, may write to what has this owner, this group and these permissions.
+fn others(owner: u32, group: u32, mode: u32, groups: &str) -> Option<String> {
+    /// In a folder that has this bit, everybody changes only what is theirs.
+    const STICKY: u32 = 0o1000;
+    const FOLDER: u32 = 0o040_000;
+    let is_shared = mode & FOLDER != 0 && mode & STICKY != 0;
+    // Debian gives `/usr/local` to the group staff, which it says is as good as root.
+    let staff = groups.lines().find_map(|line| line.strip_prefix("staff:")?.split(':').nth(1)?.parse().ok());
+    if owner != 0 {
+        Some(format!("user {owner}"))
+    } else if mode & 0o002 != 0 && !is_shared {
+        Some("everybody".to_owned())
+    } else if mode & 0o020 != 0 && !is_shared && group != 0 && Some(group) != staff {
+        Some(format!("group {group}"))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +171,20 @@ mod tests {
         fs::write(home.path().join(layout::build_facts("arm")), r#"{"release": "10.2.2-1"}"#)
             .expect("written");
         assert_eq!(release(target("arm"), &emulator).as_deref(), Some("10.2.2-1"));
+    }
+
+    #[test]
+    fn whoever_may_write_besides_root_is_named() {
+        let groups = "root:x:0:\nstaff:x:50:\n";
+        let who = |owner, group, mode| others(owner, group, mode, groups);
+        for (owner, group, mode) in
+            [(0, 0, 0o100_755), (0, 0, 0o100_775), (0, 50, 0o042_775), (0, 0, 0o041_777)]
+        {
+            assert_eq!(who(owner, group, mode), None, "{owner} {group} {mode:o}");
+        }
+        assert_eq!(who(1000, 0, 0o100_755).as_deref(), Some("user 1000"));
+        assert_eq!(who(0, 100, 0o040_775).as_deref(), Some("group 100"));
+        assert_eq!(who(0, 0, 0o040_777).as_deref(), Some("everybody"));
     }
 
     #[test]

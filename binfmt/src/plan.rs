@@ -163,7 +163,8 @@ impl Plan {
         emulator: &Emulator,
     ) -> Result<()> {
         let name = spoken(target);
-        if let Some(why) = &emulator.changeable {
+        // In a namespace, whoever has made it has all rights there.
+        if let (Some(why), true) = (&emulator.changeable, there.is_machine) {
             let path = emulator.path.display();
             if asked.credentials {
                 bail!(Usage(format!(
@@ -171,9 +172,7 @@ impl Plan {
                      install it where only root can write: /usr/local"
                 )));
             }
-            if there.is_machine {
-                self.notes.push(format!("{name}: {why}, and so decides what runs in the place of {path}"));
-            }
+            self.notes.push(format!("{name}: {why}, and so decides what runs in the place of {path}"));
         }
         self.steps.push(Step::Try { target, emulator: emulator.path.clone() });
         let interpreter = self.interpreter(asked, there, target, emulator);
@@ -413,11 +412,13 @@ mod tests {
     #[test]
     fn what_others_can_change_never_gets_roots_rights() {
         let mut asked = asked(&["arm64"]);
-        let why = "user 1000 owns /e/qemu-aarch64".to_owned();
+        let why = "user 1000 can change /e/qemu-aarch64".to_owned();
         asked.wanted[0].by =
             By::Emulator(Emulator { changeable: Some(why.clone()), ..emulator(target("arm64")) });
         assert!(register(&asked, &there()).expect("a plan").notes[0].contains(&why));
-        let error = register(&Asked { credentials: true, ..asked }, &there()).expect_err("refused");
+        let asked = Asked { credentials: true, ..asked };
+        assert_eq!(register(&asked, &There { is_machine: false, ..there() }).expect("a plan").notes, [""; 0]);
+        let error = register(&asked, &there()).expect_err("refused");
         assert!(error.is::<Usage>() && error.to_string().contains(&why), "{error}");
     }
 
