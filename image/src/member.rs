@@ -132,7 +132,14 @@ impl<'a, R: Read> Member<'a, R> {
         let kind = header.entry_type();
         let name = said.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = shown(&name);
-        let number = |field: io::Result<u64>| field.with_context(|| format!("{shown} has a bad header"));
+        let bad = || format!("{shown} has a bad header");
+        // Whoever says nothing in a field means zero.
+        let number = |bytes: &[u8], field: io::Result<u64>| match bytes.iter().all(|b| [0, b' '].contains(b))
+        {
+            true => Ok(0),
+            false => field.with_context(bad),
+        };
+        let fields = header.as_old();
         // Readers that differ about where a member ends see different archives.
         ensure!(
             said.size.is_none_or(|size| size == entry.size()),
@@ -141,17 +148,19 @@ impl<'a, R: Read> Member<'a, R> {
             said.size.unwrap_or_default()
         );
         let link = said.link.or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
-        let time = said
-            .time
-            .map_or_else(|| number(header.mtime()).map(|time| i64::try_from(time).unwrap_or(0)), Ok)?;
+        let time = match said.time {
+            Some(time) => time,
+            None => i64::try_from(number(&fields.mtime, header.mtime())?).unwrap_or(0),
+        };
+        let mode = number(&fields.mode, header.mode().map(u64::from))?;
         Ok(Self {
             kind,
             link: link.unwrap_or_default(),
             size: entry.size(),
-            mode: header.mode().with_context(|| format!("{shown} has a bad header"))? & 0o7777,
+            mode: u32::try_from(mode & 0o7777).unwrap_or(0),
             owner: (
-                said.user.map_or_else(|| number(header.uid()), Ok)?,
-                said.group.map_or_else(|| number(header.gid()), Ok)?,
+                said.user.map_or_else(|| number(&fields.uid, header.uid()), Ok)?,
+                said.group.map_or_else(|| number(&fields.gid, header.gid()), Ok)?,
             ),
             time,
             xattrs: said.xattrs,

@@ -1,5 +1,9 @@
 //! Unpacked roots in the cache: `<cache>/images/roots/<manifest>-<owners>/`, with the tree in `rootfs` and what it is
 //! in `image.json`. A root appears by a rename, when all of it is there. It can be removed while nobody uses it.
+//!
+//! Its files are not forced to the disk one by one, which would take longer than all else. So after a start of the
+//! machine a root is unpacked anew, unless it was used long enough after it was unpacked for the kernel to have written
+//! it: then it is marked as settled.
 
 use crate::digest::Digest;
 use crate::layer::Owners;
@@ -13,9 +17,16 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The tree of an image in its folder.
 const ROOTFS: &str = "rootfs";
+/// A file that says that all of the tree is on the disk.
+const SETTLED: &str = "settled";
+/// After how long that is so. The kernel writes what has waited for half a minute, on a laptop for ten.
+const SETTLES: Duration = Duration::from_secs(20 * 60);
+/// Where the kernel says which run of the machine this is.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// What the tree is of. Whoever uses the tree holds a lock on this file.
 const ABOUT: &str = "image.json";
 
@@ -28,6 +39,14 @@ pub struct About {
     pub digest: Digest,
     /// What it is made for.
     pub platform: String,
+}
+
+/// `image.json`: what a root is of, and in which run of the machine it was unpacked.
+#[derive(Serialize, Deserialize)]
+struct Unpacked {
+    #[serde(flatten)]
+    about: About,
+    boot: String,
 }
 
 /// A whole, unpacked root, which nobody removes as long as this value lives.
@@ -92,7 +111,7 @@ pub fn list(store: &Store) -> Result<Vec<Listed>> {
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let mut all = Vec::new();
     for entry in entries.flatten() {
-        if let Some(about) = files::read_json(&entry.path().join(ABOUT)) {
+        if let Some(Unpacked { about, .. }) = files::read_json(&entry.path().join(ABOUT)) {
             all.push(Listed { place: entry.path(), about });
         }
     }
@@ -128,7 +147,8 @@ pub fn get(
         let _ = files::remove(&tree);
         return Err(error);
     }
-    files::write_json(&scratch.path().join(ABOUT), about)?;
+    let unpacked = Unpacked { about: about.clone(), boot: boot() };
+    files::write_json(&scratch.path().join(ABOUT), &unpacked)?;
     // What was there could not be used.
     files::remove(&place)?;
     scratch.keep(&place)?;
@@ -152,9 +172,33 @@ fn used(place: &Path) -> Result<Option<Root>> {
         let is_still = ours.is_ok_and(|ours| {
             there.is_ok_and(|there| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
         });
-        if is_still {
-            let about = files::read_json(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            return Ok(Some(Root { place: place.to_owned(), about, _use: file }));
+        if !is_still {
+            continue;
         }
+        let read: Option<Unpacked> = files::read_json(&path);
+        let Some(Unpacked { about, .. }) = read.filter(|read| is_settled(place, &read.boot, &file)) else {
+            return Ok(None);
+        };
+        return Ok(Some(Root { place: place.to_owned(), about, _use: file }));
     }
+}
+
+/// Whether all of a root is there: it is on the disk, or has been in memory since it was unpacked.
+fn is_settled(place: &Path, unpacked_in: &str, about: &File) -> bool {
+    let mark = place.join(SETTLED);
+    if mark.exists() {
+        return true;
+    }
+    let is_same = unpacked_in == boot();
+    let age = about.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+    if is_same && age.is_some_and(|age| age > SETTLES) {
+        // Without the mark, it is unpacked once more than need be.
+        let _ = files::write_file(&mark, b"");
+    }
+    is_same
+}
+
+/// Which run of the machine this is; the same where nobody knows.
+fn boot() -> String {
+    fs::read_to_string(BOOT).unwrap_or_default().trim().to_owned()
 }

@@ -345,14 +345,18 @@ impl Pulled<'_> {
         for (at, (layer, diff)) in self.manifest.layers.iter().zip(self.config.diff_ids()).enumerate() {
             show(at);
             let what = || format!("layer {} ({})", at + 1, layer.digest.short());
-            let found = unpacking.layer(store.open_blob(&layer.digest)?, layer.size).with_context(what)?;
-            if found.packed != layer.digest {
+            let unpacked = unpacking.layer(store.open_blob(&layer.digest)?, layer.size);
+            // What has changed need not even be an archive any more.
+            if !unpacked.as_ref().is_ok_and(|found| found.packed == layer.digest)
+                && store.has_changed(&layer.digest)
+            {
                 store.forget(&layer.digest);
                 bail!(
                     "{} has changed in the cache, and was removed there: run the same command again",
                     what()
                 );
             }
+            let found = unpacked.with_context(what)?;
             ensure!(
                 found.unpacked == *diff,
                 "refused: {} unpacks to {}, and the image's config has {diff}",

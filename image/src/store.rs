@@ -5,9 +5,9 @@
 use crate::digest::Digest;
 use crate::document::{Descriptor, MAX_BYTES};
 use crate::hashed::Hashed;
-use anyarch_client::files;
 use anyarch_client::lock::Lock;
 use anyarch_client::progress::Progress;
+use anyarch_client::{files, hash};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
@@ -70,6 +70,11 @@ impl Store {
     /// When it is not there.
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         File::open(self.place(digest)).with_context(|| format!("the cache has no blob {digest}"))
+    }
+
+    /// Whether a blob is there and has other bytes than its digest says. A disk that cannot be read has not changed them.
+    pub fn has_changed(&self, digest: &Digest) -> bool {
+        hash::sha256_file(&self.place(digest)).is_ok_and(|found| found != digest.hex())
     }
 
     /// Removes a blob whose content has changed in the cache, so that the next run gets it anew.
