@@ -44,7 +44,7 @@ const fn known(
 /// Every platform with an emulator: what Go, Docker's builder and its official images are there for.
 pub const KNOWN: &[Known] = &[
     known("386", None, "i386", &[("i386", None), ("i686", None), ("x86", None)]),
-    known("amd64", Some("v1"), "x86_64", &[("x86_64", None), ("x86-64", None)]),
+    known("amd64", Some("v1"), "x86_64", &[("x86_64", None)]),
     known(
         "arm",
         Some("v7"),

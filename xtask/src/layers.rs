@@ -13,9 +13,10 @@ struct Package {
     heading: &'static str,
 }
 
-const PACKAGES: [Package; 2] = [
+const PACKAGES: [Package; 3] = [
     Package { folder: "xtask", heading: "## Layers" },
     Package { folder: "client", heading: "### Layers of the client" },
+    Package { folder: "image", heading: "### Layers of images" },
 ];
 
 /// A source file by its place below `src`: `["verify", "guest"]`; `mod.rs` is its folder.
@@ -186,8 +187,8 @@ fn beside<'a>(place: &Place, files: &'a BTreeMap<Place, BTreeSet<Place>>) -> Vec
 
 /// Cargo would refuse a package that the driver depends on and that depends on it, save for tests.
 #[test]
-fn the_client_names_nothing_of_the_driver() {
-    let mut folders = vec![root().join("client")];
+fn what_users_machines_do_names_nothing_of_the_driver() {
+    let mut folders = ["client", "image"].map(|name| root().join(name)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

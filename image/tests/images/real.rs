@@ -3,7 +3,7 @@
 use crate::made::{Layer, Made, Packed, small};
 use crate::places::{Place, read};
 use crate::wants;
-use reqwest::blocking::Client;
+use anyarch_client::http;
 use serde_json::Value;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -43,7 +43,7 @@ impl Registry {
 
     /// Pushes all blobs, and the documents under these names, the inner ones first.
     fn push(&self, made: &Made, documents: &[(&str, &Value)]) {
-        let client = Client::builder().no_proxy().build().unwrap();
+        let client = http::local_client(Duration::from_secs(10)).unwrap();
         let base = format!("http://127.0.0.1:{}/v2/team/it", self.port);
         let is_document = |digest: &String| documents.iter().any(|(_, one)| one["digest"] == digest.as_str());
         for (digest, bytes) in made.blobs.iter().filter(|(digest, _)| !is_document(digest)) {
