@@ -18,7 +18,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { unpacked: 64 << 30, entries: 2_000_000, ratio: 200, harmless: 1 << 30 }
+        Self { unpacked: 64 << 30, entries: 1_000_000, ratio: 200, harmless: 1 << 30 }
     }
 }
 

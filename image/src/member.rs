@@ -129,8 +129,12 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
 impl<'a, R: Read> Member<'a, R> {
     fn new(entry: Entry<'a, R>, said: Said) -> Result<Self> {
         let header = entry.header();
-        let kind = header.entry_type();
         let name = said.name.unwrap_or_else(|| header.path_bytes().into_owned());
+        // The oldest archives tell a folder by its slash.
+        let kind = match header.entry_type() {
+            EntryType::Regular if name.ends_with(b"/") => EntryType::Directory,
+            other => other,
+        };
         let shown = shown(&name);
         let bad = || format!("{shown} has a bad header");
         // Whoever says nothing in a field means zero.

@@ -24,6 +24,9 @@ use std::rc::Rc;
 /// The most folders in one another. Each takes a descriptor on the way down; real images have a tenth.
 const MAX_DEPTH: usize = 200;
 
+/// The most bytes of all paths of an image: they are kept in memory. A million files have half of it.
+const MAX_NOTED: usize = 256 << 20;
+
 /// The most links on the way to a name, as the kernel has it.
 const MAX_LINKS: usize = 40;
 
@@ -76,6 +79,8 @@ pub struct Tree {
     last: Option<(Vec<Vec<u8>>, Rc<Folder>)>,
     /// Extended attributes that the file system does not take.
     lost: u64,
+    /// How many bytes all paths have that were kept in mind.
+    noted: usize,
 }
 
 fn name(part: &[u8]) -> &OsStr {
@@ -91,7 +96,7 @@ impl Tree {
         let root = openat(CWD, folder, LIST, Mode::empty());
         let root = root.with_context(|| format!("cannot open {}", folder.display()))?;
         let folders = BTreeMap::from([(Vec::new(), (0o755, 0))]);
-        Ok(Self { root, owners, folders, own: BTreeSet::new(), last: None, lost: 0 })
+        Ok(Self { root, owners, folders, own: BTreeSet::new(), last: None, lost: 0, noted: 0 })
     }
 
     /// Begins the next layer: what there is now is of lower ones.
@@ -137,7 +142,7 @@ impl Tree {
                 Err(Errno::NOENT) => {
                     mkdirat(here, name(&part), PRIVATE)
                         .with_context(|| format!("cannot create {}", shown(&path)))?;
-                    self.folders.insert(path, (0o755, 0));
+                    self.note_folder(path, (0o755, 0))?;
                     ahead.push(part);
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => {
@@ -209,9 +214,8 @@ impl Tree {
                 chownat(&into.descriptor, name(part), Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW);
             own.map_err(|error| cannot_own(error, looks))?;
         }
-        self.folders.insert(into.below(part), (self.mode(looks), looks.time));
-        self.own.insert(into.below(part));
-        Ok(())
+        self.note_folder(into.below(part), (self.mode(looks), looks.time))?;
+        self.note_own(into, part)
     }
 
     /// Puts a file there, instead of whatever is there.
@@ -237,8 +241,7 @@ impl Tree {
         fchmod(&file, Mode::from_raw_mode(self.mode(looks) as RawMode))?;
         self.set_xattrs(&file, looks)?;
         futimens(&file, &times(looks.time))?;
-        self.own.insert(into.below(part));
-        Ok(())
+        self.note_own(into, part)
     }
 
     /// Puts a symbolic link there. What it says is not looked at: it is followed within the root only.
@@ -254,8 +257,7 @@ impl Tree {
             own.map_err(|error| cannot_own(error, looks))?;
         }
         utimensat(&into.descriptor, name(part), &times(looks.time), AtFlags::SYMLINK_NOFOLLOW)?;
-        self.own.insert(into.below(part));
-        Ok(())
+        self.note_own(into, part)
     }
 
     /// Gives what lies at `parts` of the root a further name.
@@ -277,8 +279,7 @@ impl Tree {
         self.take_away(into, part)?;
         // Where the link itself is named, it is not followed.
         linkat(&from.descriptor, name(last), &into.descriptor, name(part), AtFlags::empty())?;
-        self.own.insert(into.below(part));
-        Ok(())
+        self.note_own(into, part)
     }
 
     /// Puts a named pipe there.
@@ -294,8 +295,7 @@ impl Tree {
                 chownat(&into.descriptor, name(part), Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW);
             own.map_err(|error| cannot_own(error, looks))?;
         }
-        self.own.insert(into.below(part));
-        Ok(())
+        self.note_own(into, part)
     }
 
     /// Takes away what lower layers have under a name.
@@ -378,6 +378,26 @@ impl Tree {
             fchmod(&folder, Mode::from_raw_mode(mode as RawMode)).with_context(cannot)?;
             futimens(&folder, &times(time)).with_context(cannot)?;
         }
+        Ok(())
+    }
+
+    /// Keeps in mind that the current layer has put something there.
+    fn note_own(&mut self, into: &Folder, part: &[u8]) -> Result<()> {
+        let path = into.below(part);
+        self.note(&path)?;
+        self.own.insert(path);
+        Ok(())
+    }
+
+    fn note_folder(&mut self, path: Vec<u8>, looks: (u32, i64)) -> Result<()> {
+        self.note(&path)?;
+        self.folders.insert(path, looks);
+        Ok(())
+    }
+
+    fn note(&mut self, path: &[u8]) -> Result<()> {
+        self.noted += path.len();
+        ensure!(self.noted <= MAX_NOTED, "refused: its names have more than {MAX_NOTED} bytes");
         Ok(())
     }
 
