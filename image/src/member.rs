@@ -3,6 +3,7 @@
 
 use anyarch_client::answer::printable;
 use anyhow::{Context as _, Result, bail, ensure};
+use std::borrow::Cow;
 use std::io::{self, Read};
 use tar::{Archive, Entry, EntryType};
 
@@ -151,7 +152,7 @@ impl<'a, R: Read> Member<'a, R> {
             entry.size(),
             said.size.unwrap_or_default()
         );
-        let link = said.link.or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+        let link = said.link.or_else(|| header.link_name_bytes().map(Cow::into_owned));
         let time = match said.time {
             Some(time) => time,
             None => i64::try_from(number(&fields.mtime, header.mtime())?).unwrap_or(0),

@@ -314,3 +314,73 @@ fn layers_that_are_other_than_documents_say_are_refused() {
     let error = place.root(&place.path("layout").display().to_string(), None).expect_err("no diff ids");
     assert!(error.contains("its config speaks of 0"), "{error}");
 }
+
+/// Numbers that look as if by chance, the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+
+    fn pick<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len())]
+    }
+}
+
+#[test]
+fn no_layer_made_by_chance_touches_anything_outside_of_its_root() {
+    let place = Place::new();
+    let outside = place.path("outside");
+    fs::create_dir_all(outside.join("a/b")).unwrap();
+    for name in ["a/b/victim", "victim"] {
+        fs::write(outside.join(name), "alive").unwrap();
+    }
+    let before = tree(place.home.path());
+    let absolute = outside.display().to_string();
+    let links =
+        ["a", "b", "/a", "/", "..", "../..", "../../../../../../../outside", "a/../..", ".", &absolute];
+    let names =
+        ["a", "b", "a/b", "b/a", "a/b/victim", "b/victim", "victim", "a/victim", "/a", "./b/", "a/b/a"];
+    let marks = [
+        ".wh.a",
+        ".wh.b",
+        "a/.wh.victim",
+        "b/.wh.victim",
+        ".wh..wh..opq",
+        "a/.wh..wh..opq",
+        "a/b/.wh..wh..opq",
+    ];
+    let mut chance = Chance(1);
+    let mut unpacked = 0;
+    for _ in 0..150 {
+        let mut layers = Vec::new();
+        for _ in 0..1 + chance.below(3) {
+            let mut layer = Layer::new();
+            for _ in 0..1 + chance.below(8) {
+                let name = chance.pick(&names);
+                layer = match chance.below(7) {
+                    0 => layer.file(name, "x"),
+                    1 => layer.folder(name),
+                    2 | 3 => {
+                        let link = chance.pick(&links);
+                        layer.said("linkpath", link.as_bytes()).symlink(name, "")
+                    }
+                    4 => layer.hard_link(name, chance.pick(&names)),
+                    5 => layer.file(chance.pick(&marks), ""),
+                    _ => layer.raw(EntryType::Fifo, name, "", 0o777, 0, b""),
+                };
+            }
+            layers.push(layer.tar());
+        }
+        unpacked += usize::from(unpack(&place, layers).is_ok());
+        fs::remove_dir_all(place.path("layout")).unwrap();
+        for name in ["a/b/victim", "victim"] {
+            assert_eq!(fs::read_to_string(outside.join(name)).unwrap(), "alive");
+        }
+    }
+    assert!((20..150).contains(&unpacked), "{unpacked} of 150: some are good, some are refused");
+    fs::remove_dir_all(place.path("cache")).unwrap();
+    assert_eq!(tree(place.home.path()), before);
+}

@@ -40,7 +40,7 @@ fn child_that_pulls() {
     let options = Place::new().options;
     let images = Images::open(Path::new(&cache), options, &Progress::new(0)).unwrap();
     let source = Source::named(name.to_str().unwrap()).unwrap();
-    let pulled = images.resolve(&source, None).and_then(|one| one.pull());
+    let pulled = images.resolve(&source, None).and_then(anyarch_image::Resolved::pull);
     match pulled.and_then(|one| one.root(Owners::possible())) {
         Ok(root) => assert_eq!(read(&root, "etc/name"), "it"),
         Err(error) => panic!("{error:#}"),
