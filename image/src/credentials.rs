@@ -237,7 +237,7 @@ mod tests {
         fs::write(file.path(), text)?;
         let missing = PathBuf::from("/no/such/config.json");
         let credentials = Credentials::in_files(vec![missing, file.path().to_owned()]);
-        credentials.login(&image.parse()?, &Progress::new(0))
+        credentials.login(&image.parse()?, &Progress::silent())
     }
 
     fn password(user: &str, secret: &str) -> Option<Login> {

@@ -109,10 +109,11 @@ impl Tree {
         self.lost
     }
 
-    /// Walks to a folder. Missing ones are made if `make` says so; else `None`.
+    /// Walks to a folder. Missing ones are made if `make` says so; else the outcome is `None`, as where a file is on
+    /// the way.
     ///
     /// # Errors
-    /// When a file is on the way, too many links, or too many folders.
+    /// When a file is where a folder is to be made, or there are too many links or folders.
     pub fn walk(&mut self, parts: &[&[u8]], make: bool) -> Result<Option<Rc<Folder>>> {
         if let Some((way, folder)) = &self.last
             && way.iter().eq(parts.iter())
@@ -147,6 +148,9 @@ impl Tree {
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => {
                     let Ok(link) = readlinkat(here, name(&part), Vec::new()) else {
+                        if !make {
+                            return Ok(None);
+                        }
                         bail!("refused: {} is a file, and something shall be below it", shown(&path));
                     };
                     links += 1;

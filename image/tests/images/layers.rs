@@ -27,10 +27,12 @@ fn unpack(place: &Place, layers: Vec<Vec<u8>>) -> Result<Root, String> {
 fn files_that_higher_layers_take_away_are_gone() {
     let place = Place::new();
     let lower = Layer::new().file("a/x", "1").file("a/y", "2").file("b/c/z", "3").file("d", "4");
+    // umoci also names what was in a folder that is a file now.
     let upper = Layer::new()
         .file("a/.wh.x", "")
         .file(".wh.b", "")
         .file("a/new", "5")
+        .file("d/.wh.x", "")
         .file(".wh.never", "")
         .file("no/.wh.z", "");
     let root = unpack(&place, vec![lower.tar(), upper.tar()]).unwrap();

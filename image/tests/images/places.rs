@@ -40,7 +40,7 @@ impl Place {
     }
 
     pub fn images(&self) -> Images {
-        Images::open(&self.path("cache"), self.options.clone(), &Progress::new(0)).unwrap()
+        Images::open(&self.path("cache"), self.options.clone(), &Progress::silent()).unwrap()
     }
 
     /// From a name to a root. Whoever has one id only squashes owners.

@@ -38,7 +38,7 @@ fn child_that_pulls() {
         return;
     };
     let options = Place::new().options;
-    let images = Images::open(Path::new(&cache), options, &Progress::new(0)).unwrap();
+    let images = Images::open(Path::new(&cache), options, &Progress::silent()).unwrap();
     let source = Source::named(name.to_str().unwrap()).unwrap();
     let pulled = images.resolve(&source, None).and_then(anyarch_image::Resolved::pull);
     match pulled.and_then(|one| one.root(Owners::possible())) {
@@ -175,7 +175,7 @@ fn child_that_unpacks_and_removes() {
     else {
         return;
     };
-    let images = Images::open(Path::new(&cache), Place::new().options, &Progress::new(0)).unwrap();
+    let images = Images::open(Path::new(&cache), Place::new().options, &Progress::silent()).unwrap();
     let source = Source::named(name.to_str().unwrap()).unwrap();
     let root = images.resolve(&source, None).unwrap().pull().unwrap().root(Owners::possible()).unwrap();
     assert_eq!(tree(&root.path()), ["etc", "etc/name", "ro", "ro/more"]);
@@ -214,7 +214,7 @@ fn a_root_that_a_power_failure_may_have_hurt_is_unpacked_anew_and_a_settled_one_
 fn a_cache_that_cannot_be_written_is_told() {
     let place = Place::new();
     fs::write(place.path("cache"), "a file").unwrap();
-    let opened = Images::open(&place.path("cache"), place.options.clone(), &Progress::new(0));
+    let opened = Images::open(&place.path("cache"), place.options.clone(), &Progress::silent());
     let error = format!("{:#}", opened.expect_err("a file"));
     assert!(error.contains("cannot create") && error.contains("cache/images"), "{error}");
 }
