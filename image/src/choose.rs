@@ -1,7 +1,7 @@
 //! Which of the images that an index lists is meant.
 
 use crate::document::Descriptor;
-use anyarch_manifest::platform::Platform;
+use crate::platform::Platform;
 
 /// An image is not there for a platform that was asked for, or for this machine.
 #[derive(Debug, thiserror::Error)]

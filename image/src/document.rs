@@ -2,8 +2,8 @@
 //! whose digest was checked, and refused where they are ambiguous or ask for too much.
 
 use crate::digest::Digest;
+use crate::platform::Platform;
 use anyarch_client::answer::printable;
-use anyarch_manifest::platform::Platform;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};

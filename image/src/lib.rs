@@ -37,16 +37,17 @@ mod hashed;
 mod layer;
 mod limits;
 mod member;
+mod platform;
 mod reference;
 mod store;
 
-pub use anyarch_manifest::platform::{InvalidPlatform, Platform};
 pub use choose::WrongPlatform;
 pub use credentials::Credentials;
 pub use digest::{Digest, InvalidDigest};
 pub use document::Run;
 pub use layer::Owners;
 pub use limits::Limits;
+pub use platform::{InvalidPlatform, Platform};
 pub use reference::{InvalidReference, Reference};
 pub use registry::Access;
 pub use root::{About, Listed, Root};

@@ -1,9 +1,9 @@
 //! What a name led to when it was pulled last, so that the next run needs no registry.
 
 use crate::digest::Digest;
+use crate::platform::Platform;
 use crate::store::Store;
 use anyarch_client::{files, hash};
-use anyarch_manifest::platform::Platform;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -7,7 +7,7 @@
 
 pub mod layout;
 mod name;
-pub mod platform;
+pub mod target;
 
 pub use name::{FileName, Sha256};
 

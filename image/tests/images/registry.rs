@@ -63,7 +63,7 @@ fn what_the_image_says_about_its_program_comes_with_it() {
     let run = pulled.run();
     assert_eq!(run.command(&[]), ["/entry", "word"]);
     assert_eq!((run.user.as_str(), run.working_dir.as_str()), ("1000", "/w"));
-    assert_eq!(pulled.platform().target(), Some("aarch64"));
+    assert_eq!(pulled.platform().target().map(|target| target.name), Some("aarch64"));
     assert_eq!(pulled.digest().to_string(), image["digest"]);
 }
 

@@ -1,5 +1,7 @@
 //! Platforms: what Docker and images call a machine (`linux/arm/v7`), and which of QEMU's targets runs its programs.
+//! The names stand in the table of all targets.
 
+use anyarch_manifest::target::{TARGETS, Target};
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,50 +20,6 @@ pub struct Platform {
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a platform such as linux/arm64 or linux/arm/v7")]
 pub struct InvalidPlatform(String);
-
-/// A platform of Linux that there are images for.
-#[derive(Debug, Clone, Copy)]
-pub struct Known {
-    /// The processor, as Go names it.
-    pub architecture: &'static str,
-    /// The variant that is meant where none is named.
-    pub default_variant: Option<&'static str>,
-    /// QEMU's target that runs its programs.
-    pub target: &'static str,
-    /// What others call the processor, with the variant that they mean.
-    pub aliases: &'static [(&'static str, Option<&'static str>)],
-}
-
-const fn known(
-    architecture: &'static str,
-    default_variant: Option<&'static str>,
-    target: &'static str,
-    aliases: &'static [(&'static str, Option<&'static str>)],
-) -> Known {
-    Known { architecture, default_variant, target, aliases }
-}
-
-/// Every platform with an emulator: what Go, Docker's builder and its official images are there for.
-pub const KNOWN: &[Known] = &[
-    known("386", None, "i386", &[("i386", None), ("i686", None), ("x86", None)]),
-    known("amd64", Some("v1"), "x86_64", &[("x86_64", None)]),
-    known(
-        "arm",
-        Some("v7"),
-        "arm",
-        &[("armhf", Some("v7")), ("armv7", Some("v7")), ("armv7l", Some("v7")), ("armel", Some("v6"))],
-    ),
-    known("arm64", Some("v8"), "aarch64", &[("aarch64", None)]),
-    known("loong64", None, "loongarch64", &[("loongarch64", None)]),
-    known("mips", None, "mips", &[]),
-    known("mips64", None, "mips64", &[]),
-    known("mips64le", None, "mips64el", &[("mips64el", None)]),
-    known("mipsle", None, "mipsel", &[("mipsel", None)]),
-    known("ppc64", None, "ppc64", &[]),
-    known("ppc64le", None, "ppc64le", &[("ppc64el", None)]),
-    known("riscv64", None, "riscv64", &[]),
-    known("s390x", None, "s390x", &[]),
-];
 
 impl Platform {
     /// The platform of this machine.
@@ -84,18 +42,26 @@ impl Platform {
 
     /// The platform whose programs QEMU's `target` runs. `None` if no images are made for it.
     pub fn of_target(target: &str) -> Option<Self> {
-        let known = KNOWN.iter().find(|known| known.target == target)?;
-        Some(Self::linux(known.architecture))
+        let target = TARGETS.iter().find(|one| one.name == target)?;
+        target.platforms.first().map(|platform| Self::linux(processor(platform)))
     }
 
     /// QEMU's target that runs the programs of this platform, if there is one.
-    pub fn target(&self) -> Option<&'static str> {
-        Some(self.known()?.target)
+    pub fn target(&self) -> Option<&'static Target> {
+        let is_it = |platform: &&str| processor(platform) == self.architecture;
+        TARGETS
+            .iter()
+            .find(|target| self.os == "linux" && target.platforms.iter().any(|platform| is_it(&platform)))
     }
 
-    fn known(&self) -> Option<&'static Known> {
-        let is_linux = self.os == "linux";
-        KNOWN.iter().find(|known| is_linux && known.architecture == self.architecture)
+    /// The variant that is meant where none is named.
+    fn default_variant(&self) -> Option<&'static str> {
+        match self.architecture.as_str() {
+            "amd64" => Some("v1"),
+            "arm" => Some("v7"),
+            "arm64" => Some("v8"),
+            _ => None,
+        }
     }
 
     /// How well what is made for `offered` serves where this platform is wanted: the higher, the better. `None`: it
@@ -105,8 +71,7 @@ impl Platform {
             return None;
         }
         let variant = |one: &Self| {
-            let default = self.known().and_then(|known| known.default_variant);
-            one.variant.clone().filter(|name| !name.is_empty()).or(default.map(str::to_owned))
+            one.variant.clone().filter(|name| !name.is_empty()).or(one.default_variant().map(str::to_owned))
         };
         let (wanted, there) = (variant(self), variant(offered));
         if wanted == there {
@@ -123,14 +88,30 @@ fn order(variant: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// The processor of a platform's name without `linux/`: `arm` of `arm/v7`.
+fn processor(platform: &str) -> &str {
+    platform.split('/').next().unwrap_or(platform)
+}
+
+/// Whether there are images for Linux on a processor of this name.
+fn is_processor(name: &str) -> bool {
+    let is_go_name = TARGETS.iter().any(|target| target.platforms.iter().any(|one| processor(one) == name));
+    is_go_name || Target::find(name).is_some_and(|target| !target.platforms.is_empty())
+}
+
 /// What Go calls a processor, and the variant that its other name means.
 fn go_name(name: &str) -> (String, Option<String>) {
-    for known in KNOWN {
-        if let Some((_, variant)) = known.aliases.iter().find(|(alias, _)| *alias == name) {
-            return (known.architecture.to_owned(), variant.map(str::to_owned));
+    let is_go_name = TARGETS.iter().any(|target| target.platforms.iter().any(|one| processor(one) == name));
+    // Debian's name for the older ones of a kind; its images say v5, which a v6 runs.
+    let meant = if name == "armel" { Some("arm/v6") } else { None };
+    let of_target = || Target::find(name).and_then(|target| target.platforms.first().copied());
+    match meant.or_else(of_target).filter(|_| !is_go_name) {
+        None => (name.to_owned(), None),
+        Some(platform) => {
+            let (architecture, variant) = platform.split_once('/').unwrap_or((platform, ""));
+            (architecture.to_owned(), Some(variant.to_owned()).filter(|variant| !variant.is_empty()))
         }
     }
-    (name.to_owned(), None)
 }
 
 impl FromStr for Platform {
@@ -147,7 +128,6 @@ impl FromStr for Platform {
         if parts.len() > 3 || !parts.iter().all(|part| fits(part)) {
             return Err(wrong());
         }
-        let is_processor = |name: &str| KNOWN.iter().any(|known| known.architecture == go_name(name).0);
         let (os, processor, variant) = match parts[..] {
             [processor] if is_processor(processor) => ("linux", processor, None),
             [processor, variant] if is_processor(processor) => ("linux", processor, Some(variant)),
@@ -194,7 +174,7 @@ mod tests {
         ];
         for (text, shown, target) in cases {
             assert_eq!(platform(text).to_string(), shown);
-            assert_eq!(platform(text).target(), target, "{text}");
+            assert_eq!(platform(text).target().map(|found| found.name), target, "{text}");
         }
         for bad in ["", "linux", "linux/", "a/b/c/d", "linux/arm64/v8/x", "linux/\u{1b}[31m", "arm 64"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
@@ -203,10 +183,11 @@ mod tests {
 
     #[test]
     fn every_platform_has_a_target_of_its_own_and_leads_back() {
-        for known in KNOWN {
-            let there = Platform::of_target(known.target).expect(known.target);
-            assert_eq!(there.target(), Some(known.target));
-            assert_eq!(there.architecture, known.architecture);
+        let with_images = TARGETS.iter().filter(|target| !target.platforms.is_empty());
+        assert!(with_images.clone().count() > 10);
+        for target in with_images {
+            let there = Platform::of_target(target.name).expect(target.name);
+            assert_eq!(there.target(), Some(target));
         }
         assert_eq!(Platform::of_target("hexagon"), None);
         assert_eq!(Platform::native().os, "linux");
