@@ -48,10 +48,9 @@ impl Platform {
 
     /// QEMU's target that runs the programs of this platform, if there is one.
     pub fn target(&self) -> Option<&'static Target> {
-        let is_it = |platform: &&str| processor(platform) == self.architecture;
-        TARGETS
-            .iter()
-            .find(|target| self.os == "linux" && target.platforms.iter().any(|platform| is_it(&platform)))
+        let is_it = |platform: &str| processor(platform) == self.architecture;
+        let is_linux = self.os == "linux";
+        TARGETS.iter().find(|target| is_linux && target.platforms.iter().any(|one| is_it(one)))
     }
 
     /// The variant that is meant where none is named.
