@@ -11,7 +11,7 @@ use crate::store::Store;
 use anyarch_client::files::{self, TempFolder};
 use anyarch_client::lock::Lock;
 use anyarch_client::progress::Progress;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -94,6 +94,12 @@ impl Listed {
             }
         }
         let above = self.place.parent().unwrap_or(Path::new("."));
+        let name = self.place.file_name().unwrap_or_default().to_string_lossy();
+        let key = name.split_once('-').map_or("", |(_, key)| key);
+        ensure!(
+            Owners::possible().can_remove(key),
+            "{shown} has files of many owners: remove it as root, or in the user namespace that it was unpacked in"
+        );
         // Under a name of its own first: half a root is none, and what is left of it is swept.
         let scratch = TempFolder::new(above)?;
         let away = scratch.path().join("root");

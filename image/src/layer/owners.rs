@@ -18,7 +18,13 @@ pub enum Owners {
     Squashed,
 }
 
+/// The map of ids where no user namespace is.
+const ALL: &str = "0 0 4294967295";
+
 impl Owners {
+    /// The word for roots that are all the user's.
+    const SQUASHED: &str = "squashed";
+
     /// What this process can do. A caller that unpacks in a user namespace asks there.
     pub fn possible() -> Self {
         let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
@@ -31,6 +37,13 @@ impl Owners {
         }
     }
 
+    /// Whether whoever has these owners can remove what was unpacked under the name `key`: one's own, or all where one
+    /// is root over every id.
+    pub fn can_remove(&self, key: &str) -> bool {
+        let has_all = matches!(self, Self::Kept { ids } if ids.starts_with(ALL));
+        has_all || key == Self::SQUASHED || self.key().is_ok_and(|own| own == key)
+    }
+
     /// A word for the name of a root: others have other ones.
     ///
     /// # Errors
@@ -38,7 +51,7 @@ impl Owners {
     pub fn key(&self) -> Result<String> {
         Ok(match self {
             Self::Kept { ids } => format!("kept-{}", hash::short_key(ids)?),
-            Self::Squashed => "squashed".to_owned(),
+            Self::Squashed => Self::SQUASHED.to_owned(),
         })
     }
 }
@@ -63,5 +76,21 @@ mod tests {
         assert_eq!(count(""), 0);
         let here = Owners::possible();
         assert_eq!(here.key().expect("a key"), Owners::possible().key().expect("a key"));
+    }
+
+    #[test]
+    fn what_was_unpacked_with_other_ids_is_removed_by_those_who_can() {
+        let kept = |ids: &str| Owners::Kept { ids: ids.to_owned() };
+        let (root, user) = (kept("0 0 4294967295/0 0 4294967295"), kept("0 1000 1 1 100000 65536/0 1000 1"));
+        let key = |owners: &Owners| owners.key().expect("a key");
+        for (owners, key, can) in [
+            (&root, key(&user), true),
+            (&user, key(&user), true),
+            (&user, key(&root), false),
+            (&Owners::Squashed, key(&user), false),
+            (&Owners::Squashed, key(&Owners::Squashed), true),
+        ] {
+            assert_eq!(owners.can_remove(&key), can, "{owners:?} {key}");
+        }
     }
 }

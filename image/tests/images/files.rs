@@ -180,7 +180,7 @@ fn an_index_that_leads_from_index_to_index_is_refused() {
 }
 
 #[test]
-fn a_long_name_in_an_archive_is_understood() {
+fn a_name_that_fills_more_than_a_header_is_understood() {
     let mut header = Header::new_gnu();
     header.set_size(4);
     header.set_mode(0o644);
