@@ -7,12 +7,15 @@ use crate::http;
 use crate::lock::Lock;
 use crate::mirror::{Mirror, Skipped};
 use crate::progress::Progress;
-use crate::tries::{self, Asked, RetryPolicy, Wanted, line};
+use crate::tries::{self, Asked, Wanted, line};
 use anyhow::{Context as _, Result, bail};
 use reqwest::blocking::Client;
 use std::fs::File;
 use std::io::Seek as _;
 use std::path::{Path, PathBuf};
+
+/// How often and for how long each of them is asked.
+pub use crate::tries::RetryPolicy;
 
 /// The mirrors of a run, in the order in which they are asked.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A cache in a folder that vanishes, and the shortest way through all stages.
 
 use anyarch_client::progress::Progress;
-use anyarch_client::tries::RetryPolicy;
+use anyarch_client::transfer::RetryPolicy;
 use anyarch_image::{Access, Images, Limits, Options, Owners, Platform, Root, Source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

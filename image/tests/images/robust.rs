@@ -4,14 +4,16 @@ use crate::made::{Layer, Made, Packed};
 use crate::places::{Place, read, tree};
 use crate::server::{ALWAYS, Server, Wrong};
 use crate::wants;
+use anyarch_client::interrupt;
 use anyarch_client::progress::Progress;
 use anyarch_image::{Images, Owners, Source};
+use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An image of two layers that take a while: many files, and many bytes.
 fn image(made: &mut Made) -> serde_json::Value {
@@ -37,6 +39,7 @@ fn child_that_pulls() {
     else {
         return;
     };
+    interrupt::install(|| ()).unwrap();
     let options = Place::new().options;
     let images = Images::open(Path::new(&cache), options, &Progress::silent()).unwrap();
     let source = Source::named(name.to_str().unwrap()).unwrap();
@@ -102,6 +105,30 @@ fn a_kill_at_any_moment_leaves_nothing_half_done() {
     let root = place.root(&server.name("x"), None).unwrap();
     assert_eq!(tree(&root.path()), whole);
     place.assert_clean(1);
+}
+
+#[test]
+fn an_interruption_ends_at_once_and_the_next_run_goes_on() {
+    let mut made = Made::default();
+    let image = image(&mut made);
+    let big = made.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0.clone();
+    let place = Place::new();
+    let server = Server::of(&made, &[("latest", &image)]);
+    server.wrong(&big, Wrong::Stall(100_000), 1);
+    let mut run = puller(&server.name("x"), &place.path("cache")).spawn().unwrap();
+    let part = place.path("cache/images/pulling").join(big.trim_start_matches("sha256:"));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fs::metadata(&part).map_or(0, |meta| meta.len()) < 100_000 {
+        assert!(Instant::now() < deadline, "the layer does not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    place.assert_clean(0);
+    let root = place.root(&server.name("x"), None).unwrap();
+    assert_eq!(read(&root, "etc/name"), "it");
+    let asked = server.asked(&big);
+    assert_eq!(asked.last().unwrap().headers["range"], "bytes=100000-");
 }
 
 #[test]
