@@ -1,6 +1,7 @@
 //! Layers, unpacked one above the other as hostile archives: nothing is written outside of the folder that was meant,
 //! no device is made, and no more is unpacked than an image may have.
 
+mod folder;
 mod name;
 mod owners;
 mod tree;

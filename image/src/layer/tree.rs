@@ -3,21 +3,20 @@
 //! them. So nothing that a layer says leads out. `openat2` could do the same, but not every machine has it: gVisor and
 //! older container engines lack it.
 
+use super::folder::{Folder, LIST, WALK, entries, kind, name, remove_folder};
 use super::owners::Owners;
 use crate::member::shown;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, Uid, XattrFlags, chownat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, Uid, XattrFlags, chownat,
     fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, readlinkat, statat, symlinkat,
     unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -33,12 +32,6 @@ const MAX_LINKS: usize = 40;
 /// A folder that only its owner may enter, until all layers are there.
 const PRIVATE: Mode = Mode::RWXU;
 
-/// How a folder is walked to: without following it, and without leave to read it.
-const WALK: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// How a folder is listed or changed.
-const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
 /// What a member says of what it puts there, besides its kind.
 #[derive(Debug, Clone)]
 pub struct Looks {
@@ -50,20 +43,6 @@ pub struct Looks {
     pub time: i64,
     /// Extended attributes.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-/// An open folder of the tree.
-#[derive(Debug)]
-pub struct Folder {
-    descriptor: OwnedFd,
-    /// Its path from the root, without links; empty for the root.
-    path: Vec<u8>,
-}
-
-impl Folder {
-    fn below(&self, name: &[u8]) -> Vec<u8> {
-        if self.path.is_empty() { name.to_owned() } else { [&self.path, &b"/"[..], name].concat() }
-    }
 }
 
 /// The tree that grows.
@@ -81,10 +60,6 @@ pub struct Tree {
     lost: u64,
     /// How many bytes all paths have that were kept in mind.
     noted: usize,
-}
-
-fn name(part: &[u8]) -> &OsStr {
-    OsStr::from_bytes(part)
 }
 
 impl Tree {
@@ -453,39 +428,4 @@ fn cannot_own(error: Errno, looks: &Looks) -> anyhow::Error {
 fn times(seconds: i64) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     Timestamps { last_access: time, last_modification: time }
-}
-
-/// What is there under a name.
-fn kind(folder: &Folder, part: &[u8]) -> Result<Option<FileType>> {
-    match statat(&folder.descriptor, name(part), AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn entries(folder: &Folder) -> Result<Vec<Vec<u8>>> {
-    let listed = openat(&folder.descriptor, ".", LIST, Mode::empty())?;
-    let mut all = Vec::new();
-    for entry in Dir::read_from(listed)? {
-        let part = entry?.file_name().to_bytes().to_vec();
-        if part != b"." && part != b".." {
-            all.push(part);
-        }
-    }
-    Ok(all)
-}
-
-/// Removes a folder with all in it. It is no deeper than [`MAX_DEPTH`].
-fn remove_folder(from: &Folder, part: &[u8]) -> Result<()> {
-    let descriptor = openat(&from.descriptor, name(part), WALK, Mode::empty())?;
-    let folder = Folder { descriptor, path: Vec::new() };
-    for inner in entries(&folder)? {
-        if kind(&folder, &inner)? == Some(FileType::Directory) {
-            remove_folder(&folder, &inner)?;
-        } else {
-            unlinkat(&folder.descriptor, name(&inner), AtFlags::empty())?;
-        }
-    }
-    Ok(unlinkat(&from.descriptor, name(part), AtFlags::REMOVEDIR)?)
 }

@@ -215,6 +215,14 @@ fn a_config_that_lies_about_its_size_or_is_another_is_refused() {
     let error = place.root(&server.name("x"), None).expect_err("another");
     assert!(error.contains("wrong content"), "{error}");
     place.root(&server.name("x"), None).unwrap();
+
+    let mut lying = manifest.clone();
+    lying["config"]["size"] = 5.into();
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let lying = made.blob(lying.to_string().into_bytes(), kind);
+    let server = Server::of(&made, &[("latest", &lying)]);
+    let error = Place::new().root(&server.name("x"), None).expect_err("a size that is none");
+    assert!(error.contains("wrong size"), "{error}");
 }
 
 #[test]
