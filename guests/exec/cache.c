@@ -7,6 +7,10 @@
  *                                     (a change may also be: more pages of code than fit in)
  *        cache spoiled HOST           whether a child ends badly if HOST has written to the cache
  *        cache crowd                  many children at once, some of which are killed
+ *        cache names                  what it reads in /proc and elsewhere, by many names
+ *        cache guarded, guarded-back  Arm: branches into pages that are guarded
+ *        cache guarded-both           Arm: one after the other, in two programs
+ *        cache registers              Arm: which registers of the system can be read
  *
  * Built for the target. HOST is the same program built for this machine, and so is what spoils.
  *
@@ -383,10 +387,34 @@ static int look(void)
     return 0;
 }
 
+/*
+ * How a block ends on this machine: its address goes to a register, and there is a jump, whose aim (this is its lowest
+ * byte) changes.
+ */
+#ifdef __aarch64__
+#define CODE_SIZE (120 << 20)
+#define AIM 4
+
+/* adr x0; b */
+static bool is_end(const uint8_t *p)
+{
+    return (uintptr_t)p % 4 == 0 && (p[0] & 0x1f) == 0 && (p[3] & 0x9f) == 0x10 && (p[7] & 0xfc) == 0x14;
+}
+#else
+#define CODE_SIZE (128 << 20)
+#define AIM 8
+
+/* lea rax; jmp */
+static bool is_end(const uint8_t *p)
+{
+    return p[0] == 0x48 && p[1] == 0x8d && p[2] == 0x05 && p[7] == 0xe9;
+}
+#endif
+
 static int spoil(const char *pid)
 {
     char path[64];
-    uint8_t page[PAGE];
+    _Alignas(4) uint8_t page[PAGE];
     struct stat st;
     unsigned long changed = 0;
     int fd;
@@ -396,12 +424,11 @@ static int spoil(const char *pid)
     TRY(fd);
     TRY(fstat(fd, &st));
     /* Code is at the end of the file. Most of it is holes. */
-    for (off_t at = st.st_size - (128 << 20); at < st.st_size; at += PAGE) {
+    for (off_t at = st.st_size - CODE_SIZE; at < st.st_size; at += PAGE) {
         TRY(pread(fd, page, PAGE, at));
         for (int i = 0; i < PAGE - 12; i++) {
-            /* How a block ends on amd64: its address to a register (lea), and a jump, whose aim changes */
-            if (page[i] == 0x48 && page[i + 1] == 0x8d && page[i + 2] == 0x05 && page[i + 7] == 0xe9) {
-                page[i + 8] ^= 1;
+            if (is_end(page + i)) {
+                page[i + AIM] ^= 1;
                 changed++;
             }
         }
@@ -612,6 +639,11 @@ static int privileges(const char *host, const char *what, char *self)
     return status != 0;
 }
 
+#include "names.h"
+#if defined(__aarch64__) || defined(__arm__)
+#include "arm.h"
+#endif
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -628,6 +660,22 @@ int main(int argc, char **argv)
     if (!strcmp(what, "crowd")) {
         return crowd(argv[0]);
     }
+    if (!strcmp(what, "names")) {
+        return names();
+    }
+#if defined(__aarch64__) || defined(__arm__)
+    if (!strcmp(what, "registers")) {
+        return registers();
+    }
+#endif
+#ifdef __aarch64__
+    if (!strcmp(what, "guarded") || !strcmp(what, "guarded-back")) {
+        return guarded(!strcmp(what, "guarded-back"));
+    }
+    if (!strcmp(what, "guarded-both")) {
+        return guarded_both(argv[0]);
+    }
+#endif
     if (!strcmp(what, "look")) {
         return look();
     }

@@ -13,6 +13,13 @@ fi
 
 like "a value of --tb-cache that makes no sense is told" "*--tb-cache takes 'tree'*not 'full'*" "$emu" --tb-cache full ./guest x
 
+# Files are opened by fewer system calls in this series.
+./cache-native names > names.native 2>&1 < /dev/null
+"$emu" --execve self ./cache names > names.guest 2>&1 < /dev/null
+sed -i 's|: [^ ]*cache[^ ]* names$|: its own|' names.native names.guest
+if cmp -s names.native names.guest && grep -q '^descriptor of self: its own$' names.native; then ok "files by many names"
+else bad "files by many names" "$(diff names.native names.guest)"; fi
+
 # How many blocks the programs of a tree have translated, in the order in which they end
 translated() { "$@" 2>&1 | sed -n 's/^tb_cache: \([0-9]*\) blocks translated.*/\1/p' | tr '\n' ' '; }
 
@@ -20,9 +27,13 @@ translated() { "$@" 2>&1 | sed -n 's/^tb_cache: \([0-9]*\) blocks translated.*/\
 three=$(translated "$emu" --execve self -d tb_cache ./guest --do exec ./guest --do exec ./guest --do exec ./guest --exit 0)
 first=${three%% *} last=$(echo "$three" | cut -d ' ' -f 3)
 # Which emulators have one, as docs/fast.md says: a cache that is off in one of them is a fault.
-case "$(uname -m) $("$emu" --version | sed -n 's/^qemu-\([^ ]*\) version.*/\1/p')" in
-"x86_64 aarch64"|"x86_64 arm"|"x86_64 i386"|"x86_64 x86_64"|"x86_64 riscv"*|"x86_64 s390x"|"x86_64 ppc64le"|\
-"x86_64 mips64el"|"x86_64 mipsel"|"x86_64 mipsn32el"|"x86_64 loongarch64") has_cache=yes ;;
+target=$("$emu" --version | sed -n 's/^qemu-\([^ ]*\) version.*/\1/p')
+case "$(uname -m) $(getconf PAGESIZE) $target" in
+"x86_64 4096 "*|"aarch64 4096 "*) has_cache=yes ;;
+*) has_cache= ;;
+esac
+case $target in
+aarch64|arm|i386|x86_64|riscv*|s390x|ppc64le|mips64el|mipsel|mipsn32el|loongarch64) ;;
 *) has_cache= ;;
 esac
 if [ ! "$three" ] && [ "$has_cache" ]; then
@@ -50,6 +61,37 @@ else
         done
     done
     like "twenty processes at once, of which some are killed" '*0 of 80 ended badly' "$emu" --execve self ./cache crowd
+
+    # ---- what translators know of Arm
+
+    arm=
+    case $target in
+    aarch64) arm="max cortex-a53 neoverse-n1" ;;
+    arm) arm="max cortex-a15 arm926" ;;
+    esac
+    for cpu in $arm; do
+        # A child is told of fewer registers: of those that it can reach.
+        all=$("$emu" -cpu "$cpu" --execve self ./cache registers)
+        like "a child has the registers that the first program has ($cpu)" "$all" \
+            "$emu" -cpu "$cpu" --execve self ./guest --do exec ./cache registers
+        like "some of them can be read ($cpu)" "[1-9]* registers, *" echo "$all"
+    done
+    if [ "$target" = aarch64 ]; then
+        # As the architecture has it: after "br x1" from a guarded page only "bti j" is a place to land.
+        for mode in off tree paranoid; do
+            for way in guarded guarded-back; do
+                like "branches into guarded pages ($mode, $way)" '2 guarded to guarded: not to bti c;2 guarded to guarded: not to nop;2 plain to guarded: not to nop;' \
+                    sh -c '"$@" | sort | uniq -c | sed "s/^ *//" | tr "\n" ";"' sh \
+                    "$emu" --execve self --tb-cache $mode ./cache $way
+            done
+        done
+        # What one program has translated of a page does not fit another, which has the page guarded.
+        for mode in tree paranoid; do
+            like "another program's pages, guarded otherwise ($mode)" '4 guarded to guarded: not to bti c;4 guarded to guarded: not to nop;4 plain to guarded: not to nop;' \
+                sh -c '"$@" | sort | uniq -c | sed "s/^ *//" | tr "\n" ";"' sh \
+                "$emu" --execve self --tb-cache $mode ./cache guarded-both
+        done
+    fi
 
     # ---- limits
 

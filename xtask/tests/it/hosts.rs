@@ -2,10 +2,14 @@
 //! happens when a part of it fails.
 
 use crate::driver::foreign::{FOREIGN, HOSTS, TARGET, all_proven, lacks_compilers};
-use crate::driver::{Data, Driver, RELEASE, WITH_CONTRACT, exclusive, files, is_root, json, scratch, wants};
+use crate::driver::{
+    Data, Driver, RELEASE, WITH_CONTRACT, checkout, emulator, exclusive, files, is_root, json, scratch,
+    unpack, wants,
+};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -30,6 +34,49 @@ fn emulators_for_other_hosts_run_guests_in_our_own_emulators() {
     assert!(plan.contains("P  packaged: 2"), "{plan}");
     let plan = driver.succeed(&["plan", "--target", "arm,aarch64", "--host", "arm64,s390x,386,all"]);
     assert!(plan.lines().any(|line| line.starts_with("aarch64  ") && line.contains('1')), "{plan}");
+}
+
+/// How many blocks each of two guest programs translates, one after the other, in the emulator for arm64.
+fn translated_on_arm64(home: &Path, kept: &Path) -> Vec<u32> {
+    let mut command = Command::new(home.join("own/bin/qemu-aarch64"));
+    // Instruction caches of this processor are as wide as real ones; those of QEMU's own are not.
+    command
+        .args(["-cpu", "cortex-a53", "--execve", "self", "--tb-cache", "off"])
+        .arg(home.join(format!("arm64/bin/qemu-{TARGET}")));
+    command
+        .args(["--execve", "self", "--tb-cache"])
+        .arg(kept)
+        .args(["-d", "tb_cache", "./tiny", "./tiny", "last"]);
+    let output = command.current_dir(home).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let counts =
+        said.lines().filter_map(|line| line.strip_prefix("tb_cache: ")?.split_once(" blocks translated"));
+    let counts: Vec<u32> = counts.map(|(count, _)| count.parse().unwrap()).collect();
+    assert!(output.status.code() == Some(42) && counts.len() == 2, "{}: {said}", output.status);
+    counts
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn emulators_for_arm64_find_what_earlier_ones_have_translated() {
+    let _one = exclusive();
+    if lacks_compilers() {
+        return;
+    }
+    let home = scratch();
+    let row = FOREIGN.iter().find(|row| row["host"] == "arm64").unwrap();
+    emulator("aarch64", &home.path().join("own"));
+    unpack(Path::new(row["path"].as_str().unwrap()), TARGET, &home.path().join("arm64"));
+    let hex = fs::read_to_string(checkout().join(format!("guests/tiny/bytes/{TARGET}.hex"))).unwrap();
+    let digits: String =
+        hex.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect();
+    let tiny = home.path().join("tiny");
+    fs::write(&tiny, HEXLOWER.decode(digits.as_bytes()).unwrap()).unwrap();
+    fs::set_permissions(&tiny, Permissions::from_mode(0o755)).unwrap();
+    let kept = home.path().join("kept");
+    let first = translated_on_arm64(home.path(), &kept);
+    assert!(first.iter().sum::<u32>() > 10, "{first:?}");
+    assert_eq!(translated_on_arm64(home.path(), &kept), [0, 0]);
 }
 
 #[test]
@@ -87,11 +134,11 @@ fn a_target_that_does_not_compile_and_a_host_without_a_compiler_do_not_lose_the_
 #[ignore = "builds QEMU for every host; run by `cargo xtask test --long`"]
 fn long_every_host_has_emulators_that_run_guests() {
     let _one = exclusive();
-    let hosts = Host::all(&crate::driver::checkout().join("toolchains")).unwrap();
+    let hosts = Host::all(&checkout().join("toolchains")).unwrap();
     // With the old series, a 32-bit host has 64-bit targets, too: the one with the most helpers, one that 10.2 has
     // no more, one with a real system.
     for (series, targets) in [("10.2", TARGET), ("7.2", "aarch64,cris,riscv64")] {
-        let pins = Series::pins(&crate::driver::checkout().join("patches"), series).unwrap();
+        let pins = Series::pins(&checkout().join("patches"), series).unwrap();
         let hosts = hosts.len() - pins.left_out_hosts.len();
         let arguments = ["build", "--json", "--qemu", series, "--host", "all", "--target", targets];
         let built = json(&Driver::usual(), &arguments);
@@ -128,7 +175,7 @@ fn targets_are_as_wide_as_qemu_says() {
 /// Small programs that stand beside their source are what that source says, where their compilers are.
 #[test]
 fn the_small_guests_are_made_from_their_source() {
-    let folder = crate::driver::checkout().join("guests/tiny");
+    let folder = checkout().join("guests/tiny");
     let home = scratch();
     let (mut same, mut lacking) = (Vec::new(), Vec::new());
     for target in xtask::facts::targets::TARGETS {

@@ -190,7 +190,8 @@ pub fn emulator_of(series: &str, target: &str, prefix: &Path) -> PathBuf {
     unpack(Path::new(built["tarballs"][0]["path"].as_str().unwrap()), target, prefix)
 }
 
-fn unpack(tarball: &Path, target: &str, prefix: &Path) -> PathBuf {
+/// The emulator that a tarball holds, unpacked.
+pub fn unpack(tarball: &Path, target: &str, prefix: &Path) -> PathBuf {
     fs::create_dir_all(prefix).unwrap();
     run("tar", &["-C", prefix.to_str().unwrap(), "-xJf", tarball.to_str().unwrap()]);
     prefix.join("bin").join(format!("qemu-{target}"))
