@@ -145,6 +145,28 @@ fn a_login_does_not_follow_to_another_server() {
 }
 
 #[test]
+fn a_token_that_is_late_is_waited_for_and_what_is_none_is_told() {
+    for (wrong, times, reason) in [
+        (Wrong::Status(503, None, ""), 1, None),
+        (Wrong::Silence, 1, None),
+        (Wrong::Status(503, None, ""), ALWAYS, Some("(3 tries)")),
+        (Wrong::Status(200, None, "{}"), ALWAYS, Some("which gives none")),
+        (Wrong::Status(200, None, r#"{"token":"two\nlines"}"#), ALWAYS, Some("not one word")),
+        (Wrong::Status(404, None, ""), ALWAYS, Some("and there it answers 404")),
+        (Wrong::Redirect("http://127.0.0.1:1/".to_owned()), ALWAYS, Some("Connection refused")),
+    ] {
+        let (place, server) = (Place::new(), server());
+        server.door(Door::Token { login: None, serves: ALWAYS });
+        server.wrong("/token", wrong.clone(), times);
+        match (place.root(&server.name("x"), None), reason) {
+            (Ok(root), None) => assert_eq!(read(&root, "etc/name"), "it"),
+            (Err(error), Some(reason)) => assert!(error.contains(reason), "{wrong:?}: {error}"),
+            (outcome, _) => panic!("{wrong:?}: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_nobody_can_satisfy_is_told() {
     for (challenge, reason) in [
         ("Negotiate", "not supported"),
