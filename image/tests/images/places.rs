@@ -14,7 +14,7 @@ pub fn hasty() -> RetryPolicy {
         useful: 1000,
         pause: Duration::from_millis(5),
         longest_wait: Duration::from_secs(2),
-        stall: Duration::from_secs(2),
+        stall: Duration::from_millis(1200),
         ..RetryPolicy::default()
     }
 }
