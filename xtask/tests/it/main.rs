@@ -16,6 +16,7 @@ mod join;
 mod kills;
 mod page;
 mod providers;
+mod registered;
 mod release;
 mod reproduce;
 mod robust;
