@@ -1,8 +1,9 @@
 //! What a mirror says of a release, and why that is believed: a signature vouches for the checksums, if a key is
 //! given, the checksums for the manifest, and the manifest for everything else.
 
+use crate::answer::TransferError;
 use crate::hash;
-use crate::mirror::{Mirror, TransferError};
+use crate::mirror::Mirror;
 use crate::progress::Progress;
 use crate::signature;
 use crate::transfer::Mirrors;

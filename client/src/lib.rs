@@ -16,6 +16,7 @@ pub mod signature;
 pub mod transfer;
 
 // What these stand on; builders use it, too.
+pub mod answer;
 pub mod claim;
 pub mod error;
 pub mod files;
@@ -24,4 +25,5 @@ pub mod http;
 pub mod interrupt;
 pub mod lock;
 pub mod progress;
+pub mod tries;
 pub mod xz;
