@@ -12,6 +12,8 @@ pub mod fetch;
 pub mod index;
 pub mod install;
 pub mod mirror;
+pub mod mirrors;
+pub mod record;
 pub mod signature;
 pub mod transfer;
 
@@ -23,5 +25,6 @@ pub mod hash;
 pub mod http;
 pub mod interrupt;
 pub mod lock;
+pub mod machine;
 pub mod progress;
 pub mod xz;
