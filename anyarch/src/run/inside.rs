@@ -8,7 +8,7 @@ use crate::run::ids::Ids;
 use crate::run::mounts;
 use crate::run::plan::Plan;
 use crate::run::root::Source;
-use crate::run::signals::{Asked, Signals, Word};
+use crate::run::signals::{self, Asked, Signals, Word};
 use crate::run::target;
 use crate::text::Text;
 use anyarch_client::progress::Progress;
@@ -44,6 +44,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     };
     let level = Level::of(level).context("a stage of `run` is not for the command line")?;
     let words = handover::take(words)?;
+    let signals = Signals::keep()?;
     die_with(&words)?;
     let plan: Plan = handover::read(&handover::take(plan)?)?;
     let emulator = emulator.first().map(|word| handover::take(word)).transpose()?;
@@ -56,8 +57,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
             notes.iter().for_each(|note| progress.say(&format!("note: {note}")));
         }
     }
-    let root = target::open("/".as_ref())?;
-    let account = accounts::account(&root, plan.user.as_deref(), &plan.ids)?;
+    let account = accounts::account(target::open("/".as_ref())?, plan.user.as_deref(), &plan.ids)?;
     let launch = Launch { plan: &plan, emulator, home: account.home.clone() };
     become_account(&account, &plan.ids)?;
     // The kernel forgets it where the user changes.
@@ -67,11 +67,11 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     if plan.is_init || level == Level::Chroot {
         return launch.become_it();
     }
-    let signals = Signals::keep()?;
     let child = match launch.start(terminal == "terminal") {
         Ok(child) => child,
         Err(error) => return Ok(ExitCode::from(report(&error))),
     };
+    drop(launch);
     let mut first = First::new(signals, words, &child, terminal == "terminal")?;
     first.rule()
 }
@@ -153,11 +153,13 @@ impl Launch<'_> {
         if has_terminal {
             command.process_group(0);
         }
+        signals::release_in(&mut command);
         command.spawn().with_context(|| format!("cannot start {}", words[0]))
     }
 
     /// Becomes it: process 1 is the command from here on.
     fn become_it(&self) -> Result<ExitCode> {
+        signals::release()?;
         let words = self.words();
         let Some(emulator) = &self.emulator else {
             let mut command = Command::new(&words[0].0);

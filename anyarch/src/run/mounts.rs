@@ -14,9 +14,10 @@ use rustix::io::Errno;
 use rustix::mount::{
     self, FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags,
 };
+use rustix::termios::isatty;
 use rustix::process::{chdir, fchdir, pivot_root};
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Write as _, stderr, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -117,10 +118,10 @@ struct Outside {
 impl Outside {
     fn open(plan: &Plan) -> Result<Self> {
         let device = |name: &'static str| Some((name, copy(&Path::new("/dev").join(name)).ok()?));
-        let terminal = [0, 1, 2].map(|number| PathBuf::from(format!("/proc/self/fd/{number}")));
-        let is_terminal =
-            |path: &&PathBuf| fs::read_link(path).is_ok_and(|target| target.starts_with("/dev"))
-                && File::open(path).is_ok_and(|file| rustix::termios::isatty(&file));
+        // As `/dev/console` it has a name inside, by which `tty` and others find it.
+        let (input, output, messages) = (stdin(), stdout(), stderr());
+        let terminals = [input.as_fd(), output.as_fd(), messages.as_fd()];
+        let terminal = terminals.iter().find(|one| isatty(one)).map(handover::name);
         let translations = match &plan.translations {
             Some(folder) => Some(copy(folder.path()).with_context(|| format!("cannot use {folder}"))?),
             None => None,
@@ -129,7 +130,7 @@ impl Outside {
             proc: copy(Path::new("/proc")).ok(),
             sys: copy(Path::new("/sys")).ok(),
             devices: DEVICES.into_iter().filter_map(device).collect(),
-            terminal: terminal.iter().find(is_terminal).and_then(|path| copy(path).ok()),
+            terminal: terminal.and_then(|path| copy(&fs::read_link(path).ok()?).ok()),
             translations,
         })
     }

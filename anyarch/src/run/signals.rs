@@ -6,6 +6,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 /// Signals that are passed on to the command when somebody sends them to us.
 const PASSED_ON: [Signal; 7] = [
@@ -38,16 +40,35 @@ pub enum Asked {
     Nothing,
 }
 
+/// The signals that are kept. TTOU: who is not in the terminal's foreground may set what is.
+fn kept() -> SigSet {
+    let others = [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGTTOU];
+    PASSED_ON.into_iter().chain(others).collect()
+}
+
+/// Gets signals as ever again: for what this process becomes.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn release() -> Result<()> {
+    kept().thread_unblock().context("cannot let go of signals")
+}
+
+/// Has a child get signals as ever, although they are kept here.
+#[allow(unsafe_code, reason = "std has no safe way to say which signals a child blocks")]
+pub fn release_in(command: &mut Command) {
+    let kept = kept();
+    // SAFETY: between fork and exec, one system call is made, and no memory is taken.
+    unsafe { command.pre_exec(move || Ok(kept.thread_unblock()?)) };
+}
+
 impl Signals {
-    /// Keeps signals for [`Signals::next`]. Children get them as ever.
+    /// Keeps signals for [`Signals::next`]. Children keep them as well, unless they are [released](release_in).
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn keep() -> Result<Self> {
-        let mut kept = SigSet::empty();
-        // TTOU: who is not in the terminal's foreground may set what is.
-        let others = [Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGTTOU];
-        PASSED_ON.into_iter().chain(others).for_each(|signal| kept.add(signal));
+        let mut kept = kept();
         kept.thread_block().context("cannot keep signals")?;
         kept.remove(Signal::SIGTTOU);
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
