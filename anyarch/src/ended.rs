@@ -38,6 +38,11 @@ pub fn tell(error: &anyhow::Error) {
     let _ = writeln!(stderr(), "error: {lines}");
 }
 
+/// Tells what is less than people may expect. The command goes on.
+pub fn note(text: &str) {
+    let _ = writeln!(stderr(), "note: {text}");
+}
+
 /// Tells an error, on stdout as JSON if that was asked for, and gives its exit code.
 pub fn report(error: &anyhow::Error, failure: u8, json: bool) -> u8 {
     let code = code(error, failure);

@@ -1,6 +1,7 @@
 //! The first stage that acts: it makes the namespaces, starts process 1 in them, and waits. To whoever started the run it
 //! is the command: it is stopped and goes on with it, passes signals on, and ends as it ends.
 
+use crate::ended;
 use crate::run::closed::Facts;
 use crate::run::handover::{self, SELF};
 use crate::run::ids::Ids;
@@ -8,7 +9,6 @@ use crate::run::mapper::Mapper;
 use crate::run::mounts;
 use crate::run::plan::{Network, Plan};
 use crate::run::signals::{Asked, Signals, Word};
-use anyarch_client::progress::Progress;
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -19,7 +19,7 @@ use std::ffi::OsStr;
 use std::io::{stderr, stdin, stdout};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, ExitCode, ExitStatus};
 
@@ -60,8 +60,7 @@ impl Level {
 pub fn run(plan: &OsStr) -> Result<ExitCode> {
     let handed = handover::take(plan)?;
     let mut plan: Plan = handover::read(&handed)?;
-    let progress = Progress::new(0);
-    let level = namespaces(&mut plan, &progress)?;
+    let level = namespaces(&mut plan)?;
     let signals = Signals::keep()?;
     let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
     let (ours, theirs): (OwnedFd, OwnedFd) = (ours.into(), theirs.into());
@@ -71,12 +70,14 @@ pub fn run(plan: &OsStr) -> Result<ExitCode> {
     drop(theirs);
     let mut waiting = Waiting { signals, words: ours, child, has_terminal };
     let ended = waiting.wait()?;
+    // Process 1 ends when all that was left is gone.
+    let _ = waiting.child.wait();
     waiting.take_terminal_back();
     Ok(end_like(ended))
 }
 
 /// Makes the namespaces. Ids may turn out to be fewer than planned.
-fn namespaces(plan: &mut Plan, progress: &Progress) -> Result<Level> {
+fn namespaces(plan: &mut Plan) -> Result<Level> {
     let mut flags = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
@@ -90,9 +91,7 @@ fn namespaces(plan: &mut Plan, progress: &Progress) -> Result<Level> {
         Ok(()) => {
             mapper.map(&mut plan.ids)?;
             if let Ids::One { why, .. } = &plan.ids {
-                progress.say(&format!(
-                    "note: there is one user inside, root, so changes of user or owner fail ({why})"
-                ));
+                ended::note(&format!("there is one user inside, root, so changes of user or owner fail ({why})"));
             }
             mounts::separate().map_err(|error| because_of_apparmor(error, &Facts::of_this_machine()))?;
             return Ok(Level::User);
@@ -104,18 +103,19 @@ fn namespaces(plan: &mut Plan, progress: &Progress) -> Result<Level> {
         bail!("this machine refuses user namespaces: {}", Facts::of_this_machine().cause(refused));
     }
     if unshare(flags).is_ok() {
-        progress.say("note: user namespaces are closed: root inside is root of this machine");
+        ended::note("user namespaces are closed: root inside is root of this machine");
         mounts::separate()?;
         return Ok(Level::Root);
     }
-    if plan.ephemeral || plan.read_only || !plan.binds.is_empty() || plan.network == Network::None {
+    let is_plain = !plan.ephemeral && !plan.read_only && plan.binds.is_empty() && plan.network == Network::Host;
+    if !is_plain || plan.workdir.path() != Path::new("/") {
         bail!(
             "root may not make namespaces here, as in a container: \
-             --bind, --read-only, --ephemeral and --net none are impossible\n  \
+             --bind, --read-only, --ephemeral, --workdir and --net none are impossible\n  \
              to fix it: start the container with --cap-add SYS_ADMIN, or leave these options out"
         );
     }
-    progress.say("note: root may not make namespaces here: only the root folder is changed, as by chroot");
+    ended::note("root may not make namespaces here: only the root folder is changed, as by chroot");
     Ok(Level::Chroot)
 }
 
@@ -144,7 +144,7 @@ fn start(plan: &Plan, level: Level, words: &OwnedFd, has_terminal: bool) -> Resu
     let plan = handover::write(plan)?;
     let path = program.as_ref().map_or_else(|| SELF.into(), handover::name);
     let mut command = handover::next(path, super::inside::STAGE);
-    command.arg(handover::inherit(&plan)?).arg(handover::inherit(words)?).arg(level.word());
+    command.arg0("anyarch").arg(handover::inherit(&plan)?).arg(handover::inherit(words)?).arg(level.word());
     command.arg(if has_terminal { "terminal" } else { "none" });
     if let Some(emulator) = &emulator {
         command.arg(handover::inherit(emulator)?);

@@ -1,6 +1,7 @@
 //! Process 1 of a run: it mounts what there is to see, starts the command, and ends those whom nobody waits for. When it
 //! ends, the kernel ends all that is left; when whoever waits for it ends, so does it.
 
+use crate::ended;
 use crate::run::accounts::{self, Account};
 use crate::run::enter::Level;
 use crate::run::handover;
@@ -11,9 +12,9 @@ use crate::run::root::Source;
 use crate::run::signals::{self, Asked, Signals, Word};
 use crate::run::target;
 use crate::text::Text;
-use anyarch_client::progress::Progress;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::fs::OFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -45,20 +46,22 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     let level = Level::of(level).context("a stage of `run` is not for the command line")?;
     let words = handover::take(words)?;
     let signals = Signals::keep()?;
+    // Else it were the number of a descriptor.
+    let _ = rustix::thread::set_name(c"anyarch");
     die_with(&words)?;
     let plan: Plan = handover::read(&handover::take(plan)?)?;
     let emulator = emulator.first().map(|word| handover::take(word)).transpose()?;
     match level {
+        Level::Chroot if emulator.is_some() => return by_its_own_chroot(&plan, emulator),
         Level::Chroot => chroot(&plan)?,
         _ => {
             let _ = rustix::system::sethostname(plan.hostname.as_bytes());
-            let notes = mounts::settle(&plan)?;
-            let progress = Progress::new(0);
-            notes.iter().for_each(|note| progress.say(&format!("note: {note}")));
+            mounts::settle(&plan)?.iter().for_each(|note| ended::note(note));
         }
     }
     let account = accounts::account(target::open("/".as_ref())?, plan.user.as_deref(), &plan.ids)?;
-    let launch = Launch { plan: &plan, emulator, home: account.home.clone() };
+    let translations = plan.translations.as_ref().map(|_| mounts::TRANSLATIONS.into());
+    let launch = Launch { plan: &plan, emulator, home: account.home.clone(), translations, before: Vec::new() };
     become_account(&account, &plan.ids)?;
     // The kernel forgets it where the user changes.
     die_with(&words)?;
@@ -88,11 +91,40 @@ fn die_with(parent: &OwnedFd) -> Result<()> {
     }
 }
 
+/// Has the root's own `chroot` change the root, in the emulator: without `/proc`, an emulator can hand itself on only if
+/// it was started outside.
+fn by_its_own_chroot(plan: &Plan, emulator: Option<OwnedFd>) -> Result<ExitCode> {
+    let root = folder(plan)?;
+    let opened = target::open(root.path())?;
+    let account = accounts::account(&opened, plan.user.as_deref(), &plan.ids)?;
+    let places = ["usr/sbin/chroot", "usr/bin/chroot", "sbin/chroot", "bin/chroot"];
+    let program = places.iter().find_map(|place| target::within(&opened, place, OFlags::PATH).ok());
+    let program = program.with_context(|| format!("there is no chroot in {root}, and without namespaces it is needed"))?;
+    let program = std::fs::read_link(handover::name(program)).context("/proc is not mounted")?;
+    let mut before: Vec<Text> = vec!["-L".into(), root.clone(), "-0".into(), "chroot".into(), program.into()];
+    if plan.user.is_some() {
+        let groups: Vec<String> = account.groups.iter().map(ToString::to_string).collect();
+        before.push(format!("--userspec={}:{}", account.user, account.group).into());
+        before.push(format!("--groups={}", groups.join(",")).into());
+    }
+    before.push(root.clone());
+    let translations = plan.translations.clone();
+    Launch { plan, emulator, home: account.home, translations, before }.become_it()
+}
+
+/// The folder of the root.
+fn folder(plan: &Plan) -> Result<&Text> {
+    match &plan.root {
+        Source::Folder(path) => Ok(path),
+        Source::Archive { .. } => bail!(
+            "root may not mount anything here, so an archive cannot be unpacked in memory: unpack it, and pass the folder"
+        ),
+    }
+}
+
 /// Changes the root and nothing else.
 fn chroot(plan: &Plan) -> Result<()> {
-    let Source::Folder(path) = &plan.root else {
-        bail!("root may not mount anything here, so an archive cannot be unpacked in memory: unpack it, and pass the folder")
-    };
+    let path = folder(plan)?;
     rustix::process::chroot(path.path()).with_context(|| format!("cannot change the root to {path}"))?;
     std::env::set_current_dir("/").context("cannot enter the root")
 }
@@ -104,7 +136,12 @@ fn become_account(account: &Account, ids: &Ids) -> Result<()> {
     }
     let what = || format!("cannot become the user {} of the root", account.user);
     let groups: Vec<Gid> = account.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-    rustix::thread::set_thread_groups(&groups).with_context(what)?;
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match rustix::thread::set_thread_groups(&groups) {
+        // Root of a user namespace that others made, which has one id.
+        Err(Errno::PERM) if own == (account.user, account.group) => return Ok(()),
+        set => set.with_context(what)?,
+    }
     let group = Gid::from_raw(account.group);
     rustix::thread::set_thread_res_gid(group, group, group).with_context(what)?;
     let user = Uid::from_raw(account.user);
@@ -116,6 +153,10 @@ struct Launch<'a> {
     plan: &'a Plan,
     emulator: Option<OwnedFd>,
     home: String,
+    /// Where the emulator finds the folder of translations.
+    translations: Option<Text>,
+    /// What stands before the command.
+    before: Vec<Text>,
 }
 
 impl Launch<'_> {
@@ -125,10 +166,11 @@ impl Launch<'_> {
         if let Some(emulator) = &self.plan.emulator {
             words.push(layout::program(&emulator.target).into());
             words.extend(self.plan.options.iter().cloned());
-            if self.plan.translations.is_some() {
-                words.extend(["--tb-cache".into(), mounts::TRANSLATIONS.into()]);
+            if let Some(folder) = &self.translations {
+                words.extend(["--tb-cache".into(), folder.clone()]);
             }
         }
+        words.extend(self.before.iter().cloned());
         words.extend(self.plan.command.iter().cloned());
         words
     }
@@ -186,7 +228,7 @@ impl Launch<'_> {
 
 /// Tells why a program of the root could not be started; gives the exit code that shells have for it.
 fn report(error: &anyhow::Error) -> u8 {
-    crate::ended::tell(error);
+    ended::tell(error);
     match error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
         Some(ErrorKind::NotFound) => 127,
         Some(_) => 126,
@@ -241,8 +283,9 @@ impl First {
                     Asked::GoOn | Asked::Nothing => {}
                 }
             }
-            if has_word {
-                self.hear()?;
+            if has_word && !self.hear() {
+                // Whoever started the run has ended, and so do all.
+                return Ok(ExitCode::from(FAILED));
             }
         }
     }
@@ -254,8 +297,9 @@ impl First {
         }
     }
 
-    fn hear(&self) -> Result<()> {
-        let word = Word::hear(&self.words).context("whoever started the run has ended")?;
+    /// Does what it is told; `false` when nobody will tell anything any more.
+    fn hear(&self) -> bool {
+        let Some(word) = Word::hear(&self.words) else { return false };
         if word == Word::GoOn {
             self.give_terminal();
         }
@@ -263,7 +307,7 @@ impl First {
             true => kill_process_group(self.command, Signal::CONT),
             false => kill_current_process_group(Signal::CONT),
         };
-        Ok(())
+        true
     }
 
     /// Takes note of all children that ended or stopped; the exit code, if the command was one of them.
