@@ -33,7 +33,8 @@ pub fn account(root: impl AsFd, user: Option<&str>, ids: &Ids) -> Result<Account
     if !ids.has(account.user, account.group) {
         let why = match ids {
             Ids::One { why, .. } => format!("there is one id: {why}"),
-            _ => "its number is higher than what /etc/subuid and /etc/subgid grant".to_owned(),
+            Ids::Granted { .. } => "its number is higher than what /etc/subuid and /etc/subgid grant".to_owned(),
+            Ids::Same { .. } => "the namespace that this runs in does not have it".to_owned(),
         };
         bail!("the user {}, group {}, is not there: {why}", account.user, account.group);
     }

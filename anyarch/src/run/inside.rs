@@ -100,7 +100,7 @@ fn by_its_own_chroot(plan: &Plan, emulator: Option<OwnedFd>) -> Result<ExitCode>
     let places = ["usr/sbin/chroot", "usr/bin/chroot", "sbin/chroot", "bin/chroot"];
     let program = places.iter().find_map(|place| target::within(&opened, place, OFlags::PATH).ok());
     let program = program.with_context(|| format!("there is no chroot in {root}, and without namespaces it is needed"))?;
-    let program = std::fs::read_link(handover::name(program)).context("/proc is not mounted")?;
+    let program = std::fs::read_link(handover::name(&program)).context("/proc is not mounted")?;
     let mut before: Vec<Text> = vec!["-L".into(), root.clone(), "-0".into(), "chroot".into(), program.into()];
     if plan.user.is_some() {
         let groups: Vec<String> = account.groups.iter().map(ToString::to_string).collect();

@@ -70,6 +70,9 @@ pub fn open(root: impl AsFd, path: &Path, kind: Kind) -> Result<OwnedFd> {
 
 fn folder(root: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let root = root.as_fd();
+    if path == Path::new("") {
+        return within(root, ".", OFlags::PATH);
+    }
     match within(root, path, OFlags::PATH) {
         Err(Errno::NOENT) => {}
         opened => return opened,

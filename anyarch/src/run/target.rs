@@ -174,7 +174,7 @@ mod tests {
         for target in TARGETS {
             assert_eq!(of_head(&program(target.name)), Some(target));
         }
-        for odd in [&b""[..], b"\x7fELF", b"#!/bin/sh\n", &[0; 52], &program("arm")[..40]] {
+        for odd in [&b""[..], b"\x7fELF", b"#!/bin/sh\n", &[0; 52], &program("arm")[..39]] {
             assert_eq!(of_head(odd), None);
         }
     }

@@ -52,11 +52,11 @@ const HEAVY: [&str; 13] = [
 /// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
 /// their own, and mostly wait: for servers, for clocks, for a browser. Then two that build in trees of their own and
 /// leave a processor idle for long: git works on one, and guest programs wait for each other.
-const LIGHT: [&str; 8] =
-    ["bad_input", "commands", "corpus", "fetch", "install", "page", "providers", "series"];
+const LIGHT: [&str; 9] =
+    ["bad_input", "commands", "corpus", "fetch", "install", "page", "providers", "series", "users"];
 
 /// Tests of the other crates that stand in a program of their own.
-const PROGRAMS: [&str; 2] = ["dependencies", "reading"];
+const PROGRAMS: [&str; 3] = ["dependencies", "reading", "starts"];
 
 /// How many of the slowest parts are told.
 const SLOWEST: usize = 5;
@@ -455,7 +455,7 @@ mod tests {
 
         let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
         let mut programs = Vec::new();
-        for folder in ["client/tests", "manifest/tests", "xtask/tests"] {
+        for folder in ["anyarch/tests", "client/tests", "manifest/tests", "xtask/tests"] {
             let paths = fs::read_dir(root.join(folder)).expect("tests").flatten().map(|entry| entry.path());
             let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
             programs.extend(files.filter_map(stem));
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn no_test_is_skipped_for_a_word_within_its_name() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut folders = ["client", "manifest", "xtask"].map(|name| root.join(name)).to_vec();
+        let mut folders = ["anyarch", "client", "manifest", "xtask"].map(|name| root.join(name)).to_vec();
         let mut names = Vec::new();
         while let Some(folder) = folders.pop() {
             for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path()) {
