@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod ended;
+mod names;
 mod releases;
 mod run;
 mod session;

@@ -13,19 +13,6 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }
 
-/// "There is no such thing; did you mean that one?", for a name among known ones.
-pub fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Usage {
-    let known: Vec<&str> = known.collect();
-    let hint = match nearest(name, &known) {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => "known are:".to_owned(),
-    };
-    let mut list = known.clone();
-    list.sort_unstable();
-    list.dedup();
-    Usage(format!("there is no {kind} `{name}`; {hint}\n  all of them: {}", list.join(" ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,14 +1,14 @@
 //! `install`: released emulators from a mirror, for this machine.
 
 use super::prefix;
+use crate::names;
 use crate::releases::{self, Place, Release, is_newer};
 use crate::session::Session;
 use anyarch_client::claim;
-use anyarch_client::error::{Usage, unknown};
+use anyarch_client::error::Usage;
 use anyarch_client::fetch::{self, Folders, Installed, NameFilter};
 use anyarch_client::progress::human_bytes;
 use anyarch_client::{interrupt, machine, record};
-use anyarch_manifest::target::{TARGETS, Target};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -78,14 +78,13 @@ pub fn install(
 ///
 /// # Errors
 /// [`Usage`] for one that is not known.
-pub fn named(names: &[String]) -> Result<NameFilter, Usage> {
-    if names.iter().any(|name| name == "all") {
+pub fn named(words: &[String]) -> Result<NameFilter, Usage> {
+    if words.iter().any(|name| name == "all") {
         return Ok(NameFilter::All);
     }
     let mut once: Vec<String> = Vec::new();
-    for name in names {
-        let known = || unknown("target", name, TARGETS.iter().map(|target| target.name));
-        let name = Target::find(name).ok_or_else(known)?.name;
+    for name in words {
+        let name = names::target(name)?.name;
         if !once.iter().any(|known| known == name) {
             once.push(name.to_owned());
         }

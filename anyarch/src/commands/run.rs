@@ -1,5 +1,6 @@
 //! `run`: a foreign system in one command, nobody root, nothing registered.
 
+use crate::names;
 use crate::run::handover::{self, SELF};
 use crate::run::ids::{self, Owner};
 use crate::run::plan::{self, Found, Network, Plan, Request};
@@ -8,9 +9,7 @@ use crate::run::translations;
 use crate::run::{emulator, enter};
 use crate::releases::Place;
 use crate::session::Session;
-use anyarch_client::error::{Usage, unknown};
 use anyarch_client::machine;
-use anyarch_manifest::target::{TARGETS, Target};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::env;
@@ -114,7 +113,7 @@ pub fn run(session: &Session, arguments: &Run) -> Result<()> {
 fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
     let root = Root::named(&arguments.root)?;
     let target = match &arguments.target {
-        Some(name) => Some(named(name)?),
+        Some(name) => Some(names::target(name)?),
         None => {
             let target = root.target()?;
             // What this machine runs itself needs no emulator, unless one is asked for.
@@ -152,10 +151,6 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
         variables: env::vars_os().collect(),
     };
     Ok(plan::plan(&request, found)?)
-}
-
-fn named(name: &str) -> Result<&'static Target, Usage> {
-    Target::find(name).ok_or_else(|| unknown("target", name, TARGETS.iter().map(|target| target.name)))
 }
 
 /// Who runs this program, and what the system grants them.

@@ -15,6 +15,7 @@ pub use series::Series;
 pub use targets::Target;
 pub use topics::Topic;
 
+use anyarch_client::error::{Usage, nearest};
 use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use std::fs;
@@ -24,6 +25,19 @@ use std::path::Path;
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{} is invalid", path.display()))
+}
+
+/// "There is no such thing; did you mean that one?", for a name among known ones.
+fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Usage {
+    let known: Vec<&str> = known.collect();
+    let hint = match nearest(name, &known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "known are:".to_owned(),
+    };
+    let mut list = known.clone();
+    list.sort_unstable();
+    list.dedup();
+    Usage(format!("there is no {kind} `{name}`; {hint}\n  all of them: {}", list.join(" ")))
 }
 
 #[cfg(test)]
