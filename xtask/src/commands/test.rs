@@ -33,7 +33,7 @@ const LONG: &str = "long_";
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 13] = [
+const HEAVY: [&str; 11] = [
     "clusters",
     "emulators",
     "hosts",
@@ -45,15 +45,24 @@ const HEAVY: [&str; 13] = [
     "systems",
     "toolchains",
     "topics",
-    "upstream",
-    "workflow",
 ];
 
 /// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
-/// their own, and mostly wait: for servers, for clocks, for a browser. Then two that build in trees of their own and
-/// leave a processor idle for long: git works on one, and guest programs wait for each other.
-const LIGHT: [&str; 9] =
-    ["bad_input", "commands", "corpus", "fetch", "install", "page", "providers", "series", "users"];
+/// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
+/// git and apt work on one, and guest programs wait for each other. The lists take equally long.
+const LIGHT: [&str; 11] = [
+    "bad_input",
+    "commands",
+    "corpus",
+    "fetch",
+    "install",
+    "page",
+    "providers",
+    "series",
+    "upstream",
+    "users",
+    "workflow",
+];
 
 /// Tests of the other crates that stand in a program of their own.
 const PROGRAMS: [&str; 3] = ["dependencies", "reading", "starts"];

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use xtask::facts::Series;
+use xtask::facts::series::DEFAULT;
 
 /// Gets the source with these data, a cache that holds nothing; gives the tree and what was said of it.
 fn obtain(home: &Path, data: &Data, more: &[&str]) -> (PathBuf, String) {
@@ -145,16 +146,22 @@ fn source_comes_from_git_tarball_distribution_and_the_user_and_is_always_the_sam
     driver.run(&["source", "--source", work.to_str().unwrap()]).failed(1, &["its git tree is"]);
 }
 
-#[test]
-#[ignore = "real QEMU source; run by `cargo xtask test`"]
-fn the_patches_of_every_series_apply_without_fuzz_and_survive_a_round_trip() {
-    let home = scratch();
-    let data = Data::copy(&home.path().join("root"));
-    let mut driver = Driver::warm(home.path());
-    driver.root = data.root.clone();
-    for name in Series::names(&data.root.join("patches")).unwrap() {
-        let series = Series::read(&data.root.join("patches"), &name).unwrap();
-        let checked = driver.succeed(&["patch", "check", "--qemu", &name]);
+/// A checkout of its own, and a driver for it.
+struct Checkout {
+    data: Data,
+    driver: Driver,
+}
+
+impl Checkout {
+    fn new(home: &Path) -> Self {
+        let data = Data::copy(&home.join("root"));
+        let driver = Driver { root: data.root.clone(), ..Driver::warm(home) };
+        Self { data, driver }
+    }
+
+    fn apply(&self, name: &str) {
+        let series = Series::read(&self.data.root.join("patches"), name).unwrap();
+        let checked = self.driver.succeed(&["patch", "check", "--qemu", name]);
         let (topics, patches): (Vec<&str>, Vec<&str>) =
             checked.lines().partition(|line| line.starts_with("topic "));
         assert_eq!(patches.len(), series.patches.len());
@@ -165,14 +172,39 @@ fn the_patches_of_every_series_apply_without_fuzz_and_survive_a_round_trip() {
             "{topics:?}"
         );
         assert!(topics[1].ends_with(", applies alone"), "{name}: {checked}");
-        let work = home.path().join("work");
-        driver.succeed(&["patch", "open", "--qemu", &name, work.to_str().unwrap()]);
-        driver.succeed(&["patch", "refresh", "--qemu", &name, work.to_str().unwrap()]);
-        run("diff", &["-r", &patches_of(&crate::driver::checkout()), &patches_of(&data.root)]);
+    }
+
+    fn survive_a_round_trip(&self, name: &str, home: &Path) {
+        let series = Series::read(&self.data.root.join("patches"), name).unwrap();
+        let work = home.join("work");
+        self.driver.succeed(&["patch", "open", "--qemu", name, work.to_str().unwrap()]);
+        self.driver.succeed(&["patch", "refresh", "--qemu", name, work.to_str().unwrap()]);
+        run("diff", &["-r", &patches_of(&crate::driver::checkout()), &patches_of(&self.data.root)]);
         for patch in &series.patches {
             has_qemus_style(&work, &patch.path);
         }
         fs::remove_dir_all(work).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "real QEMU source; run by `cargo xtask test`"]
+fn the_patches_of_every_series_apply_without_fuzz_and_those_of_the_usual_one_survive_a_round_trip() {
+    let home = scratch();
+    let checkout = Checkout::new(home.path());
+    for name in Series::names(&checkout.data.root.join("patches")).unwrap() {
+        checkout.apply(&name);
+    }
+    checkout.survive_a_round_trip(DEFAULT, home.path());
+}
+
+#[test]
+#[ignore = "real QEMU source; run by `cargo xtask test --long`"]
+fn long_the_patches_of_every_series_survive_a_round_trip() {
+    let home = scratch();
+    let checkout = Checkout::new(home.path());
+    for name in Series::names(&checkout.data.root.join("patches")).unwrap() {
+        checkout.survive_a_round_trip(&name, home.path());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The execve contract is one and the same in every QEMU series.
 
-use crate::driver::{Driver, checkout, wants};
+use crate::driver::foreign::all_proven;
+use crate::driver::{Driver, checkout, json, wants};
 use serde_json::Value;
 use xtask::facts::Series;
 use xtask::facts::series::DEFAULT;
@@ -30,29 +31,31 @@ fn others() -> Vec<String> {
     names
 }
 
-/// They keep the contract for one target and say their version.
-fn keep_the_contract(series: &[String]) {
-    let lacks = wants::lacks(&["aarch64-linux-gnu-gcc"], "gcc-aarch64-linux-gnu libc6-dev-arm64-cross");
-    for series in series {
-        let proven = verified(series, "aarch64");
-        assert_eq!(proven.is_empty(), lacks.is_some(), "{series}");
-    }
-    if let Some(why) = lacks {
-        wants::partly_not_run(&why);
-    }
-}
-
 /// It is the farthest from the usual one; `providers` applies the patches of all.
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn the_oldest_series_keeps_the_contract_and_says_its_version() {
-    keep_the_contract(&others()[..1]);
+fn the_oldest_series_makes_an_emulator_that_runs_guests_and_their_children() {
+    let built = json(&Driver::usual(), &["build", "--json", "--qemu", &others()[0], "--target", "aarch64"]);
+    let rows = built["tarballs"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    all_proven(rows);
+    let checks = rows[0]["emulator"]["checks"].as_array().unwrap();
+    for name in ["version", "start", "guest"] {
+        assert!(checks.iter().any(|check| check["name"] == name), "{name}: {checks:?}");
+    }
 }
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_the_other_series_keep_the_contract_and_say_their_version() {
-    keep_the_contract(&others()[1..]);
+    let lacks = wants::lacks(&["aarch64-linux-gnu-gcc"], "gcc-aarch64-linux-gnu libc6-dev-arm64-cross");
+    for series in others() {
+        let proven = verified(&series, "aarch64");
+        assert_eq!(proven.is_empty(), lacks.is_some(), "{series}");
+    }
+    if let Some(why) = lacks {
+        wants::partly_not_run(&why);
+    }
 }
 
 #[test]

@@ -17,7 +17,6 @@ fn outcome<'a>(reports: &'a [Value], target: &str, check: &str) -> &'a Value {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn the_contract_holds_and_with_the_option_off_an_emulator_makes_the_system_calls_of_upstreams() {
-    let _one = exclusive();
     let packages = "gcc-aarch64-linux-gnu libc6-dev-arm64-cross strace";
     if let Some(why) = wants::lacks(&["aarch64-linux-gnu-gcc", "strace"], packages) {
         return wants::not_run(&why);
