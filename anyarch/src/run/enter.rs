@@ -5,6 +5,8 @@ use crate::ended;
 use crate::run::closed::Facts;
 use crate::run::handover::{self, SELF};
 use crate::run::ids::Ids;
+use crate::run::inside;
+use crate::run::level::Level;
 use crate::run::mapper::Mapper;
 use crate::run::mounts;
 use crate::run::plan::{Network, Plan};
@@ -25,33 +27,6 @@ use std::process::{Child, ExitCode, ExitStatus};
 
 /// The word of the command line for this stage.
 pub const STAGE: &str = "__enter";
-
-/// How much of a place of its own a run gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Namespaces in a user namespace.
-    User,
-    /// Namespaces without one: the user is root, and user namespaces are closed.
-    Root,
-    /// A changed root and nothing else: root may not make namespaces.
-    Chroot,
-}
-
-impl Level {
-    /// The word for the next stage.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Root => "root",
-            Self::Chroot => "chroot",
-        }
-    }
-
-    /// The level that a word means.
-    pub fn of(word: &OsStr) -> Option<Self> {
-        [Self::User, Self::Root, Self::Chroot].into_iter().find(|level| word == level.word())
-    }
-}
 
 /// Runs a plan; gives the exit code of the command, or ends by the signal that ended it.
 ///
@@ -143,7 +118,7 @@ fn start(plan: &Plan, level: Level, words: &OwnedFd, has_terminal: bool) -> Resu
     let program = if program.exists() { Some(open(&program)?) } else { None };
     let plan = handover::write(plan)?;
     let path = program.as_ref().map_or_else(|| SELF.into(), handover::name);
-    let mut command = handover::next(path, super::inside::STAGE);
+    let mut command = handover::next(path, inside::STAGE);
     command.arg0("anyarch").arg(handover::inherit(&plan)?).arg(handover::inherit(words)?).arg(level.word());
     command.arg(if has_terminal { "terminal" } else { "none" });
     if let Some(emulator) = &emulator {
@@ -270,14 +245,6 @@ fn end_like(end: End) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_level_goes_to_the_next_stage_by_its_word() {
-        for level in [Level::User, Level::Root, Level::Chroot] {
-            assert_eq!(Level::of(level.word().as_ref()), Some(level));
-        }
-        assert_eq!(Level::of("sudo".as_ref()), None);
-    }
 
     #[test]
     fn an_end_is_told_by_code_or_signal() {

@@ -3,9 +3,9 @@
 
 use crate::ended;
 use crate::run::accounts::{self, Account};
-use crate::run::enter::Level;
 use crate::run::handover;
 use crate::run::ids::Ids;
+use crate::run::level::Level;
 use crate::run::mounts;
 use crate::run::plan::Plan;
 use crate::run::root::Source;

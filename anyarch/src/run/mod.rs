@@ -17,6 +17,7 @@ pub mod closed;
 pub mod enter;
 pub mod handover;
 pub mod inside;
+pub mod level;
 pub mod mapper;
 pub mod mounts;
 pub mod place;

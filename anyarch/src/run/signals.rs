@@ -87,6 +87,8 @@ impl Signals {
         Some(match Signal::try_from(number) {
             Ok(Signal::SIGCHLD) => Asked::Child,
             Ok(Signal::SIGCONT) => Asked::GoOn,
+            // A terminal that goes away tells only who began the session.
+            Ok(Signal::SIGHUP) => Asked::PassOn(number),
             Ok(_) if signal.ssi_code != BY_TERMINAL => Asked::PassOn(number),
             _ => Asked::Nothing,
         })

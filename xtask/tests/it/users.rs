@@ -30,7 +30,8 @@ pub fn built() -> PathBuf {
     path
 }
 
-fn program() -> &'static Path {
+/// A copy of it that every user can start.
+pub fn program() -> &'static Path {
     &PROGRAM.1
 }
 
@@ -63,7 +64,7 @@ impl Guest {
     /// Gives a folder to the user.
     fn own(&self, folder: &Path) {
         if crate::driver::is_root() {
-            crate::driver::run("chown", &["-R", "-h", "nobody", folder.to_str().unwrap()]);
+            crate::driver::run("chown", &["-R", "-h", "nobody:nogroup", folder.to_str().unwrap()]);
         }
     }
 

@@ -60,7 +60,21 @@ impl Terminal {
     }
 
     fn code(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        for _ in 0..400 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it does not end:\n{}{}", self.seen, self.screen.try_iter().map(|more| String::from_utf8_lossy(&more).into_owned()).collect::<String>());
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Most have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -92,13 +106,14 @@ fn a_shell_in_it_has_job_control_and_one_outside_can_stop_it() {
     terminal.press("\x1a");
     terminal.shows("Stopped");
     terminal.shows("inside> ");
-    terminal.press("kill %1; exit 9\n");
-    // bash warns of stopped jobs once.
-    thread::sleep(Duration::from_millis(200));
+    terminal.press("fg\n");
+    terminal.shows("sleep 100");
+    terminal.press("\x03");
+    terminal.shows("inside> ");
     terminal.press("exit 9\n");
     terminal.shows("outside> ");
     terminal.press("echo \"code=$?\"\n");
-    terminal.shows("code=");
+    terminal.shows("code=9");
     // Stopped from outside, and let go on.
     terminal.press(&format!("{}\n", words(&guest, "sh -c 'echo beg''un; read x; echo \"got $x\"; exit 6'")));
     terminal.shows("begun");
