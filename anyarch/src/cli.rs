@@ -8,13 +8,18 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 /// Runs programs of other machines: foreign root file systems in one command, nobody root, nothing registered.
 #[derive(Debug, Parser)]
-#[command(name = "anyarch", version, max_term_width = 100, before_help = "\
+#[command(
+    name = "anyarch",
+    version,
+    max_term_width = 100,
+    before_help = "\
 Examples:
   anyarch run /srv/arm64                              a shell in an arm64 root file system
   anyarch run /srv/arm64 -- apt-get install -y hello  as root inside, as yourself outside
   anyarch install --target arm64,riscv64 --from URL   emulators, into ~/.local
   anyarch doctor                                      what this machine lacks, and the command that gets it
-")]
+"
+)]
 #[command(after_help = "\
 Exit codes: 0 success, 1 failure, 2 usage error, 3 something is missing on this machine (`doctor` tells what).
 What can be made anew is kept in $ANYARCH_CACHE, else $XDG_CACHE_HOME/anyarch, else ~/.cache/anyarch.")]

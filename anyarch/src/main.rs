@@ -35,8 +35,6 @@ fn main() -> ExitCode {
     let session = Session::new(cli.global.verbose, cli.global.json);
     match cli.command.run(&session) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            ExitCode::from(ended::report(&error, cli.command.failure(), session.json))
-        }
+        Err(error) => ExitCode::from(ended::report(&error, cli.command.failure(), session.json)),
     }
 }

@@ -26,7 +26,10 @@ mod tests {
         assert_eq!(target("linux/arm/v7").expect("known").name, "arm");
         for (written, meant) in [("arm46", "arm64"), ("risvc64", "riscv64")] {
             let error = target(written).expect_err("unknown").to_string();
-            assert!(error.contains(&format!("there is no target `{written}`; did you mean `{meant}`?")), "{error}");
+            assert!(
+                error.contains(&format!("there is no target `{written}`; did you mean `{meant}`?")),
+                "{error}"
+            );
         }
     }
 }

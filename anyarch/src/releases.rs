@@ -54,7 +54,8 @@ impl Place {
         let named = [&self.from[..], &words, known].into_iter().find(|names| !names.is_empty());
         named.map(<[String]>::to_vec).ok_or_else(|| {
             Usage(
-                "nobody says where releases are: pass --from URL or --from DIR, or set ANYARCH_RELEASES".to_owned(),
+                "nobody says where releases are: pass --from URL or --from DIR, or set ANYARCH_RELEASES"
+                    .to_owned(),
             )
             .into()
         })
@@ -106,9 +107,12 @@ mod tests {
 
     #[test]
     fn releases_are_compared_number_by_number() {
-        for (newer, older) in
-            [("10.2.2-2", "10.2.2-1"), ("10.2.10-1", "10.2.9-3"), ("11.0.0-1", "10.2.2-9"), ("10.2.2-1", "unknown")]
-        {
+        for (newer, older) in [
+            ("10.2.2-2", "10.2.2-1"),
+            ("10.2.10-1", "10.2.9-3"),
+            ("11.0.0-1", "10.2.2-9"),
+            ("10.2.2-1", "unknown"),
+        ] {
             assert!(is_newer(newer, older) && !is_newer(older, newer), "{newer} {older}");
         }
         assert!(!is_newer("10.2.2-1", "10.2.2-1"));
@@ -120,7 +124,9 @@ mod tests {
         assert_eq!(place.names(&["/b".to_owned()]).expect("named"), ["/a"]);
         if VARIABLES.iter().all(|name| env::var_os(name).is_none()) {
             assert_eq!(Place::default().names(&["/b".to_owned()]).expect("named"), ["/b"]);
-            assert!(Place::default().names(&[]).expect_err("nowhere").to_string().contains("ANYARCH_RELEASES"));
+            assert!(
+                Place::default().names(&[]).expect_err("nowhere").to_string().contains("ANYARCH_RELEASES")
+            );
         }
     }
 }

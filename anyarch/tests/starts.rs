@@ -33,7 +33,9 @@ fn every_shell_gets_completions() {
 
 #[test]
 fn the_stages_of_a_run_are_not_for_the_command_line() {
-    for words in [&["__enter", "1"][..], &["__enter", "77"], &["__map", "x"], &["__inside", "3"], &["__try", "9"]] {
+    for words in
+        [&["__enter", "1"][..], &["__enter", "77"], &["__map", "x"], &["__inside", "3"], &["__try", "9"]]
+    {
         let (code, _, said) = anyarch(words);
         assert!(code == Some(125) && said.starts_with("error: "), "{words:?}: {code:?} {said}");
     }

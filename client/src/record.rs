@@ -66,7 +66,7 @@ pub fn all(prefix: &Path) -> Vec<Found> {
             let name = entry.file_name();
             let target = name.to_str()?.strip_prefix(&layout::program(""))?.to_owned();
             let path = install::emulator_path(prefix, &target);
-            let size = fs::metadata(&path).ok().filter(|meta| meta.is_file()).map(|meta| meta.len());
+            let size = fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|meta| meta.len());
             Some(Found { record: read(&entry.path(), &target), path, size })
         })
         .collect();
@@ -101,7 +101,8 @@ pub fn remove(progress: &Progress, prefix: &Path, found: &Found) -> Result<Vec<P
     // The emulator first: texts without it are found and removed by the next run.
     let gone: Vec<PathBuf> = [found.path.clone(), texts].into_iter().filter(|path| path.exists()).collect();
     for path in &gone {
-        files::remove(path).with_context(|| format!("{} is not removed", layout::program(&found.record.target)))?;
+        files::remove(path)
+            .with_context(|| format!("{} is not removed", layout::program(&found.record.target)))?;
     }
     for path in &gone {
         let above = path.ancestors().skip(1).take_while(|folder| *folder != prefix);

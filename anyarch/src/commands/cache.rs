@@ -28,13 +28,15 @@ pub fn run(session: &Session, command: &Cache) -> Result<()> {
             let gone: Vec<Kept> = all.into_iter().filter(|kept| !unused || is_unused(kept)).collect();
             gone.iter().try_for_each(translations::remove)?;
             let size = gone.iter().map(|kept| kept.size).sum();
-            session.show(&gone, || format!("removed {}, {}\n", count(gone.len(), "folder"), human_bytes(size)))
+            session
+                .show(&gone, || format!("removed {}, {}\n", count(gone.len(), "folder"), human_bytes(size)))
         }
     }
 }
 
 fn is_unused(kept: &Kept) -> bool {
-    let is_gone = |about: &translations::About| !about.root.path().exists() || !about.emulator.path().exists();
+    let is_gone =
+        |about: &translations::About| !about.root.path().exists() || !about.emulator.path().exists();
     kept.about.as_ref().is_none_or(is_gone)
 }
 

@@ -60,7 +60,11 @@ fn line(finding: &Finding) -> String {
         State::Less => "note",
         State::Missing => "missing",
     };
-    format!("{state:<8} {:<18} {}\n", finding.what, finding.detail.replace("\n  ", "\n                            "))
+    format!(
+        "{state:<8} {:<18} {}\n",
+        finding.what,
+        finding.detail.replace("\n  ", "\n                            ")
+    )
 }
 
 /// Whether a namespace can be made and used, and with how many ids.
@@ -123,10 +127,14 @@ fn namespaces() -> Result<Finding> {
 fn ids() -> Result<Finding> {
     let ids = ids::choose(&owner());
     let (state, detail) = match &ids {
-        Ids::One { why, .. } => (State::Less, format!("one, so apt and others that change users fail: {why}")),
+        Ids::One { why, .. } => {
+            (State::Less, format!("one, so apt and others that change users fail: {why}"))
+        }
         _ => match attempt(&ids)? {
             Ok(number) if number > 1 => (State::Ok, format!("{number}")),
-            Ok(_) => (State::Less, "one: newuidmap failed; is it set-user-ID? apt-get install uidmap".to_owned()),
+            Ok(_) => {
+                (State::Less, "one: newuidmap failed; is it set-user-ID? apt-get install uidmap".to_owned())
+            }
             Err(_) => (State::Less, "unknown, without a user namespace".to_owned()),
         },
     };
@@ -157,7 +165,8 @@ fn registered() -> Finding {
     let folder = Path::new("/proc/sys/fs/binfmt_misc");
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| !["register", "status"].contains(&name.as_str())).collect();
+    let mut names: Vec<String> =
+        names.filter(|name| !["register", "status"].contains(&name.as_str())).collect();
     names.sort();
     let detail = match (folder.join("status").exists(), names.is_empty()) {
         (false, _) => "not mounted here; `run` does without".to_owned(),

@@ -51,8 +51,8 @@ pub fn install(
     prefix: &Path,
 ) -> Result<Vec<Installed>> {
     interrupt::install(|| ())?;
-    let _in_use =
-        claim::shared(&session.cache).context("cannot use the cache folder; set ANYARCH_CACHE to another one")?;
+    let _in_use = claim::shared(&session.cache)
+        .context("cannot use the cache folder; set ANYARCH_CACHE to another one")?;
     let host = NameFilter::Only(vec![machine::native()?.to_owned()]);
     let manifest = &release.index.manifest;
     let before = record::all(prefix);

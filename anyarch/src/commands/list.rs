@@ -66,6 +66,8 @@ fn text(line: &Line) -> String {
         (None, _) => String::new(),
     };
     let size = size.map(human_bytes).unwrap_or_default();
-    format!("{:<14} {:<10} {size:>9}  {}  {state}", record.target, record.release, path.display()).trim_end().to_owned()
+    format!("{:<14} {:<10} {size:>9}  {}  {state}", record.target, record.release, path.display())
+        .trim_end()
+        .to_owned()
         + "\n"
 }

@@ -1,13 +1,13 @@
 //! `run`: a foreign system in one command, nobody root, nothing registered.
 
 use crate::names;
+use crate::releases::Place;
 use crate::run::handover::{self, SELF};
 use crate::run::ids::{self, Owner};
 use crate::run::plan::{self, Found, Network, Plan, Request};
 use crate::run::root::{Root, Source};
 use crate::run::translations;
 use crate::run::{emulator, enter};
-use crate::releases::Place;
 use crate::session::Session;
 use anyarch_client::machine;
 use anyhow::{Result, anyhow};
@@ -98,11 +98,11 @@ pub fn run(session: &Session, arguments: &Run) -> Result<()> {
         return session.show(&plan, || plan.text());
     }
     let mut plan = plan;
-    if let (Some(folder), Some(emulator)) = (plan.translations.clone(), &plan.emulator) {
-        if let Err(error) = translations::make(folder.path(), &plan.root, emulator) {
-            session.progress.detail(&format!("translations are not kept: {error:#}"));
-            plan.translations = None;
-        }
+    if let (Some(folder), Some(emulator)) = (&plan.translations, &plan.emulator)
+        && let Err(error) = translations::make(folder.path(), &plan.root, emulator)
+    {
+        session.progress.detail(&format!("translations are not kept: {error:#}"));
+        plan.translations = None;
     }
     let handed = handover::write(&plan)?;
     let mut next = handover::next(SELF, enter::STAGE);

@@ -33,7 +33,9 @@ pub fn account(root: impl AsFd, user: Option<&str>, ids: &Ids) -> Result<Account
     if !ids.has(account.user, account.group) {
         let why = match ids {
             Ids::One { why, .. } => format!("there is one id: {why}"),
-            Ids::Granted { .. } => "its number is higher than what /etc/subuid and /etc/subgid grant".to_owned(),
+            Ids::Granted { .. } => {
+                "its number is higher than what /etc/subuid and /etc/subgid grant".to_owned()
+            }
             Ids::Same { .. } => "the namespace that this runs in does not have it".to_owned(),
         };
         bail!("the user {}, group {}, is not there: {why}", account.user, account.group);
@@ -103,7 +105,8 @@ fn find(passwd: &str, group: &str, spec: &str) -> Result<Account> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbad:x:y:1::/:/\n\nodd\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbad:x:y:1::/:/\n\nodd\n";
     const GROUP: &str = "root:x:0:\naudio:x:29:bob,ann\nann:x:1000:\nvideo:x:44:ann\n";
 
     #[test]
@@ -121,7 +124,9 @@ mod tests {
 
     #[test]
     fn whoever_is_not_there_is_named() {
-        for (spec, said) in [("bob", "no user bob"), ("ann:x", "no group x"), ("bad", "broken line"), ("", "no user")] {
+        for (spec, said) in
+            [("bob", "no user bob"), ("ann:x", "no group x"), ("bad", "broken line"), ("", "no user")]
+        {
             let error = find(PASSWD, GROUP, spec).expect_err(spec).to_string();
             assert!(error.contains(said), "{error}");
         }

@@ -71,7 +71,11 @@ mod tests {
     fn each_cause_is_named_with_its_remedy() {
         let some = |value: &str| Some(value.to_owned());
         let cases = [
-            (Facts { unprivileged: some("0"), ..Facts::default() }, Errno::PERM, "kernel.unprivileged_userns_clone=1"),
+            (
+                Facts { unprivileged: some("0"), ..Facts::default() },
+                Errno::PERM,
+                "kernel.unprivileged_userns_clone=1",
+            ),
             (Facts { most: some("0"), ..Facts::default() }, Errno::NOSPC, "user.max_user_namespaces is 0"),
             (Facts { apparmor: some("1"), ..Facts::default() }, Errno::PERM, "AppArmor restricts them"),
             (Facts { is_filtered: true, ..Facts::default() }, Errno::PERM, "seccomp=unconfined"),

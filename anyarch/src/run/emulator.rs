@@ -33,7 +33,8 @@ pub struct Emulator {
 pub fn find(session: &Session, target: &Target, named: Option<&Path>, place: &Place) -> Result<Emulator> {
     if let Some(path) = named {
         let path = std::path::absolute(path)?;
-        let known = look(&path, target).map_err(|why| Usage(format!("--emulator {}: {why}", path.display())))?;
+        let known =
+            look(&path, target).map_err(|why| Usage(format!("--emulator {}: {why}", path.display())))?;
         return Ok(known);
     }
     let mut others = Vec::new();
@@ -99,7 +100,8 @@ fn look(path: &Path, target: &Target) -> Result<Emulator, String> {
 /// Fetches the newest, or the one that is asked for.
 fn fetched(session: &Session, target: &Target, place: &Place) -> Result<Emulator> {
     let host = machine::native()?;
-    let _in_use = claim::shared(&session.cache).context("set ANYARCH_CACHE to a folder that you can write to")?;
+    let _in_use =
+        claim::shared(&session.cache).context("set ANYARCH_CACHE to a folder that you can write to")?;
     let release = releases::open(session, place)?;
     let only = |name: &str| NameFilter::Only(vec![name.to_owned()]);
     let chosen = fetch::select(&release.index.manifest, &only(target.name), &only(host))?;

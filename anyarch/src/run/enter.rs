@@ -66,7 +66,9 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
         Ok(()) => {
             mapper.map(&mut plan.ids)?;
             if let Ids::One { why, .. } = &plan.ids {
-                ended::note(&format!("there is one user inside, root, so changes of user or owner fail ({why})"));
+                ended::note(&format!(
+                    "there is one user inside, root, so changes of user or owner fail ({why})"
+                ));
             }
             mounts::separate().map_err(|error| because_of_apparmor(error, &Facts::of_this_machine()))?;
             return Ok(Level::User);
@@ -82,7 +84,8 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
         mounts::separate()?;
         return Ok(Level::Root);
     }
-    let is_plain = !plan.ephemeral && !plan.read_only && plan.binds.is_empty() && plan.network == Network::Host;
+    let is_plain =
+        !plan.ephemeral && !plan.read_only && plan.binds.is_empty() && plan.network == Network::Host;
     if !is_plain || plan.workdir.path() != Path::new("/") {
         bail!(
             "root may not make namespaces here, as in a container: \
@@ -97,7 +100,9 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
 /// AppArmor lets a namespace be made, and refuses the first thing that is done in it.
 fn because_of_apparmor(error: anyhow::Error, facts: &Facts) -> anyhow::Error {
     match facts.is_restricted_by_apparmor() {
-        true => error.context(format!("this machine refuses user namespaces: {}", facts.cause(Errno::ACCESS))),
+        true => {
+            error.context(format!("this machine refuses user namespaces: {}", facts.cause(Errno::ACCESS)))
+        }
         false => error,
     }
 }
@@ -130,7 +135,10 @@ fn start(plan: &Plan, level: Level, words: &OwnedFd, has_terminal: bool) -> Resu
 /// Whether this process has the terminal for itself, so that the command can have it. In a pipeline, others share it.
 fn has_terminal() -> bool {
     let own = rustix::process::getpgrp();
-    isatty(stdin()) && isatty(stdout()) && isatty(stderr()) && tcgetpgrp(stdin()).is_ok_and(|there| there == own)
+    isatty(stdin())
+        && isatty(stdout())
+        && isatty(stderr())
+        && tcgetpgrp(stdin()).is_ok_and(|there| there == own)
 }
 
 /// The process that waits for the command.

@@ -91,7 +91,9 @@ pub fn choose(owner: &Owner) -> Ids {
         (has_users, ..) => {
             let file = if has_users { "/etc/subgid" } else { "/etc/subuid" };
             let name = owner.name.clone().unwrap_or_else(|| owner.user.to_string());
-            format!("{file} grants none to {name}: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}")
+            format!(
+                "{file} grants none to {name}: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
+            )
         }
     };
     Ids::One { user: owner.user, group: owner.group, why }
@@ -162,7 +164,10 @@ mod tests {
     #[test]
     fn without_a_grant_there_is_one_id_and_the_reason_says_the_command() {
         let cases = [
-            (Owner { subuid: "bob:1:2\n".to_owned(), ..owner() }, "/etc/subuid grants none to ann: usermod --add-subuids"),
+            (
+                Owner { subuid: "bob:1:2\n".to_owned(), ..owner() },
+                "/etc/subuid grants none to ann: usermod --add-subuids",
+            ),
             (Owner { subgid: String::new(), ..owner() }, "/etc/subgid grants none to ann"),
             (Owner { name: None, subuid: String::new(), ..owner() }, "grants none to 1000"),
             (Owner { has_newuidmap: false, ..owner() }, "apt-get install uidmap"),

@@ -14,8 +14,8 @@ use crate::run::target;
 use crate::text::Text;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, anyhow, bail};
-use rustix::fs::OFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{
     Gid, Pid, Signal, Uid, WaitOptions, kill_current_process_group, kill_process, kill_process_group,
@@ -61,7 +61,8 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     }
     let account = accounts::account(target::open("/".as_ref())?, plan.user.as_deref(), &plan.ids)?;
     let translations = plan.translations.as_ref().map(|_| mounts::TRANSLATIONS.into());
-    let launch = Launch { plan: &plan, emulator, home: account.home.clone(), translations, before: Vec::new() };
+    let launch =
+        Launch { plan: &plan, emulator, home: account.home.clone(), translations, before: Vec::new() };
     become_account(&account, &plan.ids)?;
     // The kernel forgets it where the user changes.
     die_with(&words)?;
@@ -99,7 +100,8 @@ fn by_its_own_chroot(plan: &Plan, emulator: Option<OwnedFd>) -> Result<ExitCode>
     let account = accounts::account(&opened, plan.user.as_deref(), &plan.ids)?;
     let places = ["usr/sbin/chroot", "usr/bin/chroot", "sbin/chroot", "bin/chroot"];
     let program = places.iter().find_map(|place| target::within(&opened, place, OFlags::PATH).ok());
-    let program = program.with_context(|| format!("there is no chroot in {root}, and without namespaces it is needed"))?;
+    let program = program
+        .with_context(|| format!("there is no chroot in {root}, and without namespaces it is needed"))?;
     let program = std::fs::read_link(handover::name(&program)).context("/proc is not mounted")?;
     let mut before: Vec<Text> = vec!["-L".into(), root.clone(), "-0".into(), "chroot".into(), program.into()];
     if plan.user.is_some() {

@@ -27,7 +27,11 @@ impl Mapper {
         }
         let plan = handover::write(ids)?;
         let mut command = handover::next(SELF, STAGE);
-        command.arg(handover::inherit(&plan)?).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg(handover::inherit(&plan)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         Ok(Self(Some(command.spawn().context("cannot start a process that maps ids")?)))
     }
 
@@ -48,10 +52,12 @@ impl Mapper {
         }
         let Ids::One { user, group, .. } = ids else { return Ok(()) };
         let write = |name: &str, text: String| {
-            fs::write(format!("/proc/self/{name}"), text).with_context(|| format!("cannot write /proc/self/{name}"))
+            fs::write(format!("/proc/self/{name}"), text)
+                .with_context(|| format!("cannot write /proc/self/{name}"))
         };
         // What newuidmap did before it failed stays.
-        let is_empty = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).is_ok_and(|map| map.is_empty());
+        let is_empty =
+            |name: &str| fs::read_to_string(format!("/proc/self/{name}")).is_ok_and(|map| map.is_empty());
         if is_empty("uid_map") {
             write("uid_map", format!("0 {user} 1\n"))?;
         }

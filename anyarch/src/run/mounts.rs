@@ -14,8 +14,8 @@ use rustix::io::Errno;
 use rustix::mount::{
     self, FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags,
 };
-use rustix::termios::isatty;
 use rustix::process::{chdir, fchdir, pivot_root};
+use rustix::termios::isatty;
 use std::fs::{self, File};
 use std::io::{Write as _, stderr, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
@@ -146,7 +146,8 @@ struct House<'a> {
 impl<'a> House<'a> {
     fn binds(&self) -> Result<Vec<(&'a Bind, OwnedFd)>> {
         let open = |bind: &'a Bind| {
-            let tree = copy(bind.source.path()).with_context(|| format!("--bind: cannot use {}", bind.source))?;
+            let tree =
+                copy(bind.source.path()).with_context(|| format!("--bind: cannot use {}", bind.source))?;
             Ok((bind, tree))
         };
         self.plan.binds.iter().map(open).collect()
@@ -158,7 +159,8 @@ impl<'a> House<'a> {
             Source::Folder(path) if self.plan.ephemeral => overlay(path),
             Source::Folder(path) => {
                 let what = || format!("cannot mount the root {path}");
-                let place = sys::open(path.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(what)?;
+                let place = sys::open(path.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                    .with_context(what)?;
                 let tree = copy(&handover::name(&place)).with_context(what)?;
                 attach(&tree, &place).with_context(what)?;
                 Ok(tree)
@@ -245,7 +247,8 @@ impl<'a> House<'a> {
             let name = format!(".{}", path.replace('/', "-"));
             let copied = file(dev, &name, &text)?;
             let tree = copy(&handover::name(&copied)).with_context(|| format!("cannot copy {path}"))?;
-            let mounted = place::open(root, Path::new(path), Kind::File).and_then(|place| Ok(attach(tree, place)?));
+            let mounted =
+                place::open(root, Path::new(path), Kind::File).and_then(|place| Ok(attach(tree, place)?));
             // It is seen by its place alone.
             sys::unlinkat(dev, name, sys::AtFlags::empty())?;
             // A root that cannot be written, and has no such file, does without; most know this machine by themselves.
@@ -297,7 +300,11 @@ fn is_fixed(place: &Path, mounted: &[(PathBuf, bool)]) -> bool {
 }
 
 /// A file system of its own, not yet mounted anywhere.
-fn filesystem(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
+fn filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> rustix::io::Result<OwnedFd> {
     let context = mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (name, value) in options {
         mount::fsconfig_set_string(&context, *name, *value)?;
@@ -342,7 +349,8 @@ fn overlay(path: &Text) -> Result<OwnedFd> {
     // In a user namespace there are no other extended attributes; elsewhere these do as well.
     mount::fsconfig_set_flag(&context, "userxattr").with_context(what)?;
     mount::fsconfig_create(&context).with_context(what)?;
-    let tree = mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).with_context(what)?;
+    let tree = mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .with_context(what)?;
     attach(&tree, place).with_context(what)?;
     Ok(tree)
 }

@@ -33,7 +33,8 @@ pub fn kind(descriptor: impl AsFd) -> Result<Kind> {
 /// # Errors
 /// When there is nothing, or the kernel refuses.
 pub fn copy(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     mount::open_tree(sys::CWD, path, flags)
 }
 
@@ -124,7 +125,8 @@ mod tests {
         }
         assert_eq!(fs::read_dir(home.path()).expect("a folder").count(), 1, "nothing outside");
         for kind in [Kind::Folder, Kind::File] {
-            let error = format!("{:#}", open(&opened, Path::new("/dangling"), kind).expect_err("leads nowhere"));
+            let error =
+                format!("{:#}", open(&opened, Path::new("/dangling"), kind).expect_err("leads nowhere"));
             assert!(error.contains("cannot make /dangling in the root"), "{error}");
         }
         assert!(!Path::new("/nowhere").exists());

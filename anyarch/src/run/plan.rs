@@ -226,7 +226,8 @@ fn split(word: &OsStr, at: u8) -> Option<(OsString, OsString)> {
 
 /// `SRC:DST[:ro]`
 fn bind(word: &OsStr) -> Result<Bind, Usage> {
-    let wrong = |why: &str| Usage(format!("--bind {}: {why}; the form is SRC:DST or SRC:DST:ro", Text(word.into())));
+    let wrong =
+        |why: &str| Usage(format!("--bind {}: {why}; the form is SRC:DST or SRC:DST:ro", Text(word.into())));
     let mut parts: Vec<&[u8]> = word.as_bytes().split(|byte| *byte == b':').collect();
     let read_only = match parts.get(2) {
         Some(&b"ro") => true,
@@ -235,7 +236,8 @@ fn bind(word: &OsStr) -> Result<Bind, Usage> {
     };
     parts.truncate(if parts.len() > 3 { 4 } else { 2 });
     let &[source, destination] = &parts[..] else { return Err(wrong("there must be two parts")) };
-    let (source, destination) = (Path::new(OsStr::from_bytes(source)), Path::new(OsStr::from_bytes(destination)));
+    let (source, destination) =
+        (Path::new(OsStr::from_bytes(source)), Path::new(OsStr::from_bytes(destination)));
     if source.as_os_str().is_empty() || !destination.is_absolute() {
         return Err(wrong("DST is an absolute path of the root"));
     }
@@ -271,7 +273,9 @@ impl Plan {
             "ids",
             match &self.ids {
                 Ids::Granted { users, groups } => {
-                    let count = |ranges: &[super::ids::Range]| ranges.iter().map(|one| u64::from(one.count)).sum::<u64>();
+                    let count = |ranges: &[super::ids::Range]| {
+                        ranges.iter().map(|one| u64::from(one.count)).sum::<u64>()
+                    };
                     format!("{} users and {} groups, by newuidmap", count(users), count(groups))
                 }
                 Ids::One { why, .. } => format!("one; {why}"),
@@ -366,13 +370,16 @@ mod tests {
 
     #[test]
     fn variables_are_set_or_taken_along_and_the_command_line_wins() {
-        let asked = Request { environment: words(&["SECRET", "TERM=dumb", "A=b=c", "UNSET", "EMPTY="]), ..request() };
+        let asked =
+            Request { environment: words(&["SECRET", "TERM=dumb", "A=b=c", "UNSET", "EMPTY="]), ..request() };
         let defaults = Defaults {
             environment: vec![("A".into(), "image".into()), ("PATH".into(), "/opt".into())],
             ..found().defaults
         };
         let plan = plan(&asked, Found { defaults, ..found() }).expect("a plan");
-        for (name, value) in [("SECRET", "x"), ("TERM", "dumb"), ("A", "b=c"), ("EMPTY", ""), ("PATH", "/opt")] {
+        for (name, value) in
+            [("SECRET", "x"), ("TERM", "dumb"), ("A", "b=c"), ("EMPTY", ""), ("PATH", "/opt")]
+        {
             assert_eq!(variable(&plan, name).as_deref(), Some(value), "{name}");
         }
         assert_eq!(variable(&plan, "UNSET"), None);
@@ -393,8 +400,10 @@ mod tests {
     fn binds_say_what_is_seen_where() {
         let asked = Request { binds: words(&["/usr:/mnt/usr:ro", "/:/host", "/etc:/e:rw"]), ..request() };
         let binds = plan(&asked, found()).expect("a plan").binds;
-        let shown: Vec<_> =
-            binds.iter().map(|one| (one.source.to_string(), one.destination.to_string(), one.read_only)).collect();
+        let shown: Vec<_> = binds
+            .iter()
+            .map(|one| (one.source.to_string(), one.destination.to_string(), one.read_only))
+            .collect();
         let expected = [("/usr", "/mnt/usr", true), ("/", "/host", false), ("/etc", "/e", false)];
         assert_eq!(shown, expected.map(|(one, other, ro)| (one.to_owned(), other.to_owned(), ro)));
     }

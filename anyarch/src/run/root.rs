@@ -1,8 +1,8 @@
 //! What a root is run from: a folder, or an archive that is unpacked in memory. The one place that knows; what
 //! is run there by default comes with it.
 
-use crate::run::target;
 use crate::run::tarball::{self, Packing};
+use crate::run::target;
 use crate::text::Text;
 use anyarch_client::error::Usage;
 use anyarch_manifest::target::Target;

@@ -144,9 +144,11 @@ mod tests {
         assert_eq!(of(header.as_bytes()), Ok(Packing::Tar));
         assert_eq!(of(b"\x1f\x8b\x08"), Ok(Packing::Gzip));
         assert_eq!(of(b"\xfd7zXZ\0\0"), Ok(Packing::Xz));
-        for (bytes, said) in
-            [(&b"\x28\xb5\x2f\xfd"[..], "zstd"), (b"\x7fELF\x02", "is a program"), (b"", "is not a tar archive")]
-        {
+        for (bytes, said) in [
+            (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
+            (b"\x7fELF\x02", "is a program"),
+            (b"", "is not a tar archive"),
+        ] {
             assert!(of(bytes).expect_err(said).contains(said));
         }
     }

@@ -1,8 +1,8 @@
 //! Which target a root is for: what the ELF files say that every system begins with. The root is read as if it were
 //! hostile: no path leads out of it, and no file is opened that could keep us waiting.
 
-use anyarch_manifest::target::{Order, TARGETS, Target};
 use anyarch_client::error::Usage;
+use anyarch_manifest::target::{Order, TARGETS, Target};
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{self as sys, Mode, OFlags, ResolveFlags};
 use std::collections::BTreeMap;
@@ -54,10 +54,7 @@ pub fn of_root(root: &OwnedFd, path: &Path) -> Result<&'static Target> {
 ///
 /// # Errors
 /// [`Usage`] when they are of two targets, or of none that is known.
-pub fn of_heads<'a>(
-    heads: impl Iterator<Item = (&'a str, Vec<u8>)>,
-    root: &str,
-) -> Result<&'static Target> {
+pub fn of_heads<'a>(heads: impl Iterator<Item = (&'a str, Vec<u8>)>, root: &str) -> Result<&'static Target> {
     let mut found: BTreeMap<&'static str, (&'static Target, String)> = BTreeMap::new();
     let mut strange = Vec::new();
     for (program, head) in heads {
@@ -166,7 +163,9 @@ mod tests {
         fs::create_dir_all(root.join("bin")).expect("made");
         fs::create_dir_all(root.join("usr/bin")).expect("made");
         fill(&root);
-        of_root(&open(&root).expect("opened"), &root).map(|target| target.name).map_err(|error| error.to_string())
+        of_root(&open(&root).expect("opened"), &root)
+            .map(|target| target.name)
+            .map_err(|error| error.to_string())
     }
 
     #[test]

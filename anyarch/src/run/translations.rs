@@ -75,14 +75,19 @@ pub fn make(folder: &Path, root: &Source, emulator: &Emulator) -> Result<()> {
 
 /// All folders of a cache.
 pub fn all(cache: &Path) -> Vec<Kept> {
-    let mut all: Vec<Kept> = fs::read_dir(home(cache)).into_iter().flatten().flatten().filter_map(|entry| {
-        let folder = entry.path();
-        folder.is_dir().then(|| Kept {
-            about: files::read_json(&folder.with_extension("json")),
-            size: size(&folder),
-            folder: folder.into(),
+    let mut all: Vec<Kept> = fs::read_dir(home(cache))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let folder = entry.path();
+            folder.is_dir().then(|| Kept {
+                about: files::read_json(&folder.with_extension("json")),
+                size: size(&folder),
+                folder: folder.into(),
+            })
         })
-    }).collect();
+        .collect();
     all.sort_by(|one, other| one.folder.cmp(&other.folder));
     all
 }
@@ -90,7 +95,11 @@ pub fn all(cache: &Path) -> Vec<Kept> {
 /// The bytes of the files in a folder.
 fn size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file()).map(|meta| meta.len()).sum()
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(fs::Metadata::is_file)
+        .map(|meta| meta.len())
+        .sum()
 }
 
 /// Removes a folder with its note. Who uses it goes on with what it has mapped.
@@ -111,7 +120,8 @@ mod tests {
         let cache = tempfile::tempdir().expect("a folder");
         let file = cache.path().join("qemu");
         fs::write(&file, "1").expect("written");
-        let emulator = Emulator { path: file.clone().into(), target: "arm".to_owned(), keeps_translations: true };
+        let emulator =
+            Emulator { path: file.clone().into(), target: "arm".to_owned(), keeps_translations: true };
         let roots = ["/usr", "/etc"].map(|path| Source::Folder(path.into()));
         let of = |root| folder(cache.path(), root, &emulator).expect("a folder");
         assert_ne!(of(&roots[0]), of(&roots[1]));

@@ -4,8 +4,8 @@ pub use anyarch_client::machine::native;
 
 #[cfg(test)]
 mod tests {
-    use anyarch_client::machine::platform;
     use crate::facts::{Host, Target};
+    use anyarch_client::machine::platform;
     use std::collections::BTreeSet;
     use std::path::Path;
 

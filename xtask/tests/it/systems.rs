@@ -85,7 +85,8 @@ fn an_arm64_debian_of_an_ordinary_user_installs_packages_that_work() {
     installs_packages_that_work(&system);
     starts_the_emulator_in_it(&system, "aarch64", "aarch64");
     // All ids are there for its own programs.
-    let script = "su www-data -s /bin/sh -c 'id -un; uname -m'; dpkg --remove ed > /dev/null && echo removed; exit 5";
+    let script =
+        "su www-data -s /bin/sh -c 'id -un; uname -m'; dpkg --remove ed > /dev/null && echo removed; exit 5";
     let ended = system.anyarch(&["sh", "-c", script]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), "www-data\naarch64\nremoved\n"), "{ended:?}");
 }
@@ -245,7 +246,12 @@ fn anyarch_runs_a_foreign_system_and_keeps_what_was_translated() {
     };
     let cases: [(&[&str], &[&str], i32, &str); 5] = [
         (&[], &["uname", "-m"], 0, "aarch64\n"),
-        (&[], &["/bin/sh", "-c", "sh -c 'dpkg --print-architecture; exit 3'; echo $?; exit 4"], 4, "arm64\n3\n"),
+        (
+            &[],
+            &["/bin/sh", "-c", "sh -c 'dpkg --print-architecture; exit 3'; echo $?; exit 4"],
+            4,
+            "arm64\n3\n",
+        ),
         (&["--init"], &["sh", "-c", "echo $$; uname -m; exit 6"], 6, "1\naarch64\n"),
         (&["--no-cache", "--ephemeral"], &["sh", "-c", "echo x > /etc/made; cat /etc/made"], 0, "x\n"),
         (&[], &["/no/such"], 127, ""),
@@ -254,7 +260,8 @@ fn anyarch_runs_a_foreign_system_and_keeps_what_was_translated() {
         let ended = run(options, words);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), said), "{words:?}: {ended:?}");
     }
-    let kept = fs::read_dir(cache.path().join("tb")).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
+    let kept =
+        fs::read_dir(cache.path().join("tb")).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
     assert!(fs::read_dir(kept.path()).unwrap().count() > 0, "nothing in {}", kept.path().display());
     assert!(!Path::new(&unpacked.root).join("etc/made").exists());
 }

@@ -54,7 +54,8 @@ impl Guest {
         for name in ["usr", "etc", "tmp", "proc", "sys", "dev", "mnt", "run", "var/tmp"] {
             mkdir(&root.join(name));
         }
-        fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:7:8::/home/ann:/bin/sh\n").unwrap();
+        fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:7:8::/home/ann:/bin/sh\n")
+            .unwrap();
         fs::write(root.join("etc/group"), "root:x:0:\nann:x:8:\nextra:x:9:ann\n").unwrap();
         let guest = Self { somebody, root };
         guest.own(&guest.root);

@@ -31,7 +31,8 @@ fn start(guest: &Guest, words: &[&str]) -> Child {
 
 fn kill(pid: u32, signal: &str) {
     // It may have ended.
-    let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
+    let _ =
+        Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
 #[test]
@@ -78,7 +79,9 @@ fn several_run_in_one_root_at_once() {
             .map(|number| {
                 let guest = &guest;
                 scope.spawn(move || {
-                    let script = format!("echo {number} > /tmp/{number}; ls -d /proc/[0-9]* | wc -l; cat /tmp/{number}");
+                    let script = format!(
+                        "echo {number} > /tmp/{number}; ls -d /proc/[0-9]* | wc -l; cat /tmp/{number}"
+                    );
                     Ended::of(&mut guest.command_with_one_id(&[], &["sh", "-c", &script]))
                 })
             })

@@ -27,7 +27,10 @@ fn a_run_ends_as_its_command_ends() {
 #[test]
 fn a_user_is_root_in_it_and_has_all_granted_ids() {
     let guest = Guest::new();
-    let told = guest.script(&[], "id -u; grep -c . /proc/self/uid_map; touch /tmp/x; chown 7:8 /tmp/x; stat -c %u:%g /tmp/x");
+    let told = guest.script(
+        &[],
+        "id -u; grep -c . /proc/self/uid_map; touch /tmp/x; chown 7:8 /tmp/x; stat -c %u:%g /tmp/x",
+    );
     let told: Vec<&str> = told.lines().collect();
     assert!(told[0] == "0" && told[2] == "7:8", "{told:?}");
     let as_ann = "id -u; id -G; echo $HOME; touch /tmp/y; stat -c %u /tmp/y";
@@ -39,7 +42,8 @@ fn a_user_is_root_in_it_and_has_all_granted_ids() {
 #[test]
 fn where_no_ids_are_granted_there_is_one_and_a_line_says_so() {
     let guest = Guest::new();
-    let ended = Ended::of(&mut guest.command_with_one_id(&[], &["sh", "-c", "id -u; echo x > /tmp/x; cat /tmp/x"]));
+    let ended =
+        Ended::of(&mut guest.command_with_one_id(&[], &["sh", "-c", "id -u; echo x > /tmp/x; cat /tmp/x"]));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "0\nx\n"), "{ended:?}");
     assert_eq!(ended.stderr.matches("note: there is one user inside").count(), 1, "{ended:?}");
     Ended::of(&mut guest.command_with_one_id(&["--user", "ann"], &["id"]))
@@ -55,7 +59,10 @@ fn a_command_finds_what_every_system_has_and_nothing_of_the_user() {
     let mut command = guest.command(&["--hostname", "inside", "-e", "A=b c"], &["sh", "-c", script]);
     let ended = Ended::of(command.env("TERM", "dumb").env("SECRET", "x"));
     let told: Vec<&str> = ended.stdout.lines().collect();
-    let devices = ["fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"];
+    let devices = [
+        "fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom",
+        "zero",
+    ];
     assert_eq!(told[..13], devices, "{ended:?}");
     assert_eq!(told[13..17], ["2", "755", "anyarch", "inside"], "{ended:?}");
     let mut variables: Vec<&str> = told.iter().copied().filter(|line| line.contains('=')).collect();
@@ -86,7 +93,8 @@ fn binds_are_seen_where_the_root_leads_and_never_outside() {
     assert_eq!(guest.script(&options, script), "seen\nseen\nseen\nrefused\n");
     let nowhere = format!("{shared}:/nowhere/x");
     guest.run(&["--bind", &nowhere], &["true"]).failed(125, &["cannot make /nowhere/x in the root"]);
-    let mut there: Vec<_> = fs::read_dir(home.join("shared")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut there: Vec<_> =
+        fs::read_dir(home.join("shared")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     there.sort();
     assert_eq!(there, ["file", "new"], "nothing was made outside of the root");
     assert!(root.join("mnt/c").is_dir() && !home.join("mnt").exists());
@@ -111,7 +119,15 @@ fn an_archive_is_run_in_memory() {
     let (from, to) = (guest.root.to_str().unwrap(), archive.to_str().unwrap());
     crate::driver::run("tar", &["-C", from, "-czf", to, "."]);
     let mut command = guest.somebody.command_with_ids(program());
-    command.args(["run", "--bind", "/usr:/usr:ro", to, "sh", "-c", "cat /etc/group; touch /made; ls -d /made"]);
+    command.args([
+        "run",
+        "--bind",
+        "/usr:/usr:ro",
+        to,
+        "sh",
+        "-c",
+        "cat /etc/group; touch /made; ls -d /made",
+    ]);
     let ended = Ended::of(&mut command);
     assert!(ended.code == Some(0) && ended.stdout.ends_with("ann\n/made\n"), "{ended:?}");
     fs::write(&archive, &fs::read(&archive).unwrap()[..600]).unwrap();
@@ -129,7 +145,8 @@ fn what_makes_no_sense_is_told_and_nothing_is_run() {
     run(&["--bind", "/no/such:/x", &root]).failed(2, &["there is no /no/such"]);
     run(&["--target", "arm46", &root]).failed(2, &["there is no target `arm46`; did you mean"]);
     run(&["--emulator", "/usr/bin/true", &root]).failed(2, &["--emulator /usr/bin/true: it is not qemu-"]);
-    run(&["--target", "sparc64", &root]).failed(2, &["there is no qemu-sparc64", "anyarch install --target sparc64"]);
+    run(&["--target", "sparc64", &root])
+        .failed(2, &["there is no qemu-sparc64", "anyarch install --target sparc64"]);
     let empty = guest.somebody.home.path().join("empty");
     fs::create_dir_all(empty.join("bin")).unwrap();
     let empty = empty.to_str().unwrap();
@@ -164,21 +181,30 @@ fn where_namespaces_are_closed_the_cause_is_told_and_root_does_without() {
         );
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "sh", "-ec", &script]).arg(program()).args(words);
-        Ended::of(command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin").env("HOME", guest.somebody.home.path()))
+        Ended::of(
+            command
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin:/usr/sbin")
+                .env("HOME", guest.somebody.home.path()),
+        )
     };
     let ended = within(&[], &[root, "--", "sh", "-c", "echo $0 ran; exit 5"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), "sh ran\n"), "{ended:?}");
     assert!(ended.stderr.contains("user namespaces are closed"), "{ended:?}");
     let drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"];
-    within(&drop, &[root, "--", "true"]).failed(125, &["root may not make namespaces here", "--cap-add SYS_ADMIN"]);
+    within(&drop, &[root, "--", "true"])
+        .failed(125, &["root may not make namespaces here", "--cap-add SYS_ADMIN"]);
     if !is_root() {
         return crate::driver::wants::partly_not_run("becoming another user in a namespace wants root");
     }
     let mut command = guest.somebody.command_with_ids("unshare".as_ref());
     command.args(["--user", "--map-root-user", "--map-auto", "sh", "-ec"]);
-    command.arg("echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --reuid=9 --regid=9 --clear-groups \"$@\"");
+    command.arg(
+        "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --reuid=9 --regid=9 --clear-groups \"$@\"",
+    );
     command.arg("sh").arg(program()).args(["run", root, "true"]);
-    Ended::of(&mut command).failed(125, &["refuses user namespaces: user.max_user_namespaces is 0", "sysctl -w"]);
+    Ended::of(&mut command)
+        .failed(125, &["refuses user namespaces: user.max_user_namespaces is 0", "sysctl -w"]);
 }
 
 #[test]

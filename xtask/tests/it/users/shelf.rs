@@ -71,7 +71,9 @@ fn emulators_are_installed_listed_upgraded_and_removed_without_a_trace() {
     assert_eq!(shelf.listed(&[])[1]["release"], "1.2.10-1");
     let said = shelf.succeed(&["install", "--target", "arm64", "--release", "1.2.3-1", "--from", &mirror]);
     assert!(said.stderr.contains("downgrade: qemu-aarch64 1.2.3-1 takes the place of 1.2.10-1"), "{said:?}");
-    shelf.run(&["remove", "--target", "sparc"]).failed(2, &["qemu-sparc is not installed", "aarch64 riscv64"]);
+    shelf
+        .run(&["remove", "--target", "sparc"])
+        .failed(2, &["qemu-sparc is not installed", "aarch64 riscv64"]);
     let said = shelf.succeed(&["remove", "--target", "arm64"]);
     assert!(said.stdout.contains("removed") && !path.exists(), "{said:?}");
     shelf.succeed(&["remove", "--target", "all"]);
@@ -83,7 +85,9 @@ fn emulators_are_installed_listed_upgraded_and_removed_without_a_trace() {
 fn what_cannot_be_installed_is_told() {
     let shelf = Shelf::new();
     let mirror = shelf.at("mirror");
-    shelf.run(&["install", "--target", "arm64"]).failed(2, &["nobody says where releases are", "ANYARCH_RELEASES"]);
+    shelf
+        .run(&["install", "--target", "arm64"])
+        .failed(2, &["nobody says where releases are", "ANYARCH_RELEASES"]);
     fs::create_dir_all(&mirror).unwrap();
     shelf.run(&["install", "--target", "arm64", "--from", &mirror]).failed(1, &["name one: --release NAME"]);
     shelf.newest("1.2.3-1");
@@ -112,7 +116,8 @@ fn a_doctor_tries_and_names_what_is_missing() {
     let shelf = Shelf::new();
     let found = shelf.run(&["doctor", "--json"]);
     let found: Value = serde_json::from_str(&found.stdout).unwrap();
-    let names: Vec<&str> = found.as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        found.as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(names, ["user namespaces", "users and groups", "emulators", "cache", "binfmt_misc"]);
     assert_eq!(found[2]["detail"], "none in ~/.local: anyarch install --target TARGET");
 }

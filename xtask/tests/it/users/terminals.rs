@@ -21,7 +21,11 @@ impl Terminal {
     fn with(guest: &Guest, command: &str) -> Self {
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", command, "/dev/null"]);
-        script.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "dumb").env("HOME", guest.somebody.home.path());
+        script
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("TERM", "dumb")
+            .env("HOME", guest.somebody.home.path());
         script.current_dir(checkout()).process_group(0);
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let keys = child.stdin.take().unwrap();
@@ -66,7 +70,14 @@ impl Terminal {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        panic!("it does not end:\n{}{}", self.seen, self.screen.try_iter().map(|more| String::from_utf8_lossy(&more).into_owned()).collect::<String>());
+        panic!(
+            "it does not end:\n{}{}",
+            self.seen,
+            self.screen
+                .try_iter()
+                .map(|more| String::from_utf8_lossy(&more).into_owned())
+                .collect::<String>()
+        );
     }
 }
 
@@ -86,7 +97,8 @@ fn words(guest: &Guest, script: &str) -> String {
 #[test]
 fn ctrl_c_ends_the_command_and_a_shell_sees_by_what() {
     let guest = Guest::new();
-    let mut terminal = Terminal::with(&guest, &words(&guest, "sh -c 'tty; stty size > /dev/null; sleep 100'"));
+    let mut terminal =
+        Terminal::with(&guest, &words(&guest, "sh -c 'tty; stty size > /dev/null; sleep 100'"));
     terminal.shows("/dev/console");
     terminal.press("\x03");
     assert_eq!(terminal.code(), Some(130));
@@ -136,7 +148,13 @@ fn when_the_terminal_goes_away_so_does_the_run() {
     terminal.shows("begun");
     terminal.child.kill().unwrap();
     terminal.child.wait().unwrap();
-    let runs = || Command::new("pgrep").args(["--full", &format!("sleep {mark}")]).stdout(Stdio::null()).status().unwrap();
+    let runs = || {
+        Command::new("pgrep")
+            .args(["--full", &format!("sleep {mark}")])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+    };
     for _ in 0..400 {
         if !runs().success() {
             return;
