@@ -43,6 +43,11 @@ pub struct Release {
 }
 
 impl Place {
+    /// Whether a place is named, on the command line or by a variable.
+    pub fn is_named(&self) -> bool {
+        self.names(&[]).is_ok()
+    }
+
     /// The places as they were named; `known` if none was.
     ///
     /// # Errors

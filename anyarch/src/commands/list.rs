@@ -35,9 +35,7 @@ struct Line {
 pub fn run(session: &Session, arguments: &List) -> Result<()> {
     let prefix = prefix(arguments.prefix.as_deref())?;
     let found = record::all(&prefix);
-    let asks = !arguments.place.from.is_empty()
-        || ["ANYARCH_RELEASES", "ANYARCH_FROM"].iter().any(|name| std::env::var_os(name).is_some());
-    let newest = match asks {
+    let newest = match arguments.place.is_named() {
         true => Some(releases::open(session, &arguments.place)?.index.manifest),
         false => None,
     };

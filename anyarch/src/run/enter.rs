@@ -124,7 +124,13 @@ fn start(plan: &Plan, level: Level, words: &OwnedFd, has_terminal: bool) -> Resu
     let plan = handover::write(plan)?;
     let path = program.as_ref().map_or_else(|| SELF.into(), handover::name);
     let mut command = handover::next(path, inside::STAGE);
-    command.arg0("anyarch").arg(handover::inherit(&plan)?).arg(handover::inherit(words)?).arg(level.word());
+    // The root could read the user's own variables there.
+    command
+        .env_clear()
+        .arg0("anyarch")
+        .arg(handover::inherit(&plan)?)
+        .arg(handover::inherit(words)?)
+        .arg(level.word());
     command.arg(if has_terminal { "terminal" } else { "none" });
     if let Some(emulator) = &emulator {
         command.arg(handover::inherit(emulator)?);
@@ -159,13 +165,15 @@ enum End {
 impl Waiting {
     fn wait(&mut self) -> Result<End> {
         let had_terminal = self.has_terminal;
+        // A command that is process 1 itself says nothing, and is waited for like any other.
+        let mut is_told = true;
         loop {
             let (signals, words) = (self.signals.descriptor().as_fd(), self.words.as_fd());
             let mut ready = [
                 PollFd::from_borrowed_fd(signals, PollFlags::IN),
                 PollFd::from_borrowed_fd(words, PollFlags::IN),
             ];
-            match poll(&mut ready, None) {
+            match poll(&mut ready[..if is_told { 2 } else { 1 }], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error).context("cannot wait for the command"),
             }
@@ -183,8 +191,11 @@ impl Waiting {
                     Some(Word::Killed(signal)) => return Ok(End::Signal(i32::from(signal))),
                     Some(Word::Stopped(signal)) => self.stop(signal),
                     Some(Word::GoOn | Word::GoOnBehind) => {}
-                    None => return self.child.wait().map(end).context("cannot wait for the command"),
+                    None => is_told = false,
                 }
+            }
+            if !is_told && let Some(status) = self.child.try_wait().context("cannot wait for the command")? {
+                return Ok(end(status));
             }
         }
     }

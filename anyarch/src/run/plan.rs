@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_set_or_taken_along_and_the_command_line_wins() {
+    fn variables_are_set_or_kept_and_the_command_line_wins() {
         let asked =
             Request { environment: words(&["SECRET", "TERM=dumb", "A=b=c", "UNSET", "EMPTY="]), ..request() };
         let defaults = Defaults {

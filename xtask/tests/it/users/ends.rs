@@ -1,19 +1,11 @@
 //! Whatever happens to a run, nothing of it is left.
 
-use super::Guest;
+use super::{Guest, with};
 use crate::driver::Ended;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// Processes whose command line holds a word.
-fn with(word: &str) -> Vec<String> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    let text = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    text.filter(|line| line.contains(word)).collect()
-}
 
 /// Waits until a condition holds.
 fn until(what: &str, holds: impl Fn() -> bool) {

@@ -1,7 +1,7 @@
 //! What a command finds in a root, and what makes no sense is refused.
 
 use super::{Guest, program};
-use crate::driver::{Ended, is_root};
+use crate::driver::{Ended, is_root, wants};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -26,6 +26,9 @@ fn a_run_ends_as_its_command_ends() {
 
 #[test]
 fn a_user_is_root_in_it_and_has_all_granted_ids() {
+    if let Some(why) = wants::lacks(&["newuidmap"], "uidmap") {
+        return wants::not_run(&why);
+    }
     let guest = Guest::new();
     let told = guest.script(
         &[],
@@ -71,6 +74,25 @@ fn a_command_finds_what_every_system_has_and_nothing_of_the_user() {
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     assert_eq!(variables, ["A=b c", "HOME=/root", path, "TERM=dumb"], "{ended:?}");
     assert_eq!(told.last(), Some(&"/"), "{ended:?}");
+}
+
+/// What root inside could do by being root of this machine, and what anybody's variables would tell.
+#[test]
+fn a_root_reaches_nothing_of_the_machine_by_proc() {
+    let guest = Guest::new();
+    let mut command =
+        guest.command(&["-e", "KNOWN=1"], &["sh", "-c", "tr '\\0' '\\n' < /proc/1/environ | wc -l"]);
+    let ended = Ended::of(command.env("SECRET", "x"));
+    assert_eq!(ended.stdout, "0\n", "{ended:?}");
+    if !is_root() {
+        return wants::partly_not_run("only root could change the machine");
+    }
+    let script = "for name in sys/kernel/panic sysrq-trigger; do echo 0 2> /dev/null > /proc/$name || echo refused; done; \
+                  echo x 2> /dev/null >> /proc/1/exe || echo refused";
+    let mut command = Command::new(program());
+    command.args(["run", "--bind", "/usr:/usr:ro"]).arg(&guest.root).args(["--", "sh", "-c", script]);
+    let ended = Ended::of(command.env("HOME", guest.somebody.home.path()));
+    assert_eq!(ended.stdout, "refused\nrefused\nrefused\n", "{ended:?}");
 }
 
 #[test]
@@ -195,7 +217,7 @@ fn where_namespaces_are_closed_the_cause_is_told_and_root_does_without() {
     within(&drop, &[root, "--", "true"])
         .failed(125, &["root may not make namespaces here", "--cap-add SYS_ADMIN"]);
     if !is_root() {
-        return crate::driver::wants::partly_not_run("becoming another user in a namespace wants root");
+        return wants::partly_not_run("becoming another user in a namespace wants root");
     }
     let mut command = guest.somebody.command_with_ids("unshare".as_ref());
     command.args(["--user", "--map-root-user", "--map-auto", "sh", "-ec"]);

@@ -1,6 +1,6 @@
 //! A run has the terminal as a command of this machine has it.
 
-use super::{Guest, program};
+use super::{Guest, program, with};
 use crate::driver::checkout;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -148,15 +148,8 @@ fn when_the_terminal_goes_away_so_does_the_run() {
     terminal.shows("begun");
     terminal.child.kill().unwrap();
     terminal.child.wait().unwrap();
-    let runs = || {
-        Command::new("pgrep")
-            .args(["--full", &format!("sleep {mark}")])
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
-    };
     for _ in 0..400 {
-        if !runs().success() {
+        if with(mark).is_empty() {
             return;
         }
         thread::sleep(Duration::from_millis(50));
