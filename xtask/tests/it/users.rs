@@ -76,9 +76,12 @@ impl Guest {
         command
     }
 
-    /// `run` with one id: who may gain no privilege may not be given others.
+    /// `run` with one id: who may gain no privilege, or has no program for it, is given no others.
     fn command_with_one_id(&self, options: &[&str], words: &[&str]) -> Command {
         let mut command = self.somebody.command(program());
+        if !crate::driver::is_root() {
+            command.env("PATH", "/none");
+        }
         self.add(&mut command, options, words);
         command
     }
