@@ -6,8 +6,9 @@ use crate::run::accounts::{self, Account};
 use crate::run::handover;
 use crate::run::ids::Ids;
 use crate::run::level::Level;
+use crate::run::loopback;
 use crate::run::mounts;
-use crate::run::plan::Plan;
+use crate::run::plan::{Network, Plan};
 use crate::run::root::Source;
 use crate::run::signals::{self, Asked, Signals, Word};
 use crate::run::target;
@@ -56,6 +57,9 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
         Level::Chroot => chroot(&plan)?,
         _ => {
             let _ = rustix::system::sethostname(plan.hostname.as_bytes());
+            if plan.network == Network::None {
+                loopback::up()?;
+            }
             mounts::settle(&plan)?.iter().for_each(|note| ended::note(note));
         }
     }

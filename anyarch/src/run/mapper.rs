@@ -41,13 +41,13 @@ impl Mapper {
     /// When not even that is allowed.
     pub fn map(mut self, ids: &mut Ids) -> Result<()> {
         if let Some(child) = self.0.take() {
-            let output = child.wait_with_output_after(b"go").context("cannot wait for newuidmap")?;
-            if output.0 {
+            let (is_done, said) = begin(child).context("cannot wait for newuidmap")?;
+            if is_done {
                 return Ok(());
             }
-            let Ids::Granted { users, groups } = ids else { bail!("cannot map the ids: {}", output.1) };
+            let Ids::Granted { users, groups } = ids else { bail!("cannot map the ids: {said}") };
             let outside = |ranges: &[Range]| ranges.first().map(|own| own.outside).unwrap_or_default();
-            let why = format!("newuidmap failed: {}", output.1);
+            let why = format!("newuidmap failed: {said}");
             *ids = Ids::One { user: outside(users), group: outside(groups), why };
         }
         let Ids::One { user, group, .. } = ids else { return Ok(()) };
@@ -69,20 +69,13 @@ impl Mapper {
     }
 }
 
-/// A child that begins when it is told to.
-trait Begin {
-    fn wait_with_output_after(self, word: &[u8]) -> std::io::Result<(bool, String)>;
-}
-
-impl Begin for Child {
-    /// Whether it succeeded, and what it said.
-    fn wait_with_output_after(mut self, word: &[u8]) -> std::io::Result<(bool, String)> {
-        if let Some(mut stdin) = self.stdin.take() {
-            stdin.write_all(word)?;
-        }
-        let output = self.wait_with_output()?;
-        Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")))
+/// Tells a child to begin; gives whether it succeeded, and what it said.
+fn begin(mut child: Child) -> std::io::Result<(bool, String)> {
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(b"begin")?;
     }
+    let output = child.wait_with_output()?;
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")))
 }
 
 /// The process that waits outside: maps the ids of its parent when that has its namespace.

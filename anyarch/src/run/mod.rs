@@ -18,6 +18,7 @@ pub mod enter;
 pub mod handover;
 pub mod inside;
 pub mod level;
+pub mod loopback;
 pub mod mapper;
 pub mod mounts;
 pub mod place;

@@ -131,7 +131,10 @@ fn changes_are_refused_or_forgotten_where_that_is_asked_for() {
     let refused = "echo x 2> /dev/null > /etc/made || echo refused; echo x > /tmp/x && cat /tmp/x";
     assert_eq!(guest.script(&["--read-only"], refused), "refused\nx\n");
     assert!(!guest.root.join("tmp/x").exists());
-    assert_eq!(guest.script(&["--net", "none"], "tail -n +3 /proc/net/dev | grep -c :"), "1\n");
+    // Nobody listens there, but somebody could.
+    let network =
+        "tail -n +3 /proc/net/dev | grep -c :; bash -c ': < /dev/tcp/127.0.0.1/9' 2>&1 | grep -c refused";
+    assert_eq!(guest.script(&["--net", "none"], network), "1\n1\n");
 }
 
 #[test]
@@ -152,6 +155,13 @@ fn an_archive_is_run_in_memory() {
     ]);
     let ended = Ended::of(&mut command);
     assert!(ended.code == Some(0) && ended.stdout.ends_with("ann\n/made\n"), "{ended:?}");
+    // One that names what is outside.
+    let hostile = guest.somebody.home.path().join("hostile.tar").display().to_string();
+    let rename = "--transform=s,etc/passwd,../../../../../../../../var/tmp/anyarch-evil,";
+    crate::driver::run("tar", &["-P", rename, "-C", from, "-cf", &hostile, "sbin/init", "etc/passwd"]);
+    let mut command = guest.somebody.command_with_ids(program());
+    Ended::of(command.args(["run", &hostile, "true"])).failed(125, &["cannot unpack", "contains `..`"]);
+    assert!(!std::path::Path::new("/var/tmp/anyarch-evil").exists());
     fs::write(&archive, &fs::read(&archive).unwrap()[..600]).unwrap();
     let mut command = guest.somebody.command_with_ids(program());
     let cut = Ended::of(command.args(["run", to, "true"]));
