@@ -12,6 +12,8 @@ pub mod fetch;
 pub mod index;
 pub mod install;
 pub mod mirror;
+pub mod mirrors;
+pub mod record;
 pub mod signature;
 pub mod transfer;
 
@@ -24,6 +26,7 @@ pub mod hash;
 pub mod http;
 pub mod interrupt;
 pub mod lock;
+pub mod machine;
 pub mod progress;
 pub mod tries;
 pub mod xz;

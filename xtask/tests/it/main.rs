@@ -25,4 +25,5 @@ mod systems;
 mod toolchains;
 mod topics;
 mod upstream;
+mod users;
 mod workflow;
