@@ -54,7 +54,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "clap would show what is said here instead of a command's own help")]
 pub enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Install(install::Install),
     List(list::List),
     Upgrade(upgrade::Upgrade),

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 /// What a folder of translations is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// The root.
+    /// The root; of an image, its manifest.
     pub root: Text,
+    /// The name of the image.
+    pub image: Option<String>,
     /// The emulator.
     pub emulator: Text,
 }
@@ -65,7 +67,11 @@ pub fn folder(cache: &Path, root: &Source, emulator: &Emulator) -> Result<PathBu
 pub fn make(folder: &Path, root: &Source, emulator: &Emulator) -> Result<()> {
     let what = || format!("cannot make {}", folder.display());
     DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(what)?;
-    let about = About { root: root.path().into(), emulator: emulator.path.clone() };
+    let image = match root {
+        Source::Image { about, .. } => Some(about.name.clone()),
+        Source::Folder(_) | Source::Archive { .. } => None,
+    };
+    let about = About { root: root.path().into(), image, emulator: emulator.path.clone() };
     let note = folder.with_extension("json");
     if files::read_json::<About>(&note).as_ref() != Some(&about) {
         files::write_json(&note, &about)?;
