@@ -11,7 +11,7 @@ use anyarch_binfmt::unregister::Unregister;
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-/// Runs programs of other machines: foreign root file systems in one command, nobody root, nothing registered.
+/// Runs programs of other machines: foreign root file systems and images in one command, nobody root, nothing registered.
 #[derive(Debug, Parser)]
 #[command(
     name = "anyarch",
@@ -19,7 +19,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
     max_term_width = 100,
     before_help = "\
 Examples:
-  anyarch run /srv/arm64                              a shell in an arm64 root file system
+  anyarch run --platform linux/arm64 debian:bookworm  a shell in an arm64 image; changes are in memory
+  anyarch run /srv/arm64                              a shell in an arm64 root file system, in a folder
   anyarch run /srv/arm64 -- apt-get install -y hello  as root inside, as yourself outside
   anyarch install --target arm64,riscv64 --from URL   emulators, into ~/.local
   sudo anyarch register arm64                         the kernel runs arm64 programs by itself, in containers too
