@@ -15,6 +15,7 @@ use anyarch_client::progress::Progress;
 use anyarch_client::{files, machine};
 use anyarch_image::{
     About, Access, Ask, Credentials, Images, Limits, Listed, Options, Owners, Platform, Resolved, Run,
+    WrongPlatform,
 };
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, unshare};
@@ -59,15 +60,25 @@ pub fn pull(
     let access = Access { credentials: Credentials::of_user(), ..Access::default() };
     let options = Options { access, ask, ..Options::default() };
     let images = Images::open(&session.cache, options, &session.progress).context(OTHER_CACHE)?;
-    let pulled = images.resolve(source, platform).and_then(Resolved::pull).with_context(|| match source {
-        anyarch_image::Source::Registry(_) => {
-            format!("there is no folder or archive of this name here, and the image {source} cannot be had")
-        }
-        anyarch_image::Source::Files { .. } => format!("cannot use the image in {source}"),
-    })?;
+    let pulled = images
+        .resolve(source, platform)
+        .and_then(Resolved::pull)
+        .map_err(|error| explained(source, error))?;
     let cache = session.cache.clone().into();
     let source = Source::Image { cache, manifest: pulled.file().into(), about: pulled.about() };
     Ok(Root { source, defaults: defaults(pulled.run()) })
+}
+
+/// Why an image cannot be had. The name of one may also be meant for a folder, and be misspelt.
+fn explained(source: &anyarch_image::Source, error: anyhow::Error) -> anyhow::Error {
+    match source {
+        // It is there.
+        _ if error.is::<WrongPlatform>() => error,
+        anyarch_image::Source::Registry(_) => error.context(format!(
+            "the image {source} cannot be had, and there is no folder or archive of that name here"
+        )),
+        anyarch_image::Source::Files { .. } => error.context(format!("cannot use the image in {source}")),
+    }
 }
 
 /// What is run in an image if nothing is said.

@@ -47,7 +47,13 @@ fn home(cache: &Path) -> PathBuf {
 /// When the emulator or the root is not there.
 pub fn folder(cache: &Path, root: &Source, emulator: &Emulator) -> Result<PathBuf> {
     let mut hash = Sha256::new();
-    for path in [root.path(), emulator.path.path()] {
+    let mut files = vec![emulator.path.path()];
+    match root {
+        // Whoever pulls it once more writes the same manifest to a new file.
+        Source::Image { about, .. } => hash.update(about.digest.hex()),
+        Source::Folder(_) | Source::Archive { .. } => files.push(root.path()),
+    }
+    for path in files {
         let meta = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
         hash.update(path.as_os_str().as_encoded_bytes());
         hash.update([0]);
@@ -137,6 +143,17 @@ mod tests {
         fs::write(before.join("x"), "12345").expect("written");
         fs::write(&file, "another").expect("written");
         assert_ne!(of(&roots[0]), before, "another emulator");
+        let image = |manifest: &str, text: &[u8]| Source::Image {
+            cache: "/".into(),
+            manifest: manifest.into(),
+            about: anyarch_image::About {
+                name: "it".to_owned(),
+                digest: anyarch_image::Digest::of(text),
+                platform: "linux/arm".to_owned(),
+            },
+        };
+        assert_eq!(of(&image("/etc", b"1")), of(&image("/usr", b"1")), "an image, wherever it is kept");
+        assert_ne!(of(&image("/etc", b"1")), of(&image("/etc", b"2")));
         let all_kept = all(cache.path());
         assert_eq!((all_kept.len(), all_kept[0].size), (1, 5));
         assert_eq!(all_kept[0].about.as_ref().expect("a note").root, "/usr".into());
