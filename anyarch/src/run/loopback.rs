@@ -1,7 +1,7 @@
 //! The loopback device of a network namespace: it is there, and down.
 
 use anyhow::{Context as _, Result};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netlink, send, socket_with};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socket_with};
 
 /// `RTM_NEWLINK` of `linux/rtnetlink.h`: sets what a device is.
 const SET_LINK: u16 = 16;
@@ -18,9 +18,9 @@ const UP: u32 = 1;
 /// When the kernel refuses.
 pub fn up() -> Result<()> {
     let what = "cannot bring the loopback device up";
+    // Without a protocol it is that of routes and devices.
     let socket =
-        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::ROUTE))
-            .context(what)?;
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).context(what)?;
     send(&socket, &message(), SendFlags::empty()).context(what)?;
     Ok(())
 }
