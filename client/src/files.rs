@@ -35,15 +35,33 @@ pub fn is_writable(folder: &Path, advice: &str) -> Result<()> {
     tried.close().with_context(|| format!("cannot remove anything below {}", there.display()))
 }
 
-/// Removes a file, or a folder with all in it. It is no error if nothing is there.
+/// Removes a file, or a folder with all in it, also where folders in it may not be written. It is no error if nothing
+/// is there.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).or_else(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                open_up(path);
+                fs::remove_dir_all(path)
+            }
+            _ => Err(error),
+        }),
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     };
     removed.with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Lets the owner into a folder and all below it. What cannot be changed stays for the removal to tell of.
+fn open_up(folder: &Path) {
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        // The kind of the entry itself: no link is followed.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
 }
 
 /// Makes the folder `path` by `fill`, which gets an empty folder beside it that takes its name at the

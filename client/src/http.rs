@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use reqwest::Url;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use std::sync::Once;
 use std::time::Duration;
@@ -22,6 +22,18 @@ const MAX_REDIRECTIONS: usize = 10;
 /// # Errors
 /// When a proxy that the environment names is none, or TLS cannot be set up.
 pub fn client(stall: Duration) -> Result<Client> {
+    builder(stall).build().context("cannot set up HTTPS")
+}
+
+/// The same for servers on this machine, which no proxy can reach.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn local_client(stall: Duration) -> Result<Client> {
+    builder(stall).no_proxy().build().context("cannot set up HTTPS")
+}
+
+fn builder(stall: Duration) -> ClientBuilder {
     static PROVIDER: Once = Once::new();
     // A second installation only says that there is one already.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -30,8 +42,6 @@ pub fn client(stall: Duration) -> Result<Client> {
         .timeout(stall)
         .redirect(redirects())
         .user_agent(concat!("anyarch/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .context("cannot set up HTTPS")
 }
 
 fn redirects() -> Policy {

@@ -1,8 +1,9 @@
 //! What a mirror says of a release, and why that is believed: a signature vouches for the checksums, if a key is
 //! given, the checksums for the manifest, and the manifest for everything else.
 
+use crate::answer::TransferError;
 use crate::hash;
-use crate::mirror::{Mirror, TransferError};
+use crate::mirror::Mirror;
 use crate::progress::Progress;
 use crate::signature;
 use crate::transfer::Mirrors;
@@ -24,14 +25,36 @@ pub struct Index {
     pub signer: Option<String>,
 }
 
+/// The name under which a mirror has its newest release once more: a link, or a copy of what an [`Index`] is read from.
+pub const LATEST: &str = "latest";
+
 /// Reads the manifest of a release from the first mirror that gives one for which its checksums vouch, and, if there
 /// are `keys`, one of these for the checksums. Tells the user which key signed it, or that none was asked for.
 ///
 /// # Errors
 /// When no mirror gives such a manifest; the message has a line for each mirror.
 pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[PublicKey]) -> Result<Index> {
-    let index = mirrors.try_each(progress, &format!("the manifest of release {release}"), |from| {
-        let get = |name| mirrors.download_small(progress, from, release.as_str(), name, MAX_BYTES);
+    search(progress, mirrors, release.as_str(), Some(release), keys)
+}
+
+/// The same of the release that a mirror calls its newest. Nothing vouches for that: it may be an old one.
+///
+/// # Errors
+/// When no mirror says which one that is, or as [`read`].
+pub fn read_latest(progress: &Progress, mirrors: &Mirrors, keys: &[PublicKey]) -> Result<Index> {
+    search(progress, mirrors, LATEST, None, keys)
+}
+
+/// Reads the manifest in a mirror's folder, which must be of a certain release if one is asked for.
+fn search(
+    progress: &Progress,
+    mirrors: &Mirrors,
+    folder: &str,
+    release: Option<&FileName>,
+    keys: &[PublicKey],
+) -> Result<Index> {
+    let index = mirrors.try_each(progress, &format!("the manifest of release {folder}"), |from| {
+        let get = |name| mirrors.download_small(progress, from, folder, name, MAX_BYTES);
         let sums = get(SUMS)?;
         let signature = if keys.is_empty() { None } else { Some(unless_missing(get(SIGNATURE))?) };
         let signer = signature.map(|bytes| signature::check(&sums, &bytes, keys)).transpose();
@@ -41,6 +64,7 @@ pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[
             vouched(&manifest, &sums, release).map_err(|error| useless(from.mirror, FILE, &error))?;
         Ok(Index { manifest, signer })
     })?;
+    let release = &index.manifest.release;
     match &index.signer {
         Some(signer) => progress.say(&format!("release {release} is signed by {signer}")),
         None => progress.say(
@@ -64,8 +88,8 @@ fn useless(from: &Mirror, name: &str, error: &anyhow::Error) -> TransferError {
     TransferError::Useless(format!("{name} of {from} is rejected: {error:#}"))
 }
 
-/// A manifest for whose bytes the checksums vouch, and which is that of this release.
-fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
+/// A manifest for whose bytes the checksums vouch, and which is that of this release, if one is asked for.
+fn vouched(bytes: &[u8], sums: &[u8], release: Option<&FileName>) -> Result<Manifest> {
     let sums = parse(sums).with_context(|| format!("{SUMS} cannot be read"))?;
     let wanted = sums.get(FILE).ok_or_else(|| anyhow!("{SUMS} does not list it"))?.as_str();
     let found = hash::sha256(bytes);
@@ -75,7 +99,9 @@ fn vouched(bytes: &[u8], sums: &[u8], release: &FileName) -> Result<Manifest> {
     );
     let manifest = Manifest::read(bytes)?;
     // An old release under a new name would be taken for up to date for ever.
-    ensure!(manifest.release == *release, "it belongs to release {}, not to {release}", manifest.release);
+    if let Some(release) = release {
+        ensure!(manifest.release == *release, "it belongs to release {}, not to {release}", manifest.release);
+    }
     // Whoever asks for all that there is would hear that all went well.
     ensure!(!manifest.artifacts.is_empty(), "it lists no emulators: the release is empty there");
     Ok(manifest)

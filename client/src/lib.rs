@@ -12,10 +12,13 @@ pub mod fetch;
 pub mod index;
 pub mod install;
 pub mod mirror;
+pub mod mirrors;
+pub mod record;
 pub mod signature;
 pub mod transfer;
 
 // What these stand on; builders use it, too.
+pub mod answer;
 pub mod claim;
 pub mod error;
 pub mod files;
@@ -23,5 +26,7 @@ pub mod hash;
 pub mod http;
 pub mod interrupt;
 pub mod lock;
+pub mod machine;
 pub mod progress;
+pub mod tries;
 pub mod xz;

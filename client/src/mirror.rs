@@ -1,17 +1,17 @@
 //! A mirror: a folder or an address below which releases lie, `<release>/<file>` each. What goes wrong is sorted
 //! here by what can be done about it; nobody believes a byte of what a mirror sends before it was checked.
 
+use crate::answer::{self, Body, TransferError};
 use crate::error::Usage;
-use reqwest::blocking::{Client, Response};
-use reqwest::header::{CONTENT_RANGE, HeaderMap, RANGE, RETRY_AFTER};
-use reqwest::{StatusCode, Url};
+use reqwest::Url;
+use reqwest::blocking::Client;
+use reqwest::header::RANGE;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 /// A folder or an address that releases lie below, and how it behaved in this run.
 #[derive(Debug)]
@@ -56,47 +56,6 @@ pub struct Skipped {
 enum Place {
     Folder(PathBuf),
     Address(Url),
-}
-
-/// Why a download from a mirror failed. The variant says what to do next.
-#[derive(Debug)]
-pub enum TransferError {
-    /// Another try helps, after a while.
-    Passing {
-        /// What was seen, for the user.
-        reason: String,
-        /// For how long the mirror asks not to be asked again.
-        wait: Option<Duration>,
-        /// How many bytes of the file the try brought nevertheless.
-        brought: u64,
-    },
-    /// Another try for the whole file helps: the mirror gives no parts, or wrong ones. The text is for the user.
-    NoPart(String),
-    /// Another mirror helps: this one does not have the file. The text is for the user.
-    Absent(String),
-    /// Another mirror helps, if there is one: this one is slow. The text is for the user.
-    Slow(String),
-    /// Another mirror helps, for this and all other files. The text is for the user.
-    Useless(String),
-    /// No mirror helps: something on this machine failed.
-    Ours(anyhow::Error),
-}
-
-impl TransferError {
-    /// A [`TransferError::Passing`] after which the mirror asks for no wait, and which brought no byte.
-    pub fn passing(reason: impl Into<String>) -> Self {
-        Self::Passing { reason: reason.into(), wait: None, brought: 0 }
-    }
-}
-
-/// The answer of a mirror: a file, or the rest of one.
-pub struct Body {
-    /// The offset of the first byte of the answer in the file: the one that was asked for, or 0.
-    pub from: u64,
-    /// The size of the whole file in bytes, if the mirror says it.
-    pub whole: Option<u64>,
-    /// The bytes of the answer. They may end early, or never.
-    pub bytes: Box<dyn Read>,
 }
 
 impl Mirror {
@@ -158,19 +117,12 @@ impl Mirror {
         }
         let response = request.send().map_err(|error| self.no_answer(&error))?;
         self.answered.store(true, Ordering::SeqCst);
-        let status = response.status();
-        match status {
-            StatusCode::OK => {
-                Ok(Body { from: 0, whole: response.content_length(), bytes: Box::new(response) })
-            }
-            StatusCode::PARTIAL_CONTENT if from > 0 => part(response, from),
-            _ => Err(refusal(status, response.headers())),
-        }
+        answer::body(response, from)
     }
 
     /// A mirror that was never there is not waited for; one that was may come back.
     fn no_answer(&self, error: &reqwest::Error) -> TransferError {
-        let reason = innermost(error);
+        let reason = answer::innermost(error);
         if error.is_redirect() || !self.answered.load(Ordering::SeqCst) && error.is_connect() {
             TransferError::Useless(format!("it cannot be reached: {reason}"))
         } else {
@@ -214,40 +166,6 @@ fn below(base: &Url, release: &str, name: &str) -> Url {
     url
 }
 
-/// The answer to a question for a part; another part than that is of no use.
-fn part(response: Response, from: u64) -> Result<Body, TransferError> {
-    let range =
-        response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range);
-    match range {
-        Some((first, whole)) if first == from => Ok(Body { from, whole, bytes: Box::new(response) }),
-        _ => {
-            Err(TransferError::NoPart(format!("it was asked for the bytes from {from} on, but sent others")))
-        }
-    }
-}
-
-/// `bytes 10-99/100` as the first byte and the size of the whole, which may be `*`.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (bounds, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, _) = bounds.split_once('-')?;
-    Some((first.parse().ok()?, whole.parse().ok()))
-}
-
-fn refusal(status: StatusCode, headers: &HeaderMap) -> TransferError {
-    let passes = status.is_server_error()
-        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS]
-            .contains(&status);
-    let reason = format!("it answers {status}");
-    if status == StatusCode::RANGE_NOT_SATISFIABLE {
-        return TransferError::NoPart(reason);
-    }
-    if !passes {
-        return TransferError::Absent(reason);
-    }
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    TransferError::Passing { reason, wait: seconds.map(Duration::from_secs), brought: 0 }
-}
-
 fn open_file(path: &Path, from: u64) -> Result<Body, TransferError> {
     let opened = || -> io::Result<Body> {
         let mut file = File::open(path)?;
@@ -261,15 +179,6 @@ fn open_file(path: &Path, from: u64) -> Result<Body, TransferError> {
         Ok(Body { from, whole: Some(meta.len()), bytes: Box::new(file) })
     };
     opened().map_err(|error| TransferError::Absent(format!("{}: {error}", path.display())))
-}
-
-/// The last cause: the others say again which address was asked.
-pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]
@@ -308,15 +217,6 @@ mod tests {
         ] {
             let error = Mirror::named(bad).expect_err(bad).to_string();
             assert!(error.starts_with(&format!("{shown} is not a mirror")), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_range_says_where_it_begins_and_how_big_the_whole_is() {
-        assert_eq!(content_range("bytes 10-99/100"), Some((10, Some(100))));
-        assert_eq!(content_range("bytes 10-99/*"), Some((10, None)));
-        for bad in ["", "bytes", "bytes */100", "10-99/100", "bytes x-99/100"] {
-            assert_eq!(content_range(bad), None, "{bad}");
         }
     }
 }

@@ -16,6 +16,7 @@ pub struct Progress {
     live: Option<MultiProgress>,
     started: Instant,
     verbosity: u8,
+    is_silent: bool,
 }
 
 impl Progress {
@@ -26,12 +27,19 @@ impl Progress {
             || env::var_os("TERM").is_some_and(|t| t == "dumb")
             || verbosity > 1
             || !stderr().is_terminal();
-        Self { live: (!plain).then(MultiProgress::new), started: Instant::now(), verbosity }
+        let live = (!plain).then(MultiProgress::new);
+        Self { live, started: Instant::now(), verbosity, is_silent: false }
+    }
+
+    /// Shows nothing, for callers whose own words are all that shall be seen.
+    pub fn silent() -> Self {
+        Self { live: None, started: Instant::now(), verbosity: 0, is_silent: true }
     }
 
     /// Prints a line for the user, above the live lines.
     pub fn say(&self, line: &str) {
         match &self.live {
+            _ if self.is_silent => {}
             // A println that fails has nobody left to tell.
             Some(live) => drop(live.println(line)),
             // Nor has a log that nobody reads.

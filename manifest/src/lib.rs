@@ -7,6 +7,7 @@
 
 pub mod layout;
 mod name;
+pub mod target;
 
 pub use name::{FileName, Sha256};
 

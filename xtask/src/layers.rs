@@ -1,5 +1,6 @@
 //! Imports point downward: a module takes from those below it, never from one above or beside it. The layers of the
-//! driver and of the client are tables in `docs/driver.md`; these tests hold the sources against them.
+//! driver, of the client, of images, of what registers and of the users' program are tables in `docs/driver.md`;
+//! these tests hold the sources against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,9 +14,12 @@ struct Package {
     heading: &'static str,
 }
 
-const PACKAGES: [Package; 2] = [
+const PACKAGES: [Package; 5] = [
     Package { folder: "xtask", heading: "## Layers" },
     Package { folder: "client", heading: "### Layers of the client" },
+    Package { folder: "binfmt", heading: "### Layers of what registers" },
+    Package { folder: "image", heading: "### Layers of images" },
+    Package { folder: "anyarch", heading: "### Layers of anyarch" },
 ];
 
 /// A source file by its place below `src`: `["verify", "guest"]`; `mod.rs` is its folder.
@@ -186,8 +190,8 @@ fn beside<'a>(place: &Place, files: &'a BTreeMap<Place, BTreeSet<Place>>) -> Vec
 
 /// Cargo would refuse a package that the driver depends on and that depends on it, save for tests.
 #[test]
-fn the_client_names_nothing_of_the_driver() {
-    let mut folders = vec![root().join("client")];
+fn what_users_have_names_nothing_of_the_driver() {
+    let mut folders = ["anyarch", "binfmt", "client", "image"].map(|name| root().join(name)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

@@ -7,7 +7,8 @@ use anyarch_client::claim;
 use anyarch_client::error::Usage;
 use anyarch_client::fetch::{self, Folders, Installed, NameFilter};
 use anyarch_client::index;
-use anyarch_client::mirror::{InvalidMirror, Mirror};
+use anyarch_client::mirror::Mirror;
+use anyarch_client::mirrors;
 use anyarch_client::progress::{count, human_bytes};
 use anyarch_client::signature;
 use anyarch_client::transfer::{Mirrors, RetryPolicy};
@@ -162,32 +163,12 @@ fn mirrors(session: &Session, arguments: &Fetch, release: &FileName) -> Result<V
             own.join(release.as_str()).display()
         )));
     }
-    let mut mirrors = usable(session, &names)?;
+    let mut mirrors = mirrors::named(&session.progress, &names)?;
     if session.offline {
         mirrors.retain(|mirror| !mirror.is_remote());
         if mirrors.is_empty() {
             bail!("--offline is set, and every mirror needs the network: pass --from DIR");
         }
-    }
-    Ok(mirrors)
-}
-
-/// Those of the mirrors that are there; a folder that is not does not keep the others from being asked.
-fn usable(session: &Session, names: &[String]) -> Result<Vec<Mirror>> {
-    let mut mirrors = Vec::new();
-    let mut missing = Vec::new();
-    for name in names {
-        match Mirror::named(name) {
-            Ok(mirror) => mirrors.push(mirror),
-            Err(error @ InvalidMirror::Missing(_)) => missing.push(error.to_string()),
-            Err(error) => bail!(Usage::from(error)),
-        }
-    }
-    if mirrors.is_empty() {
-        bail!(Usage(missing.join("\n")));
-    }
-    for line in missing {
-        session.progress.say(&format!("continuing with the other mirrors: {line}"));
     }
     Ok(mirrors)
 }

@@ -33,12 +33,13 @@ const LONG: &str = "long_";
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 11] = [
+const HEAVY: [&str; 12] = [
     "clusters",
     "emulators",
     "hosts",
     "join",
     "kills",
+    "registered",
     "release",
     "reproduce",
     "robust",
@@ -50,7 +51,7 @@ const HEAVY: [&str; 11] = [
 /// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
 /// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
 /// git and apt work on one, and guest programs wait for each other. The lists take equally long.
-const LIGHT: [&str; 10] = [
+const LIGHT: [&str; 11] = [
     "bad_input",
     "commands",
     "corpus",
@@ -60,11 +61,12 @@ const LIGHT: [&str; 10] = [
     "providers",
     "series",
     "upstream",
+    "users",
     "workflow",
 ];
 
 /// Tests of the other crates that stand in a program of their own.
-const PROGRAMS: [&str; 2] = ["dependencies", "reading"];
+const PROGRAMS: [&str; 5] = ["dependencies", "images", "kernel", "reading", "starts"];
 
 /// How many of the slowest parts are told.
 const SLOWEST: usize = 5;
@@ -463,11 +465,17 @@ mod tests {
 
         let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
         let mut programs = Vec::new();
-        for folder in ["client/tests", "manifest/tests", "xtask/tests"] {
+        for folder in
+            ["anyarch/tests", "binfmt/tests", "client/tests", "image/tests", "manifest/tests", "xtask/tests"]
+        {
             let paths = fs::read_dir(root.join(folder)).expect("tests").flatten().map(|entry| entry.path());
-            let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-            programs.extend(files.filter_map(stem));
+            let is_program = |path: &PathBuf| {
+                path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file()
+            };
+            programs.extend(paths.filter(is_program).filter_map(stem));
         }
+        // That of the modules above.
+        programs.retain(|name| name != "it");
         programs.sort();
         assert_eq!(programs, PROGRAMS, "PROGRAMS names the others");
     }
@@ -491,7 +499,9 @@ mod tests {
     #[test]
     fn no_test_is_skipped_for_a_word_within_its_name() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut folders = ["client", "manifest", "xtask"].map(|name| root.join(name)).to_vec();
+        let mut folders = ["anyarch", "binfmt", "client", "image", "manifest", "xtask"]
+            .map(|name| root.join(name))
+            .to_vec();
         let mut names = Vec::new();
         while let Some(folder) = folders.pop() {
             for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path()) {

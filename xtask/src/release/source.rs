@@ -69,8 +69,20 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The folders that a build reads. Others may lie beside them: what jobs handed on, or the release itself.
-const READ: [&str; 9] =
-    [".cargo", "client", "dist", "fuzz", "guests", "manifest", "patches", "toolchains", "xtask"];
+const READ: [&str; 12] = [
+    ".cargo",
+    "anyarch",
+    "binfmt",
+    "client",
+    "dist",
+    "fuzz",
+    "guests",
+    "image",
+    "manifest",
+    "patches",
+    "toolchains",
+    "xtask",
+];
 
 /// The files of the checkout, sorted: what git tracks. What it does not track, though a build reads it, would be
 /// missing, which is an error.

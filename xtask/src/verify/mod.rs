@@ -290,7 +290,7 @@ fn alone(program: &Path) -> Command {
 /// Hash of the checks themselves. If it changes, emulators are verified again.
 pub fn suite_key(session: &Session) -> Result<String> {
     let script = fs::read(script(session)).context("cannot read the guest script")?;
-    hash::short_key(&(SUITE, hash::sha256(&script), tiny::key(session)?))
+    hash::short_key(&(SUITE, hash::sha256(&script), tiny::key()?))
 }
 
 /// Counted up when a check of this module changes.

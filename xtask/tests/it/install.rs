@@ -12,13 +12,13 @@ mod trust;
 use crate::driver::releases::{FakeRelease, Key};
 use crate::driver::server::Wrong;
 use crate::driver::{Ended, checkout, mkdir};
+use anyarch_manifest::target::TARGETS;
 use machine::{ARCHIVE, Machine, RELEASE, SHELLS, by_each, mirror, own_mirror, program, start};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use xtask::facts::Host;
-use xtask::facts::targets::TARGETS;
 
 #[test]
 fn wrong_use_is_told_with_what_there_is() {

@@ -84,6 +84,11 @@ fn an_arm64_debian_of_an_ordinary_user_installs_packages_that_work() {
         if is_root() { ARM64.copy_for(Owner::user()) } else { Debian::bootstrap(Owner::user(), "aarch64") };
     installs_packages_that_work(&system);
     starts_the_emulator_in_it(&system, "aarch64", "aarch64");
+    // All ids are there for its own programs.
+    let script =
+        "su www-data -s /bin/sh -c 'id -un; uname -m'; dpkg --remove ed > /dev/null && echo removed; exit 5";
+    let ended = system.anyarch(&["sh", "-c", script]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), "www-data\naarch64\nremoved\n"), "{ended:?}");
 }
 
 #[test]
@@ -227,6 +232,38 @@ impl Unpacked {
         let program = format!("{}{program}", self.root);
         [&self.emulator, "--execve", execve, "-L", &self.root, &program].map(str::to_owned).to_vec()
     }
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn anyarch_runs_a_foreign_system_and_keeps_what_was_translated() {
+    let unpacked = &*UNPACKED;
+    let cache = scratch();
+    let run = |options: &[&str], words: &[&str]| {
+        let mut command = Command::new(crate::users::built());
+        command.args(["run", "--emulator", &unpacked.emulator]).args(options).arg(&unpacked.root).arg("--");
+        Ended::of(command.args(words).env("ANYARCH_CACHE", cache.path()))
+    };
+    let cases: [(&[&str], &[&str], i32, &str); 5] = [
+        (&[], &["uname", "-m"], 0, "aarch64\n"),
+        (
+            &[],
+            &["/bin/sh", "-c", "sh -c 'dpkg --print-architecture; exit 3'; echo $?; exit 4"],
+            4,
+            "arm64\n3\n",
+        ),
+        (&["--init"], &["sh", "-c", "echo $$; uname -m; exit 6"], 6, "1\naarch64\n"),
+        (&["--no-cache", "--ephemeral"], &["sh", "-c", "echo x > /etc/made; cat /etc/made"], 0, "x\n"),
+        (&[], &["/no/such"], 127, ""),
+    ];
+    for (options, words, code, said) in cases {
+        let ended = run(options, words);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), said), "{words:?}: {ended:?}");
+    }
+    let kept =
+        fs::read_dir(cache.path().join("tb")).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
+    assert!(fs::read_dir(kept.path()).unwrap().count() > 0, "nothing in {}", kept.path().display());
+    assert!(!Path::new(&unpacked.root).join("etc/made").exists());
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! disturbed by that.
 
 use crate::error::Missing;
+use crate::facts::Target;
 use crate::process::{capture, ended, output};
+use anyarch_binfmt::format::{Format, Registration, can_be_told};
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsStr;
 use std::fs;
@@ -76,31 +78,17 @@ pub fn compile(compiler: &Path, options: &[&str], source: &Path, to: &Path) -> R
     Ok(())
 }
 
-/// What is written to `register`: programs whose ELF header is like this one's, F flag.
-pub fn registration(program: &Path, emulator: &Path) -> Result<String> {
-    // e_ident without ABI and padding, e_type, e_machine.
-    const HEADER: usize = 20;
-    const E_TYPE: usize = 16;
-    let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    let header = bytes.get(..HEADER).context("a program without ELF header")?;
-    let is_big_endian = header[5] == 2;
-    let mask = |at: usize| match at {
-        0..=6 | 18.. => 0xff,
-        // Programs at a fixed place (2) and at any (3).
-        E_TYPE | 17 if (at == E_TYPE) != is_big_endian => 0xfe,
-        E_TYPE | 17 => 0xff,
-        _ => 0,
+/// What is written to `register`: programs of a target, F flag.
+pub fn registration(target: Target, emulator: &Path) -> Result<String> {
+    let interpreter =
+        can_be_told(emulator).context("binfmt_misc takes no emulator with a colon in its name")?;
+    let registration = Registration {
+        name: format!("anyarch-{}", std::process::id()),
+        format: Format::of(target.known()?),
+        interpreter: interpreter.to_owned(),
+        flags: "F".to_owned(),
     };
-    let hex =
-        |bytes: &mut dyn Iterator<Item = u8>| bytes.map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-    let emulator = emulator.to_str().filter(|path| !path.contains(':'));
-    let emulator = emulator.context("binfmt_misc takes no emulator with a colon in its name")?;
-    Ok(format!(
-        ":anyarch-{}:M::{}:{}:{emulator}:F",
-        std::process::id(),
-        hex(&mut header.iter().copied()),
-        hex(&mut (0..HEADER).map(mask)),
-    ))
+    Ok(registration.line())
 }
 
 #[cfg(test)]
@@ -108,20 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_registered_by_class_byte_order_and_machine() {
-        let home = tempfile::tempdir().expect("a folder");
-        let program = home.path().join("program");
-        let mut header = b"\x7fELF\x01\x02\x01\x03".to_vec();
-        header.extend([0; 8]);
-        header.extend([0, 3, 0, 22]); // Big-endian, at any place, s390.
-        fs::write(&program, &header).expect("written");
-        let text = registration(&program, Path::new("/e/qemu")).expect("a registration");
+    fn an_emulator_is_registered_for_its_targets_programs_with_the_flag_f() {
+        let target = Target::named("s390x").expect("known");
+        let text = registration(target, Path::new("/e/qemu")).expect("a registration");
         let fields: Vec<&str> = text.split(':').collect();
         assert_eq!((fields[2], fields[3], fields[6], fields[7]), ("M", "", "/e/qemu", "F"));
-        assert!(fields[4].ends_with(r"\x00\x03\x00\x16"), "{text}");
-        let ident = r"\xff\xff\xff\xff\xff\xff\xff";
-        let ignored = r"\x00".repeat(9);
-        assert_eq!(fields[5], format!(r"{ident}{ignored}\xff\xfe\xff\xff"));
-        assert!(registration(&program, Path::new("/e:/qemu")).is_err());
+        assert!(fields[4].ends_with(r"\x00\x02\x00\x16"), "{text}");
+        assert!(registration(target, Path::new("/e:/qemu")).is_err());
     }
 }

@@ -74,8 +74,8 @@ pub fn measure(bench: &Setting<'_>, ours: &EmulatorOptions, options: &ExecOption
     };
     let first = &programs.static_one;
     let probe = [first.as_os_str()];
-    let binfmt = Binfmt::find(&programs.binfmt, home, &registration(first, &emulator)?, &probe)?;
-    let starter = Starter { binfmt, programs: &programs };
+    let binfmt = Binfmt::find(&programs.binfmt, home, &registration(target, &emulator)?, &probe)?;
+    let starter = Starter { target, binfmt, programs: &programs };
     let mut ways = vec![
         Way {
             name: "interception",
@@ -148,6 +148,7 @@ impl Programs {
 
 /// What starts children.
 struct Starter<'a> {
+    target: Target,
     binfmt: Binfmt,
     programs: &'a Programs,
 }
@@ -162,7 +163,8 @@ impl Starter<'_> {
 
     /// Starts `count` children in one `way`.
     fn start(&self, way: &Way<'_>, child: &Path, count: u32) -> Result<Vec<Child>> {
-        let registration = if way.is_registered { registration(child, way.emulator)? } else { String::new() };
+        let registration =
+            if way.is_registered { registration(self.target, way.emulator)? } else { String::new() };
         let mut command = self.binfmt.command(&registration);
         command.env("QEMU_LD_PREFIX", &self.programs.prefix);
         command.arg(way.emulator).args(way.options).arg(&self.programs.static_one);

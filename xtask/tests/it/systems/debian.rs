@@ -244,6 +244,14 @@ impl Debian {
         Ended::of(&mut self.owner.namespaces(MOUNTS, &all))
     }
 
+    /// Runs a program of a user's system as its users do: by `anyarch run`.
+    pub fn anyarch(&self, words: &[&str]) -> Ended {
+        let Owner::User(somebody) = &self.owner else { panic!("a system of root's") };
+        let mut command = somebody.command_with_ids(crate::users::program());
+        command.args(["run", "--emulator"]).arg(&self.emulator).arg(&self.root).arg("--").args(words);
+        Ended::of(&mut command)
+    }
+
     /// Runs a script, which must end well, and gives what it says.
     pub fn script(&self, script: &str) -> String {
         let ended = self.guest(EXECVE, &["/bin/sh", "-ec", script]);

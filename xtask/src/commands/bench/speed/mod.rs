@@ -113,7 +113,7 @@ pub fn measure(
     };
     let home = TempFolder::new(&session.workspace.trees)?;
     let sources = session.workspace.root.join("guests/bench");
-    let system = System::prepare(&sources, home.path(), root, &emulator, peer.as_deref())?;
+    let system = System::prepare(target, &sources, home.path(), root, &emulator, peer.as_deref())?;
     let mut figures = Vec::new();
     for load in loads {
         let columns = load.goal.columns(options.registered);

@@ -7,6 +7,7 @@ use super::column::Column;
 use super::readings::Run;
 use crate::commands::bench::binfmt::{Binfmt, compile_helper, registration};
 use crate::commands::bench::emulator::copy;
+use crate::facts::Target;
 use crate::process::{ended, output_within};
 use anyhow::{Context as _, Result, ensure};
 use std::ffi::OsStr;
@@ -38,6 +39,7 @@ pub struct System {
 impl System {
     /// Compiles the helpers and makes the files in `home`. Tries whether a program of `root` runs.
     pub fn prepare(
+        target: Target,
         sources: &Path,
         home: &Path,
         root: PathBuf,
@@ -46,9 +48,8 @@ impl System {
     ) -> Result<Self> {
         let files = home.join("files");
         make_files(&files).with_context(|| format!("cannot write to {}", files.display()))?;
-        let program = root.join("bin/true");
-        let ours = registration(&program, &copy(&files, emulator, OURS)?)?;
-        let peer = peer.map(|peer| registration(&program, &copy(home, peer, "peer")?)).transpose()?;
+        let ours = registration(target, &copy(&files, emulator, OURS)?)?;
+        let peer = peer.map(|peer| registration(target, &copy(home, peer, "peer")?)).transpose()?;
         let (helper, binfmt) = (home.join("root"), home.join("binfmt"));
         compile_helper(&sources.join("root.c"), &helper)?;
         compile_helper(&sources.join("binfmt.c"), &binfmt)?;

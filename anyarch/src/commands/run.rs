@@ -1,0 +1,179 @@
+//! `run`: a foreign system in one command, nobody root, nothing registered.
+
+use crate::names;
+use crate::releases::Place;
+use crate::run::handover::{self, SELF};
+use crate::run::ids::{self, Owner};
+use crate::run::plan::{self, Found, Network, Plan, Request};
+use crate::run::root::{Root, Source};
+use crate::run::translations;
+use crate::run::{emulator, enter};
+use crate::session::Session;
+use anyarch_client::machine;
+use anyhow::{Result, anyhow};
+use clap::Args;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+
+/// Run a program in a foreign root file system, without root and with nothing registered
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  anyarch run /srv/arm64                                   a shell in it
+  anyarch run /srv/arm64 -- apt-get install -y hello       root inside, nobody outside
+  anyarch run alpine-riscv64.tar.gz -- /bin/sh -c 'uname -m'
+  anyarch run --ephemeral --bind ~/src:/src:ro --workdir /src /srv/armhf -- make
+  anyarch run --user nobody --net none /srv/s390x -- id
+
+It ends as the command ends: with its code, or by its signal. 125: the run itself failed; 126, 127: the command
+cannot be executed, is not there; 2: usage error.")]
+pub struct Run {
+    /// The root: a folder, or a tar archive (plain, gzip, xz) that is unpacked in memory
+    #[arg(value_name = "DIR|TARBALL", value_hint = clap::ValueHint::AnyPath)]
+    root: PathBuf,
+    /// The command [default: /bin/bash or /bin/sh of the root]
+    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+    /// What to emulate, by any usual name [default: what the root's programs say]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// The emulator [default: from ~/.local/bin, PATH or the cache, else it is fetched]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    emulator: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Show a file or folder of this machine in the root; `:ro` at the end: it cannot be changed there
+    #[arg(long, value_name = "SRC:DST[:ro]")]
+    bind: Vec<OsString>,
+    /// Set a variable; a name alone takes the value that you have
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+    /// Folder of the root to begin in
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// User of the root, by name or number [default: root]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Name of the machine inside [default: anyarch]
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Network inside: this machine's, or none
+    #[arg(long, value_name = "NET", value_enum, default_value_t = Network::Host)]
+    net: Network,
+    /// Refuse changes of the root; /tmp, /run and /var/tmp are in memory
+    #[arg(long, conflicts_with = "ephemeral")]
+    read_only: bool,
+    /// Keep changes of the root in memory, and drop them at the end
+    #[arg(long)]
+    ephemeral: bool,
+    /// Processor to emulate (the emulator's `-cpu`)
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
+    /// Make the command process 1 itself, as the init of a system wants; else a small one of ours is
+    #[arg(long)]
+    init: bool,
+    /// Do not keep translations for the next run
+    #[arg(long)]
+    no_cache: bool,
+    /// Print the plan, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Run {
+    /// The words of the command.
+    #[cfg(test)]
+    pub fn command(&self) -> &[OsString] {
+        &self.command
+    }
+}
+
+/// Plans the run and hands over to the process that carries it out.
+pub fn run(session: &Session, arguments: &Run) -> Result<()> {
+    let plan = plan(session, arguments)?;
+    if arguments.dry_run {
+        return session.show(&plan, || plan.text());
+    }
+    let mut plan = plan;
+    if let (Some(folder), Some(emulator)) = (&plan.translations, &plan.emulator)
+        && let Err(error) = translations::make(folder.path(), &plan.root, emulator)
+    {
+        session.progress.detail(&format!("translations are not kept: {error:#}"));
+        plan.translations = None;
+    }
+    let handed = handover::write(&plan)?;
+    let mut next = handover::next(SELF, enter::STAGE);
+    next.arg(handover::inherit(&handed)?);
+    Err(anyhow!(next.exec()).context("cannot start this program again; is /proc mounted?"))
+}
+
+fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
+    let root = Root::named(&arguments.root)?;
+    let target = match &arguments.target {
+        Some(name) => Some(names::target(name)?),
+        None => {
+            let target = root.target()?;
+            // What this machine runs itself needs no emulator, unless one is asked for.
+            let is_own = machine::native().is_ok_and(|host| target.platforms.contains(&host));
+            (!is_own || arguments.emulator.is_some()).then_some(target)
+        }
+    };
+    let find = |target| emulator::find(session, target, arguments.emulator.as_deref(), &arguments.place);
+    let emulator = target.map(find).transpose()?;
+    let translations = match (&emulator, arguments.no_cache, &root.source) {
+        (Some(emulator), false, Source::Folder(_)) => {
+            Some(translations::folder(&session.cache, &root.source, emulator)?)
+        }
+        _ => None,
+    };
+    let request = Request {
+        command: arguments.command.clone(),
+        binds: arguments.bind.clone(),
+        environment: arguments.env.clone(),
+        workdir: arguments.workdir.clone(),
+        user: arguments.user.clone(),
+        hostname: arguments.hostname.clone(),
+        cpu: arguments.cpu.clone(),
+        network: arguments.net,
+        read_only: arguments.read_only,
+        ephemeral: arguments.ephemeral,
+        is_init: arguments.init,
+    };
+    let found = Found {
+        root: root.source,
+        defaults: root.defaults,
+        emulator,
+        ids: ids::choose(&owner()),
+        translations,
+        variables: env::vars_os().collect(),
+    };
+    Ok(plan::plan(&request, found)?)
+}
+
+/// Who runs this program, and what the system grants them.
+pub fn owner() -> Owner {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let user = rustix::process::geteuid().as_raw();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let has = |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    Owner {
+        user,
+        group: rustix::process::getegid().as_raw(),
+        name: name(&read("/etc/passwd"), user).or_else(|| env::var("USER").ok()),
+        subuid: read("/etc/subuid"),
+        subgid: read("/etc/subgid"),
+        has_newuidmap: has("newuidmap") && has("newgidmap"),
+        uid_map: read("/proc/self/uid_map"),
+        gid_map: read("/proc/self/gid_map"),
+    }
+}
+
+/// The name of a user in `/etc/passwd`. Those of directories have theirs in `USER`.
+fn name(passwd: &str, user: u32) -> Option<String> {
+    let lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut known = lines.filter(|fields| fields.len() > 2 && fields[2].parse() == Ok(user));
+    known.next().map(|fields| fields[0].to_owned())
+}

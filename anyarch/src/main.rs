@@ -1,0 +1,40 @@
+//! `anyarch`: the program for users. It runs foreign root file systems, and installs the emulators for them.
+
+mod cli;
+mod commands;
+mod ended;
+mod names;
+mod releases;
+mod run;
+mod session;
+mod text;
+
+use clap::Parser as _;
+use cli::Cli;
+use commands::doctor;
+use run::{enter, inside, mapper};
+use session::Session;
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    // The stages of a run, which this program starts itself.
+    let stage = match words.split_first() {
+        Some((stage, [plan])) if stage == enter::STAGE => Some(enter::run(plan)),
+        Some((stage, [plan])) if stage == mapper::STAGE => Some(mapper::run(plan)),
+        Some((stage, [plan])) if stage == doctor::STAGE => Some(doctor::stage(plan)),
+        Some((stage, rest)) if stage == inside::STAGE => Some(inside::run(rest)),
+        _ => None,
+    };
+    if let Some(ended) = stage {
+        return ended.unwrap_or_else(|error| ExitCode::from(ended::report(&error, inside::FAILED, false)));
+    }
+    let cli = Cli::parse();
+    let session = Session::new(cli.global.verbose, cli.global.json);
+    match cli.command.run(&session) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(ended::report(&error, cli.command.failure(), session.json)),
+    }
+}

@@ -1,0 +1,137 @@
+//! Where releases come from: the options that say it, and the manifest that is believed.
+
+use crate::session::Session;
+use anyarch_client::error::Usage;
+use anyarch_client::index::{self, Index};
+use anyarch_client::mirrors;
+use anyarch_client::signature;
+use anyarch_client::transfer::{Mirrors, RetryPolicy};
+use anyarch_manifest::FileName;
+use anyhow::{Result, bail};
+use clap::Args;
+use std::env;
+use std::path::PathBuf;
+
+/// Variables with mirrors, separated by spaces: the first that is set counts.
+const VARIABLES: [&str; 2] = ["ANYARCH_RELEASES", "ANYARCH_FROM"];
+
+/// Which release, from where, and whose.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Place {
+    /// Where releases are: a URL (http, https, file) or a folder; several are tried in this order
+    ///
+    /// Default: what ANYARCH_RELEASES says, separated by spaces.
+    #[arg(long, value_name = "URL|DIR")]
+    pub from: Vec<String>,
+    /// Release [default: the newest there]
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
+    /// File with OpenSSH public keys, one per line; one of them must have signed the release
+    #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
+    pub key: Option<PathBuf>,
+}
+
+/// A release that is believed.
+#[derive(Debug)]
+pub struct Release {
+    /// What is in it.
+    pub index: Index,
+    /// Where it is.
+    pub mirrors: Mirrors,
+    /// The same in words, without passwords.
+    pub from: Vec<String>,
+}
+
+impl Place {
+    /// Whether a place is named, on the command line or by a variable.
+    pub fn is_named(&self) -> bool {
+        self.names(&[]).is_ok()
+    }
+
+    /// The places as they were named; `known` if none was.
+    ///
+    /// # Errors
+    /// [`Usage`] when there is none.
+    fn names(&self, known: &[String]) -> Result<Vec<String>> {
+        let set = |name: &&str| env::var(name).is_ok_and(|value| !value.trim().is_empty());
+        let words = VARIABLES.iter().find(|name| set(name)).and_then(|name| env::var(name).ok());
+        let words: Vec<String> = words.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let named = [&self.from[..], &words, known].into_iter().find(|names| !names.is_empty());
+        named.map(<[String]>::to_vec).ok_or_else(|| {
+            Usage(
+                "nobody says where releases are: pass --from URL or --from DIR, or set ANYARCH_RELEASES"
+                    .to_owned(),
+            )
+            .into()
+        })
+    }
+}
+
+/// Reads the manifest of the release that is asked for, or of the newest.
+///
+/// # Errors
+/// When no place is named, or none has it.
+pub fn open(session: &Session, place: &Place) -> Result<Release> {
+    open_known(session, place, &[])
+}
+
+/// The same, from where an emulator came before if no place is named.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_known(session: &Session, place: &Place, known: &[String]) -> Result<Release> {
+    let keys = place.key.as_deref().map(signature::keys).transpose()?.unwrap_or_default();
+    let all = mirrors::named(&session.progress, &place.names(known)?)?;
+    let from = all.iter().map(ToString::to_string).collect();
+    let mirrors = Mirrors::new(all, RetryPolicy::default())?;
+    let index = match &place.release {
+        Some(name) => {
+            let Ok(release) = FileName::try_from(name.clone()) else {
+                bail!(Usage(format!("`{name}` is not the name of a release")))
+            };
+            index::read(&session.progress, &mirrors, &release, &keys)?
+        }
+        None => index::read_latest(&session.progress, &mirrors, &keys).map_err(|error| {
+            error.context("which release is the newest there is not known; name one: --release NAME")
+        })?,
+    };
+    Ok(Release { index, mirrors, from })
+}
+
+/// Whether one release is newer than another: their numbers, one by one.
+pub fn is_newer(one: &str, than: &str) -> bool {
+    let numbers = |name: &str| -> Vec<u64> {
+        name.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+    };
+    numbers(one) > numbers(than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_number_by_number() {
+        for (newer, older) in [
+            ("10.2.2-2", "10.2.2-1"),
+            ("10.2.10-1", "10.2.9-3"),
+            ("11.0.0-1", "10.2.2-9"),
+            ("10.2.2-1", "unknown"),
+        ] {
+            assert!(is_newer(newer, older) && !is_newer(older, newer), "{newer} {older}");
+        }
+        assert!(!is_newer("10.2.2-1", "10.2.2-1"));
+    }
+
+    #[test]
+    fn places_are_those_of_the_command_line_then_of_before() {
+        let place = Place { from: vec!["/a".to_owned()], ..Place::default() };
+        assert_eq!(place.names(&["/b".to_owned()]).expect("named"), ["/a"]);
+        if VARIABLES.iter().all(|name| env::var_os(name).is_none()) {
+            assert_eq!(Place::default().names(&["/b".to_owned()]).expect("named"), ["/b"]);
+            assert!(
+                Place::default().names(&[]).expect_err("nowhere").to_string().contains("ANYARCH_RELEASES")
+            );
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! What a run mounts, in a mount namespace of its own: the root, then what every system expects in it, then what the
+//! user wants to see there. At the end nothing of this machine is left but that.
+
+use crate::run::handover;
+use crate::run::ids::Ids;
+use crate::run::place::{self, Kind, attach, copy};
+use crate::run::plan::{Bind, Network, Plan};
+use crate::run::root::Source;
+use crate::run::tarball;
+use crate::text::Text;
+use anyhow::{Context as _, Result};
+use rustix::fs::{self as sys, Mode, OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    self, FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags,
+};
+use rustix::process::{chdir, fchdir, pivot_root};
+use rustix::termios::isatty;
+use std::fs::{self, File};
+use std::io::{Write as _, stderr, stdin, stdout};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Where the root sees the folder of translations.
+pub const TRANSLATIONS: &str = "/dev/.anyarch";
+
+/// Devices that every system has.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Where a root in memory is mounted until it is the root: a folder that every machine has, and that this process, in
+/// a mount namespace of its own, has no more use for.
+const STAGE: &str = "/dev";
+
+/// Names in `/dev` that lead elsewhere.
+const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
+];
+
+/// What the root of this machine, who is root inside as well, could change of it by `/proc`.
+const PROC_OF_ROOT: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+
+/// Has no mount of ours reach others, nor theirs us.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn separate() -> Result<()> {
+    mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .context("cannot separate the mounts")
+}
+
+/// A program of this machine by a descriptor through which nobody can write to it, not even the root that runs it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn sealed(program: &Path) -> Result<OwnedFd> {
+    let what = || format!("cannot hand {} over", program.display());
+    let place = sys::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(what)?;
+    let tree = copy(&handover::name(&place)).with_context(what)?;
+    attach(&tree, &place).with_context(what)?;
+    read_only(&tree).with_context(what)?;
+    Ok(tree)
+}
+
+/// Mounts everything, and makes the root that of this process. Gives what could not be done, for the user.
+///
+/// # Errors
+/// When something that a run cannot do without cannot be mounted.
+pub fn settle(plan: &Plan) -> Result<Vec<String>> {
+    let mut house = House { plan, mounted: Vec::new(), notes: Vec::new() };
+    // All that lies outside is opened before anything is mounted that could hide it.
+    let binds = house.binds()?;
+    let outside = Outside::open(plan)?;
+    let root = house.root()?;
+    house.proc(&root, outside.proc)?;
+    if let Some(tree) = outside.sys {
+        let place = place::open(&root, Path::new("/sys"), Kind::Folder)?;
+        attach(&tree, place).context("cannot mount /sys")?;
+        house.mounted.push((tree, true));
+    }
+    let dev = house.dev(&root, outside.devices, outside.terminal)?;
+    house.names(&root, &dev)?;
+    if let Some(tree) = outside.translations {
+        sys::mkdirat(&dev, Path::new(TRANSLATIONS).file_name().unwrap_or_default(), Mode::RWXU)?;
+        attach(&tree, place::open(&root, Path::new(TRANSLATIONS), Kind::Folder)?)
+            .context("cannot mount the folder of translations")?;
+    }
+    if plan.read_only {
+        for path in ["/tmp", "/run", "/var/tmp"] {
+            let tree = tmpfs("1777", "50%")?;
+            attach(&tree, place::open(&root, Path::new(path), Kind::Folder)?)
+                .with_context(|| format!("cannot mount {path}"))?;
+            house.mounted.push((tree, false));
+        }
+    }
+    for (bind, tree) in binds {
+        house.bind(&root, bind, tree)?;
+    }
+    house.mounted.push((dev, false));
+    house.mounted.push((root, plan.read_only));
+    house.enter()?;
+    house.fix()?;
+    Ok(house.notes)
+}
+
+/// What lies outside of the root.
+struct Outside {
+    proc: Option<OwnedFd>,
+    sys: Option<OwnedFd>,
+    devices: Vec<(&'static str, OwnedFd)>,
+    terminal: Option<OwnedFd>,
+    translations: Option<OwnedFd>,
+}
+
+impl Outside {
+    fn open(plan: &Plan) -> Result<Self> {
+        let device = |name: &'static str| Some((name, copy(&Path::new("/dev").join(name)).ok()?));
+        // As `/dev/console` it has a name inside, by which `tty` and others find it.
+        let (input, output, messages) = (stdin(), stdout(), stderr());
+        let terminals = [input.as_fd(), output.as_fd(), messages.as_fd()];
+        let terminal = terminals.iter().find(|one| isatty(one)).map(handover::name);
+        let translations = match &plan.translations {
+            Some(folder) => Some(copy(folder.path()).with_context(|| format!("cannot use {folder}"))?),
+            None => None,
+        };
+        Ok(Self {
+            proc: copy(Path::new("/proc")).ok(),
+            sys: copy(Path::new("/sys")).ok(),
+            devices: DEVICES.into_iter().filter_map(device).collect(),
+            terminal: terminal.and_then(|path| copy(&fs::read_link(path).ok()?).ok()),
+            translations,
+        })
+    }
+}
+
+struct House<'a> {
+    plan: &'a Plan,
+    /// What was mounted, and whether it shall not be changed. It is made so when everything is in its place.
+    mounted: Vec<(OwnedFd, bool)>,
+    notes: Vec<String>,
+}
+
+impl<'a> House<'a> {
+    fn binds(&self) -> Result<Vec<(&'a Bind, OwnedFd)>> {
+        let open = |bind: &'a Bind| {
+            let tree =
+                copy(bind.source.path()).with_context(|| format!("--bind: cannot use {}", bind.source))?;
+            Ok((bind, tree))
+        };
+        self.plan.binds.iter().map(open).collect()
+    }
+
+    /// Mounts the files of the root, on top of what they lie in.
+    fn root(&self) -> Result<OwnedFd> {
+        match &self.plan.root {
+            Source::Folder(path) if self.plan.ephemeral => overlay(path),
+            Source::Folder(path) => {
+                let what = || format!("cannot mount the root {path}");
+                let place = sys::open(path.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                    .with_context(what)?;
+                let tree = copy(&handover::name(&place)).with_context(what)?;
+                attach(&tree, &place).with_context(what)?;
+                Ok(tree)
+            }
+            Source::Archive { path, packing } => {
+                let what = || format!("cannot unpack {path}");
+                let file = File::open(path.path()).with_context(what)?;
+                let tree = tmpfs("0755", "90%")?;
+                attach(&tree, sys::open(STAGE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+                    .context("cannot mount a root in memory")?;
+                let has_owners = !matches!(self.plan.ids, Ids::One { .. });
+                tarball::unpack(file, *packing, Path::new(STAGE), has_owners).with_context(what)?;
+                Ok(tree)
+            }
+        }
+    }
+
+    /// A `/proc` of the new process namespace; where a container forbids that, this machine's.
+    fn proc(&mut self, root: &OwnedFd, old: Option<OwnedFd>) -> Result<()> {
+        let place = place::open(root, Path::new("/proc"), Kind::Folder)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let tree = match (filesystem("proc", &[], attributes), old) {
+            (Ok(tree), _) => tree,
+            (Err(Errno::PERM | Errno::ACCESS), Some(old)) => {
+                self.notes.push("/proc is this machine's: a container forbids one of its own".to_owned());
+                old
+            }
+            (Err(error), _) => return Err(error).context("cannot mount /proc"),
+        };
+        attach(&tree, place).context("cannot mount /proc")?;
+        self.mounted.push((tree.try_clone().context("cannot mount /proc")?, false));
+        if matches!(self.plan.ids, Ids::Same { .. }) {
+            for name in PROC_OF_ROOT {
+                let Ok(place) = crate::run::target::within(&tree, name, OFlags::PATH) else { continue };
+                let part = copy(&handover::name(&place)).context("cannot protect /proc")?;
+                attach(&part, &place).context("cannot protect /proc")?;
+                self.mounted.push((part, true));
+            }
+        }
+        Ok(())
+    }
+
+    fn dev(
+        &self,
+        root: &OwnedFd,
+        devices: Vec<(&'static str, OwnedFd)>,
+        terminal: Option<OwnedFd>,
+    ) -> Result<OwnedFd> {
+        let dev = tmpfs("0755", "16m")?;
+        attach(&dev, place::open(root, Path::new("/dev"), Kind::Folder)?).context("cannot mount /dev")?;
+        for (name, tree) in devices.into_iter().chain(terminal.map(|tree| ("console", tree))) {
+            attach(&tree, file(&dev, name, b"")?).with_context(|| format!("cannot mount /dev/{name}"))?;
+        }
+        let folder = |name: &str| -> Result<OwnedFd> {
+            sys::mkdirat(&dev, name, Mode::from_raw_mode(0o755))?;
+            Ok(sys::openat(&dev, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+        };
+        let mut options = vec![("mode", "620"), ("ptmxmode", "666")];
+        // `tty`, in every system that knows the group.
+        if self.plan.ids.has(0, 5) {
+            options.push(("gid", "5"));
+        }
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let pts = filesystem("devpts", &options, attributes).context("cannot mount /dev/pts")?;
+        attach(pts, folder("pts")?).context("cannot mount /dev/pts")?;
+        attach(tmpfs("1777", "50%")?, folder("shm")?).context("cannot mount /dev/shm")?;
+        for (target, name) in LINKS {
+            sys::symlinkat(target, &dev, name).with_context(|| format!("cannot make /dev/{name}"))?;
+        }
+        Ok(dev)
+    }
+
+    /// Gives the root this machine's ways to find others, as copies: what is written there stays there.
+    fn names(&mut self, root: &OwnedFd, dev: &OwnedFd) -> Result<()> {
+        let own = fs::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1 localhost\n".to_owned());
+        let hosts = format!("{}\n127.0.1.1 {}\n", own.trim_end(), self.plan.hostname);
+        let mut files = vec![("/etc/hosts", hosts.into_bytes())];
+        if self.plan.network == Network::Host {
+            files.extend(fs::read("/etc/resolv.conf").ok().map(|text| ("/etc/resolv.conf", text)));
+        }
+        for (path, text) in files {
+            let name = format!(".{}", path.replace('/', "-"));
+            let copied = file(dev, &name, &text)?;
+            let tree = copy(&handover::name(&copied)).with_context(|| format!("cannot copy {path}"))?;
+            let mounted =
+                place::open(root, Path::new(path), Kind::File).and_then(|place| Ok(attach(tree, place)?));
+            // It is seen by its place alone.
+            sys::unlinkat(dev, name, sys::AtFlags::empty())?;
+            // A root that cannot be written, and has no such file, does without; most know this machine by themselves.
+            if let (Err(error), "/etc/resolv.conf") = (mounted, path) {
+                self.notes.push(format!("names of other machines are not found: {error:#}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, root: &OwnedFd, bind: &Bind, tree: OwnedFd) -> Result<()> {
+        let place = place::open(root, bind.destination.path(), place::kind(&tree)?)
+            .with_context(|| format!("--bind {}:{}", bind.source, bind.destination))?;
+        attach(&tree, place)
+            .with_context(|| format!("--bind: cannot mount {} as {}", bind.source, bind.destination))?;
+        self.mounted.push((tree, bind.read_only));
+        Ok(())
+    }
+
+    /// Makes what was mounted last the root of this process, and lets go of all that was mounted before.
+    fn enter(&self) -> Result<()> {
+        let (root, _) = self.mounted.last().context("there is no root")?;
+        fchdir(root).context("cannot enter the root")?;
+        pivot_root(".", ".").context("cannot change the root")?;
+        mount::unmount(".", UnmountFlags::DETACH).context("cannot let go of this machine's files")?;
+        chdir("/").context("cannot enter the root")
+    }
+
+    /// Fixes what shall not be changed, with what came along below it.
+    fn fix(&self) -> Result<()> {
+        let path = |(tree, is_fixed): &(OwnedFd, bool)| {
+            Ok((fs::read_link(handover::name(tree)).context("a mount is lost")?, *is_fixed))
+        };
+        let mounted = self.mounted.iter().map(path).collect::<Result<Vec<_>>>()?;
+        let text = fs::read_to_string("/proc/self/mountinfo").context("cannot list the mounts")?;
+        for place in mount_points(&text).into_iter().filter(|place| is_fixed(place, &mounted)) {
+            let open = sys::open(&place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            open.and_then(|open| read_only(&open))
+                .with_context(|| format!("cannot make {} read-only", place.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a mount shall not be changed: the one of ours that is nearest above it says so.
+fn is_fixed(place: &Path, mounted: &[(PathBuf, bool)]) -> bool {
+    let above = mounted.iter().filter(|(path, _)| place.starts_with(path));
+    above.max_by_key(|(path, _)| path.as_os_str().len()).is_some_and(|(_, is_fixed)| *is_fixed)
+}
+
+/// A file system of its own, not yet mounted anywhere.
+fn filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let context = mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (name, value) in options {
+        mount::fsconfig_set_string(&context, *name, *value)?;
+    }
+    mount::fsconfig_create(&context)?;
+    mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+fn tmpfs(mode: &str, size: &str) -> Result<OwnedFd> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    filesystem("tmpfs", &[("mode", mode), ("size", size)], attributes).context("cannot mount a tmpfs")
+}
+
+/// A new file in an own file system, for reading by everybody.
+fn file(folder: &OwnedFd, name: &str, text: &[u8]) -> Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let made = sys::openat(folder, name, flags, Mode::from_raw_mode(0o644))
+        .with_context(|| format!("cannot make /dev/{name}"))?;
+    File::from(made).write_all(text).with_context(|| format!("cannot write /dev/{name}"))?;
+    Ok(sys::openat(folder, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The files of a folder with changes in memory, mounted on that folder.
+fn overlay(path: &Text) -> Result<OwnedFd> {
+    let what = || format!("cannot mount changes in memory over {path} (--ephemeral needs Linux 5.11)");
+    let lower = sys::open(path.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(what)?;
+    let memory = tmpfs("0755", "90%")?;
+    attach(&memory, &lower).with_context(what)?;
+    let folder = |name: &str| -> Result<OwnedFd> {
+        sys::mkdirat(&memory, name, Mode::from_raw_mode(0o755)).with_context(what)?;
+        sys::openat(&memory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(what)
+    };
+    let (upper, work, place) = (folder("upper")?, folder("work")?, folder("root")?);
+    // The root folder's own rights are those of the upper one.
+    let stat = sys::fstat(&lower).with_context(what)?;
+    sys::chmodat(&memory, "upper", Mode::from_raw_mode(stat.st_mode & 0o7777), sys::AtFlags::empty())
+        .with_context(what)?;
+    let context = mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).with_context(what)?;
+    for (name, folder) in [("lowerdir", &lower), ("upperdir", &upper), ("workdir", &work)] {
+        mount::fsconfig_set_string(&context, name, handover::name(folder)).with_context(what)?;
+    }
+    // In a user namespace there are no other extended attributes; elsewhere these do as well.
+    mount::fsconfig_set_flag(&context, "userxattr").with_context(what)?;
+    mount::fsconfig_create(&context).with_context(what)?;
+    let tree = mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .with_context(what)?;
+    attach(&tree, place).with_context(what)?;
+    Ok(tree)
+}
+
+/// Makes one mount read-only, and leaves what else holds of it: a user namespace may not take any of it away.
+fn read_only(mounted: impl AsFd) -> rustix::io::Result<()> {
+    let mounted = mounted.as_fd();
+    let now = sys::fstatvfs(mounted)?.f_flag;
+    let all = [
+        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+    ];
+    let kept = all.into_iter().filter(|(flag, _)| now.contains(*flag)).map(|(_, flag)| flag);
+    let flags = kept.fold(MountFlags::BIND | MountFlags::RDONLY, |all, flag| all | flag);
+    mount::mount_remount(handover::name(mounted), flags, "")
+}
+
+/// The places of all mounts that `/proc/self/mountinfo` lists.
+fn mount_points(text: &str) -> Vec<PathBuf> {
+    let field = |line: &str| line.split(' ').nth(4).map(unescape);
+    text.lines().filter_map(field).collect()
+}
+
+/// `\040` and the like as the kernel writes them there.
+fn unescape(field: &str) -> PathBuf {
+    let mut path = String::new();
+    let mut rest = field;
+    while let Some((before, after)) = rest.split_once('\\') {
+        path.push_str(before);
+        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                path.push(char::from(byte));
+                rest = &after[3..];
+            }
+            None => {
+                path.push('\\');
+                rest = after;
+            }
+        }
+    }
+    path.push_str(rest);
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_found_by_the_places_that_the_kernel_lists() {
+        let text = "22 1 0:21 / / rw - ext4 /dev/vda rw\n30 22 0:5 / /mnt/a\\040b\\134c rw - tmpfs none rw\n";
+        assert_eq!(mount_points(text), [PathBuf::from("/"), PathBuf::from("/mnt/a b\\c")]);
+        assert_eq!(unescape("\\9"), PathBuf::from("\\9"));
+    }
+
+    #[test]
+    fn what_is_mounted_deeper_decides_whether_a_mount_is_fixed() {
+        let mounted = [("/", true), ("/proc", false), ("/proc/sys", true), ("/mnt/rw", false)];
+        let mounted = mounted.map(|(path, is_fixed)| (PathBuf::from(path), is_fixed));
+        let fixed = |place: &str| is_fixed(Path::new(place), &mounted);
+        assert!(fixed("/") && fixed("/home") && fixed("/proc/sys/fs") && fixed("/mnt/rwx"));
+        assert!(!fixed("/proc") && !fixed("/mnt/rw/below"));
+    }
+}

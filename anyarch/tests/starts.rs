@@ -1,0 +1,50 @@
+//! The program starts, says what it is, and refuses what makes no sense. What it does stands in `xtask/tests/it/users`,
+//! beside the releases and systems that it does it with.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on has failed")]
+
+use std::process::{Command, Output};
+
+fn anyarch(words: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_anyarch")).args(words).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn help_begins_with_examples_and_every_command_has_some() {
+    let (code, help, _) = anyarch(&["--help"]);
+    assert_eq!(code, Some(0));
+    assert!(help.starts_with("Examples:\n  anyarch run "), "{help}");
+    for command in ["run", "install", "remove", "completions"] {
+        let (code, help, _) = anyarch(&[command, "--help"]);
+        assert!(code == Some(0) && help.contains("Examples:\n"), "{command}: {help}");
+    }
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, _) = anyarch(&["completions", shell]);
+        assert!(code == Some(0) && script.contains("ephemeral"), "{shell}");
+    }
+}
+
+#[test]
+fn the_stages_of_a_run_are_not_for_the_command_line() {
+    for words in
+        [&["__enter", "1"][..], &["__enter", "77"], &["__map", "x"], &["__inside", "3"], &["__try", "9"]]
+    {
+        let (code, _, said) = anyarch(words);
+        assert!(code == Some(125) && said.starts_with("error: "), "{words:?}: {code:?} {said}");
+    }
+}
+
+#[test]
+fn an_error_is_json_where_json_is_asked_for() {
+    let (code, said, told) = anyarch(&["--json", "run", "/no/such"]);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, json["code"].as_u64()), (Some(2), Some(2)));
+    assert!(json["error"].as_str().unwrap().starts_with("/no/such: ") && told.starts_with("error: /no/such"));
+}

@@ -1,0 +1,123 @@
+//! Installed emulators: what is there, from where, whether there is newer, and that all of it goes away.
+
+use super::built;
+use crate::driver::releases::FakeRelease;
+use crate::driver::{Ended, files, scratch};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+struct Shelf {
+    home: tempfile::TempDir,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Self { home: scratch() }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.home.path().join(name).display().to_string()
+    }
+
+    fn run(&self, words: &[&str]) -> Ended {
+        let mut command = Command::new(built());
+        command.args(words).env_clear().env("HOME", self.at("home")).env("ANYARCH_CACHE", self.at("cache"));
+        Ended::of(&mut command)
+    }
+
+    fn succeed(&self, words: &[&str]) -> Ended {
+        let ended = self.run(words);
+        assert_eq!(ended.code, Some(0), "{words:?}: {ended:?}");
+        ended
+    }
+
+    /// A release that is the newest of its mirror.
+    fn newest(&self, name: &str) {
+        let base = self.home.path().join("mirror");
+        FakeRelease::make(&base, name);
+        let _ = fs::remove_file(base.join("latest"));
+        symlink(name, base.join("latest")).unwrap();
+    }
+
+    fn listed(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.succeed(&[&["list", "--json"], words].concat()).stdout).unwrap()
+    }
+}
+
+#[test]
+fn emulators_are_installed_listed_upgraded_and_removed_without_a_trace() {
+    let shelf = Shelf::new();
+    let mirror = shelf.at("mirror");
+    shelf.newest("1.2.3-1");
+    let prefix = shelf.home.path().join("home/.local");
+    fs::create_dir_all(&prefix).unwrap();
+    let path = prefix.join("bin/qemu-aarch64");
+    let said = shelf.succeed(&["install", "--target", "arm64,riscv64", "--from", &mirror]);
+    assert!(said.stdout.contains(path.to_str().unwrap()) && path.exists(), "{said:?}");
+    let listed = shelf.listed(&[]);
+    let first = &listed[0];
+    assert_eq!((&first["target"], &first["release"]), (&"aarch64".into(), &"1.2.3-1".into()));
+    assert_eq!((&first["from"][0], listed.as_array().unwrap().len()), (&mirror.as_str().into(), 2));
+    assert!(first["newer"].is_null());
+    shelf.newest("1.2.10-1");
+    let listed = shelf.listed(&["--from", &mirror]);
+    assert_eq!(listed[0]["newer"], "1.2.10-1");
+    // It knows where it came from.
+    let said = shelf.succeed(&["upgrade"]);
+    assert!(!said.stderr.contains("downgrade"), "{said:?}");
+    assert_eq!(shelf.listed(&[])[1]["release"], "1.2.10-1");
+    let said = shelf.succeed(&["install", "--target", "arm64", "--release", "1.2.3-1", "--from", &mirror]);
+    assert!(said.stderr.contains("downgrade: qemu-aarch64 1.2.3-1 takes the place of 1.2.10-1"), "{said:?}");
+    shelf
+        .run(&["remove", "--target", "sparc"])
+        .failed(2, &["qemu-sparc is not installed", "aarch64 riscv64"]);
+    let said = shelf.succeed(&["remove", "--target", "arm64"]);
+    assert!(said.stdout.contains("removed") && !path.exists(), "{said:?}");
+    shelf.succeed(&["remove", "--target", "all"]);
+    assert_eq!(files(&prefix), Vec::<std::path::PathBuf>::new());
+    assert_eq!(fs::read_dir(&prefix).unwrap().count(), 0, "no folder is left");
+}
+
+#[test]
+fn what_cannot_be_installed_is_told() {
+    let shelf = Shelf::new();
+    let mirror = shelf.at("mirror");
+    shelf
+        .run(&["install", "--target", "arm64"])
+        .failed(2, &["nobody says where releases are", "ANYARCH_RELEASES"]);
+    fs::create_dir_all(&mirror).unwrap();
+    shelf.run(&["install", "--target", "arm64", "--from", &mirror]).failed(1, &["name one: --release NAME"]);
+    shelf.newest("1.2.3-1");
+    shelf.run(&["install", "--target", "arm46", "--from", &mirror]).failed(2, &["did you mean"]);
+    shelf.run(&["install", "--target", "hppa", "--from", &mirror]).failed(2, &["does not have qemu-hppa"]);
+    let release = ["--release", "9.9.9-1", "--from", &mirror];
+    shelf.run(&[&["install", "--target", "arm64"], &release[..]].concat()).failed(1, &["9.9.9-1"]);
+    shelf.run(&["upgrade"]).failed(2, &["no emulator is installed", "anyarch install"]);
+    assert!(!Path::new(&shelf.at("home/.local/bin")).exists());
+}
+
+#[test]
+fn translations_that_are_kept_are_listed_and_cleaned() {
+    let shelf = Shelf::new();
+    let kept = shelf.home.path().join("cache/tb/0123456789abcdef");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("x"), "12345").unwrap();
+    let listed: Value = serde_json::from_str(&shelf.succeed(&["cache", "list", "--json"]).stdout).unwrap();
+    assert_eq!((listed[0]["size"].as_u64(), listed.as_array().unwrap().len()), (Some(5), 1));
+    let said = shelf.succeed(&["cache", "clean"]);
+    assert!(said.stdout.contains("1 folder") && !kept.exists(), "{said:?}");
+}
+
+#[test]
+fn a_doctor_tries_and_names_what_is_missing() {
+    let shelf = Shelf::new();
+    let found = shelf.run(&["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&found.stdout).unwrap();
+    let names: Vec<&str> =
+        found.as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    assert_eq!(names, ["user namespaces", "users and groups", "emulators", "cache", "binfmt_misc"]);
+    assert_eq!(found[2]["detail"], "none in ~/.local: anyarch install --target TARGET");
+}
