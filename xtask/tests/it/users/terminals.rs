@@ -70,6 +70,20 @@ impl Terminal {
         }
     }
 
+    /// Presses Ctrl-C until the screen shows something new: a shell names a job before it gives it the terminal.
+    fn interrupt_until(&mut self, text: &str) {
+        for _ in 0..40 {
+            self.press("\x03");
+            thread::sleep(Duration::from_millis(200));
+            let more: Vec<u8> = self.screen.try_iter().flatten().collect();
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+            if self.seen.contains(text) {
+                return self.shows(text);
+            }
+        }
+        panic!("`{text}` is not in:\n{}", self.seen);
+    }
+
     fn code(mut self) -> Option<i32> {
         for _ in 0..400 {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -127,8 +141,7 @@ fn a_shell_in_it_has_job_control_and_one_outside_can_stop_it() {
     terminal.shows("inside> ");
     terminal.press("fg\n");
     terminal.shows("sleep 100");
-    terminal.press("\x03");
-    terminal.shows("inside> ");
+    terminal.interrupt_until("inside> ");
     terminal.press("exit 9\n");
     terminal.shows("outside> ");
     terminal.press("echo \"code=$?\"\n");
