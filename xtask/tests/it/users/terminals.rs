@@ -70,10 +70,11 @@ impl Terminal {
         }
     }
 
-    /// Presses Ctrl-C until the screen shows something new: a shell names a job before it gives it the terminal.
-    fn interrupt_until(&mut self, text: &str) {
+    /// Presses a key until the screen shows something new: a shell names a job before it gives it the terminal, and one
+    /// that has the terminal itself takes no notice of Ctrl-C and Ctrl-Z.
+    fn press_until(&mut self, key: &str, text: &str) {
         for _ in 0..40 {
-            self.press("\x03");
+            self.press(key);
             thread::sleep(Duration::from_millis(200));
             let more: Vec<u8> = self.screen.try_iter().flatten().collect();
             self.seen.push_str(&String::from_utf8_lossy(&more));
@@ -134,14 +135,14 @@ fn a_shell_in_it_has_job_control_and_one_outside_can_stop_it() {
     terminal.press(&format!("{}\n", words(&guest, "bash --norc --noediting -i")));
     terminal.press("PS1='in''side> '\n");
     terminal.shows("inside> ");
-    terminal.press("sleep 100\n");
-    thread::sleep(Duration::from_millis(300));
-    terminal.press("\x1a");
-    terminal.shows("Stopped");
+    // Ctrl-Z drops what nobody has read yet.
+    terminal.press("sh -c 'echo beg''un; sleep 100'\n");
+    terminal.shows("begun");
+    terminal.press_until("\x1a", "Stopped");
     terminal.shows("inside> ");
     terminal.press("fg\n");
     terminal.shows("sleep 100");
-    terminal.interrupt_until("inside> ");
+    terminal.press_until("\x03", "inside> ");
     terminal.press("exit 9\n");
     terminal.shows("outside> ");
     terminal.press("echo \"code=$?\"\n");
@@ -149,8 +150,7 @@ fn a_shell_in_it_has_job_control_and_one_outside_can_stop_it() {
     // Stopped from outside, and let go on.
     terminal.press(&format!("{}\n", words(&guest, "sh -c 'echo beg''un; read x; echo \"got $x\"; exit 6'")));
     terminal.shows("begun");
-    terminal.press("\x1a");
-    terminal.shows("Stopped");
+    terminal.press_until("\x1a", "Stopped");
     terminal.press("fg\n");
     terminal.shows("anyarch run");
     terminal.press("word\n");
