@@ -183,6 +183,8 @@ impl Waiting {
             while let Some(asked) = self.signals.next() {
                 match asked {
                     Asked::PassOn(signal) => self.pass_on(signal),
+                    // The command has not got the terminal yet.
+                    Asked::ByTerminal(signal) if had_terminal => self.pass_on(signal),
                     Asked::GoOn if had_terminal && !self.has_terminal => self.go_on(),
                     _ => {}
                 }

@@ -75,6 +75,14 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     if plan.is_init || level == Level::Chroot {
         return launch.become_it();
     }
+    // Whoever wants to end it need not wait until it has begun.
+    while let Some(asked) = signals.next() {
+        if let Asked::PassOn(signal) | Asked::ByTerminal(signal) = asked {
+            let signal = u8::try_from(signal).unwrap_or(u8::MAX);
+            Word::Killed(signal).say(&words);
+            return Ok(ExitCode::from(FAILED));
+        }
+    }
     let child = match launch.start(terminal == "terminal") {
         Ok(child) => child,
         Err(error) => return Ok(ExitCode::from(report(&error))),
@@ -201,7 +209,7 @@ impl Launch<'_> {
         if has_terminal {
             command.process_group(0);
         }
-        signals::release_in(&mut command);
+        signals::release_in(&mut command, has_terminal);
         command.spawn().with_context(|| format!("cannot start {}", words[0]))
     }
 
@@ -254,11 +262,7 @@ impl First {
     fn new(signals: Signals, words: OwnedFd, child: &Child, has_terminal: bool) -> Result<Self> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let command = pid.context("the command has no number")?;
-        let first = Self { signals, words, command, has_terminal };
-        if has_terminal {
-            first.give_terminal();
-        }
-        Ok(first)
+        Ok(Self { signals, words, command, has_terminal })
     }
 
     fn give_terminal(&self) {
@@ -286,7 +290,7 @@ impl First {
                             return Ok(code);
                         }
                     }
-                    Asked::GoOn | Asked::Nothing => {}
+                    Asked::ByTerminal(_) | Asked::GoOn | Asked::Nothing => {}
                 }
             }
             if has_word && !self.hear() {

@@ -18,7 +18,7 @@ const UP: u32 = 1;
 /// When the kernel refuses.
 pub fn up() -> Result<()> {
     let what = "cannot bring the loopback device up";
-    // No protocol is NETLINK_ROUTE.
+    // Without a protocol it is that of routes and devices.
     let socket =
         socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).context(what)?;
     send(&socket, &message(), SendFlags::empty()).context(what)?;
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_as_long_as_it_says() {
+    fn a_message_has_the_size_that_it_says() {
         let message = message();
         assert_eq!(message.len(), 32);
         assert_eq!(message[..4], 32_u32.to_ne_bytes());

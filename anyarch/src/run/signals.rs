@@ -3,8 +3,10 @@
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::process::getpid;
+use rustix::termios::tcsetpgrp;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write as _, stdin};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -32,6 +34,8 @@ pub struct Signals(SignalFd);
 pub enum Asked {
     /// To be passed on to the command.
     PassOn(i32),
+    /// The same, but from the terminal, which sent it to all who have the terminal.
+    ByTerminal(i32),
     /// A child ended or stopped.
     Child,
     /// This process was stopped, and goes on.
@@ -54,12 +58,23 @@ pub fn release() -> Result<()> {
     kept().thread_unblock().context("cannot let go of signals")
 }
 
-/// Has a child get signals as ever, although they are kept here.
-#[allow(unsafe_code, reason = "std has no safe way to say which signals a child blocks")]
-pub fn release_in(command: &mut Command) {
-    let kept = kept();
-    // SAFETY: between fork and exec, one system call is made, and no memory is taken.
-    unsafe { command.pre_exec(move || Ok(kept.thread_unblock()?)) };
+/// Has a child get signals as ever, although they are kept here; and have the terminal from its first instruction on,
+/// if it is to have it. The child must lead a group of its own then.
+#[allow(
+    unsafe_code,
+    reason = "std has no safe way to say which signals a child blocks, or who has the terminal"
+)]
+pub fn release_in(command: &mut Command, has_terminal: bool) {
+    let (kept, input) = (kept(), stdin());
+    let prepare = move || {
+        if has_terminal {
+            // One that has gone away is no reason not to run.
+            let _ = tcsetpgrp(&input, getpid());
+        }
+        Ok(kept.thread_unblock()?)
+    };
+    // SAFETY: between fork and exec, these make system calls, and take no memory.
+    unsafe { command.pre_exec(prepare) };
 }
 
 impl Signals {
@@ -90,7 +105,8 @@ impl Signals {
             // A terminal that goes away tells only who began the session.
             Ok(Signal::SIGHUP) => Asked::PassOn(number),
             Ok(_) if signal.ssi_code != BY_TERMINAL => Asked::PassOn(number),
-            _ => Asked::Nothing,
+            Ok(_) => Asked::ByTerminal(number),
+            Err(_) => Asked::Nothing,
         })
     }
 }

@@ -82,6 +82,27 @@ fn emulators_are_installed_listed_upgraded_and_removed_without_a_trace() {
 }
 
 #[test]
+fn an_emulator_that_nobody_installed_is_fetched_once() {
+    let shelf = Shelf::new();
+    let (mirror, root) = (shelf.at("mirror"), shelf.at("root"));
+    shelf.newest("1.2.3-1");
+    fs::create_dir_all(format!("{root}/bin")).unwrap();
+    let program = [&b"\x7fELF\x02\x01"[..], &[0; 12], &[183], &[0; 45]].concat();
+    fs::write(format!("{root}/bin/sh"), program).unwrap();
+    let path = |words: &[&str]| {
+        let plan = shelf.succeed(&[&["run", "--json", "--dry-run"], words, &[root.as_str()]].concat()).stdout;
+        serde_json::from_str::<Value>(&plan).unwrap()["emulator"]["path"].as_str().unwrap().to_owned()
+    };
+    shelf
+        .run(&["run", "--dry-run", &root])
+        .failed(2, &["there is no qemu-aarch64", "anyarch install --target"]);
+    let fetched = path(&["--from", &mirror]);
+    assert!(fetched.ends_with("/cache/emulators/bin/qemu-aarch64"), "{fetched}");
+    fs::remove_dir_all(&mirror).unwrap();
+    assert_eq!(path(&[]), fetched);
+}
+
+#[test]
 fn what_cannot_be_installed_is_told() {
     let shelf = Shelf::new();
     let mirror = shelf.at("mirror");
