@@ -135,7 +135,7 @@ mod tests {
         let emulator =
             Emulator { path: file.clone().into(), target: "arm".to_owned(), keeps_translations: true };
         let roots = ["/usr", "/etc"].map(|path| Source::Folder(path.into()));
-        let of = |root| folder(cache.path(), root, &emulator).expect("a folder");
+        let of = |root: &Source| folder(cache.path(), root, &emulator).expect("a folder");
         assert_ne!(of(&roots[0]), of(&roots[1]));
         let before = of(&roots[0]);
         make(&before, &roots[0], &emulator).expect("made");
