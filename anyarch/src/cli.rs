@@ -1,12 +1,17 @@
 //! The command line: the list of commands, and options of every command.
 
-use crate::commands::{cache, completions, doctor, install, list, remove, run, upgrade};
+use crate::commands::{
+    cache, completions, doctor, install, list, register, remove, run, status, unregister, upgrade,
+};
 use crate::run::inside;
 use crate::session::Session;
+use anyarch_binfmt::register::Register;
+use anyarch_binfmt::status::StatusArgs;
+use anyarch_binfmt::unregister::Unregister;
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-/// Runs programs of other machines: foreign root file systems in one command, nobody root, nothing registered.
+/// Runs programs of other machines: foreign root file systems and images in one command, nobody root, nothing registered.
 #[derive(Debug, Parser)]
 #[command(
     name = "anyarch",
@@ -14,9 +19,11 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
     max_term_width = 100,
     before_help = "\
 Examples:
-  anyarch run /srv/arm64                              a shell in an arm64 root file system
+  anyarch run --platform linux/arm64 debian:bookworm  a shell in an arm64 image; changes are in memory
+  anyarch run /srv/arm64                              a shell in an arm64 root file system, in a folder
   anyarch run /srv/arm64 -- apt-get install -y hello  as root inside, as yourself outside
   anyarch install --target arm64,riscv64 --from URL   emulators, into ~/.local
+  sudo anyarch register arm64                         the kernel runs arm64 programs by itself, in containers too
   anyarch doctor                                      what this machine lacks, and the command that gets it
 "
 )]
@@ -48,11 +55,14 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs, reason = "clap would show what is said here instead of a command's own help")]
 pub enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Install(install::Install),
     List(list::List),
     Upgrade(upgrade::Upgrade),
     Remove(remove::Remove),
+    Register(Register),
+    Unregister(Unregister),
+    Status(StatusArgs),
     #[command(subcommand)]
     Cache(cache::Cache),
     Doctor(doctor::Doctor),
@@ -71,6 +81,9 @@ impl Command {
             Self::List(arguments) => list::run(session, arguments),
             Self::Upgrade(arguments) => upgrade::run(session, arguments),
             Self::Remove(arguments) => remove::run(session, arguments),
+            Self::Register(arguments) => register::run(session, arguments),
+            Self::Unregister(arguments) => unregister::run(session, arguments),
+            Self::Status(arguments) => status::run(session, arguments),
             Self::Cache(command) => cache::run(session, command),
             Self::Doctor(_) => doctor::run(session),
             Self::Completions(arguments) => completions::run(Cli::command(), arguments),

@@ -2,6 +2,7 @@
 //! command that it ran, and with 125 where it could not.
 
 use crate::session::{NO_OUTPUT, print};
+use anyarch_binfmt::place::Obstacle;
 use anyarch_client::error::Usage;
 use std::io::{Write as _, stderr};
 
@@ -14,7 +15,7 @@ pub struct Missing(pub String);
 pub fn code(error: &anyhow::Error, failure: u8) -> u8 {
     if error.chain().any(<dyn std::error::Error>::is::<Usage>) {
         2
-    } else if error.chain().any(<dyn std::error::Error>::is::<Missing>) {
+    } else if error.chain().any(|cause| cause.is::<Missing>() || cause.is::<Obstacle>()) {
         3
     } else {
         failure
@@ -59,12 +60,15 @@ pub fn report(error: &anyhow::Error, failure: u8, json: bool) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyarch_binfmt::place::Cause;
     use anyhow::Context as _;
 
     #[test]
     fn the_exit_code_follows_the_kind_of_error_anywhere_in_the_chain() {
         let usage = Err::<(), _>(Usage("no".into())).context("planning").expect_err("an error");
         let missing = Err::<(), _>(Missing("no".into())).context("looking").expect_err("an error");
+        let obstacle = anyhow::Error::from(Cause::NoRoot.obstacle((6, 1)));
+        assert_eq!(code(&obstacle, 1), 3);
         assert_eq!([code(&usage, 125), code(&missing, 1), code(&anyhow::anyhow!("x"), 125)], [2, 3, 125]);
         assert_eq!(lines(&usage), ["planning", "no"]);
     }

@@ -12,7 +12,7 @@ mod text;
 use clap::Parser as _;
 use cli::Cli;
 use commands::doctor;
-use run::{enter, inside, mapper};
+use run::{enter, image, inside, mapper};
 use session::Session;
 use std::env;
 use std::ffi::OsString;
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let stage = match words.split_first() {
         Some((stage, [plan])) if stage == enter::STAGE => Some(enter::run(plan)),
         Some((stage, [plan])) if stage == mapper::STAGE => Some(mapper::run(plan)),
+        Some((stage, [plan])) if stage == image::STAGE => Some(image::clean(plan)),
         Some((stage, [plan])) if stage == doctor::STAGE => Some(doctor::stage(plan)),
         Some((stage, rest)) if stage == inside::STAGE => Some(inside::run(rest)),
         _ => None,

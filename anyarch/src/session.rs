@@ -1,5 +1,6 @@
 //! What every command is told: where the cache is, how to speak, how to print results.
 
+use anyarch_binfmt::{Setting, emulator};
 use anyarch_client::progress::Progress;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -32,6 +33,11 @@ impl Session {
             .unwrap_or_else(|| PathBuf::from("/nonexistent/.cache/anyarch"));
         let cache = std::path::absolute(&cache).unwrap_or(cache);
         Self { progress: Progress::new(verbose), json, cache }
+    }
+
+    /// What the commands are told that register emulators.
+    pub fn setting(&self) -> Setting<'_> {
+        Setting { progress: &self.progress, folders: emulator::usual_folders(), json: self.json }
     }
 
     /// Prints a result: for people, or as JSON.

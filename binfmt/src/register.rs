@@ -193,7 +193,7 @@ impl Register {
 fn no_emulator(target: &Target, folders: &[PathBuf]) -> anyhow::Error {
     let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     anyhow::anyhow!(
-        "there is no {} in {}\n  run `sudo anyarch install {} --prefix /usr/local`, or pass --emulators DIR",
+        "there is no {} in {}\n  run `sudo anyarch install --target {} --prefix /usr/local`, or pass --emulators DIR",
         layout::program(target.name),
         places.join(", "),
         spoken(target)

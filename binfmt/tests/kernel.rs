@@ -220,7 +220,10 @@ fn a_target_that_is_not_there_is_told_with_the_nearest_name_or_how_to_get_it() {
     assert!(said.contains("there is no target `arm46`; did you mean `arm64`?"), "{said}");
     let said = inside.fails(1, "$register s390x; code=$?; ls $table >&2; exit $code");
     assert!(!said.contains("register\nstatus"), "nothing is mounted for it: {said}");
-    assert!(said.contains("there is no qemu-s390x in") && said.contains("anyarch install s390x"), "{said}");
+    assert!(
+        said.contains("there is no qemu-s390x in") && said.contains("anyarch install --target s390x"),
+        "{said}"
+    );
     let said = inside.says("$register all; ls $table");
     assert_eq!(said, "anyarch-aarch64\nanyarch-riscv64\nregister\nstatus\n");
 }

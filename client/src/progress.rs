@@ -31,6 +31,11 @@ impl Progress {
         Self { live, started: Instant::now(), verbosity, is_silent: false }
     }
 
+    /// Plain lines even on a terminal, for a process that may have no second thread: live lines have one.
+    pub fn plain() -> Self {
+        Self { live: None, started: Instant::now(), verbosity: 0, is_silent: false }
+    }
+
     /// Shows nothing, for callers whose own words are all that shall be seen.
     pub fn silent() -> Self {
         Self { live: None, started: Instant::now(), verbosity: 0, is_silent: true }

@@ -55,7 +55,8 @@ impl Store {
         &self.folder
     }
 
-    fn place(&self, digest: &Digest) -> PathBuf {
+    /// Where a blob is, or would be.
+    pub fn place(&self, digest: &Digest) -> PathBuf {
         self.folder.join("blobs/sha256").join(digest.hex())
     }
 

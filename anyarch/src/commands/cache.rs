@@ -1,37 +1,78 @@
-//! `cache`: translations that are kept from one run to the next.
+//! `cache`: what is kept from one run to the next: images, and translations.
 
+use super::run::owner;
+use crate::run::handover::{self, SELF};
 use crate::run::translations::{self, Kept};
+use crate::run::{ids, image};
 use crate::session::Session;
+use crate::text::Text;
+use anyarch_client::claim;
 use anyarch_client::progress::{count, human_bytes};
-use anyhow::Result;
+use anyarch_image::About;
+use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
+use serde::Serialize;
 
-/// List or remove translations that are kept for the next run
+/// List or remove images and translations that are kept for the next run
 #[derive(Debug, Subcommand)]
 pub enum Cache {
-    /// List them: how big, of which emulator, for which root
+    /// List them: translations, how big, of which emulator, for which root; images, for which platform
     List,
-    /// Remove them, all or those of roots and emulators that are gone; runs that use them go on
+    /// Remove them; runs that use translations go on, and images stay as long as one is in use
     Clean {
-        /// Only those whose root or emulator is gone
+        /// Only translations whose root or emulator is gone, and no images
         #[arg(long)]
         unused: bool,
     },
 }
 
+/// What is in the cache.
+#[derive(Debug, Serialize)]
+struct Content {
+    /// Folders of translations.
+    translations: Vec<Kept>,
+    /// Images that were unpacked.
+    images: Vec<About>,
+}
+
 /// Lists or removes them.
 pub fn run(session: &Session, command: &Cache) -> Result<()> {
-    let all = translations::all(&session.cache);
+    let all = Content { translations: translations::all(&session.cache), images: image::unpacked(session)? };
     match command {
-        Cache::List => session.show(&all, || all.iter().map(line).collect()),
+        Cache::List => session.show(&all, || text(&all)),
         Cache::Clean { unused } => {
-            let gone: Vec<Kept> = all.into_iter().filter(|kept| !unused || is_unused(kept)).collect();
-            gone.iter().try_for_each(translations::remove)?;
-            let size = gone.iter().map(|kept| kept.size).sum();
-            session
-                .show(&gone, || format!("removed {}, {}\n", count(gone.len(), "folder"), human_bytes(size)))
+            let translations: Vec<Kept> =
+                all.translations.into_iter().filter(|kept| !unused || is_unused(kept)).collect();
+            translations.iter().try_for_each(translations::remove)?;
+            let images = if *unused { Vec::new() } else { all.images };
+            if !unused {
+                remove_images(session)?;
+            }
+            let gone = Content { translations, images };
+            session.show(&gone, || {
+                let size = gone.translations.iter().map(|kept| kept.size).sum();
+                let folders = count(gone.translations.len(), "folder");
+                let images = count(gone.images.len(), "image");
+                format!("removed {folders} of translations, {}, and {images}\n", human_bytes(size))
+            })
         }
     }
+}
+
+/// Removes all images, by a process of its own: files of many owners can only be removed where these are mapped.
+fn remove_images(session: &Session) -> Result<()> {
+    if !image::folder(&session.cache).is_dir() {
+        return Ok(());
+    }
+    let _claim = claim::alone(&session.cache)?;
+    let plan = handover::write(&(Text::from(session.cache.as_path()), ids::choose(&owner())))?;
+    let mut next = handover::next(SELF, image::STAGE);
+    next.arg(handover::inherit(&plan)?);
+    let ended = next.status().context("cannot start this program again; is /proc mounted?")?;
+    if !ended.success() {
+        bail!("images are left in {}", image::folder(&session.cache).display());
+    }
+    Ok(())
 }
 
 fn is_unused(kept: &Kept) -> bool {
@@ -40,10 +81,20 @@ fn is_unused(kept: &Kept) -> bool {
     kept.about.as_ref().is_none_or(is_gone)
 }
 
-fn line(kept: &Kept) -> String {
-    let what = match &kept.about {
-        Some(about) => format!("{} by {}", about.root, about.emulator),
-        None => "unknown".to_owned(),
-    };
-    format!("{:>9}  {}  {what}\n", human_bytes(kept.size), kept.folder)
+/// The content for people, a line each.
+fn text(content: &Content) -> String {
+    let translations = content.translations.iter().map(|kept| {
+        let what = match &kept.about {
+            Some(translations::About { root, image, emulator }) => {
+                format!("{} by {emulator}", image.clone().unwrap_or_else(|| root.to_string()))
+            }
+            None => "unknown".to_owned(),
+        };
+        format!("translations  {:>9}  {}  {what}\n", human_bytes(kept.size), kept.folder)
+    });
+    let images = content
+        .images
+        .iter()
+        .map(|About { name, digest, platform }| format!("image         {name}  {platform}  {digest}\n"));
+    translations.chain(images).collect()
 }

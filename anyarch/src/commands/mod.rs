@@ -5,8 +5,11 @@ pub mod completions;
 pub mod doctor;
 pub mod install;
 pub mod list;
+pub mod register;
 pub mod remove;
 pub mod run;
+pub mod status;
+pub mod unregister;
 pub mod upgrade;
 
 use anyarch_client::error::Usage;

@@ -7,9 +7,12 @@ use crate::run::ids::{self, Owner};
 use crate::run::plan::{self, Found, Network, Plan, Request};
 use crate::run::root::{Root, Source};
 use crate::run::translations;
-use crate::run::{emulator, enter};
+use crate::run::{emulator, enter, image};
 use crate::session::Session;
+use anyarch_client::error::Usage;
 use anyarch_client::machine;
+use anyarch_image::{Ask, Platform};
+use anyarch_manifest::target::Target;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::env;
@@ -18,11 +21,14 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
-/// Run a program in a foreign root file system, without root and with nothing registered
+/// Run a program in a foreign root file system or image, without root and with nothing registered
+///
+/// What runs in a folder can change it. An image stays as it is: changes are in memory, as with --ephemeral.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  anyarch run /srv/arm64                                   a shell in it
+  anyarch run --platform linux/arm64 debian:bookworm-slim  an image of a registry; changes are in memory
+  anyarch run /srv/arm64                                   a shell in a folder
   anyarch run /srv/arm64 -- apt-get install -y hello       root inside, nobody outside
   anyarch run alpine-riscv64.tar.gz -- /bin/sh -c 'uname -m'
   anyarch run --ephemeral --bind ~/src:/src:ro --workdir /src /srv/armhf -- make
@@ -31,15 +37,25 @@ Examples:
 It ends as the command ends: with its code, or by its signal. 125: the run itself failed; 126, 127: the command
 cannot be executed, is not there; 2: usage error.")]
 pub struct Run {
-    /// The root: a folder, or a tar archive (plain, gzip, xz) that is unpacked in memory
-    #[arg(value_name = "DIR|TARBALL", value_hint = clap::ValueHint::AnyPath)]
+    /// The root: a folder; a tar archive (plain, gzip, xz), which is unpacked in memory; or an image
+    ///
+    /// An image is the name of one in a registry (debian:bookworm-slim, ghcr.io/owner/name:1.2), an OCI layout, or an
+    /// archive of `docker save`: a path, or oci:PATH, oci-archive:PATH, docker-archive:PATH, with :NAME behind it where
+    /// several are in it. A file or folder that is there counts before the name of an image; docker://NAME is always one.
+    #[arg(value_name = "DIR|TARBALL|IMAGE", value_hint = clap::ValueHint::AnyPath)]
     root: PathBuf,
-    /// The command [default: /bin/bash or /bin/sh of the root]
+    /// The command [default: that of the image, else /bin/bash or /bin/sh]; the entry point of an image stands before it
     #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
-    /// What to emulate, by any usual name [default: what the root's programs say]
+    /// What to emulate, by any usual name [default: what the image or the root's programs say]
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
+    /// The platform of an image [default: that of --target, this machine's, or the only one]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// When to ask the registry what the name of an image means: if it was not pulled before, or always
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Pull::Missing)]
+    pull: Pull,
     /// The emulator [default: from ~/.local/bin, PATH or the cache, else it is fetched]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     emulator: Option<PathBuf>,
@@ -54,7 +70,7 @@ pub struct Run {
     /// Folder of the root to begin in
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
-    /// User of the root, by name or number [default: root]
+    /// User of the root, by name or number [default: that of the image, else root]
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
     /// Name of the machine inside [default: anyarch]
@@ -78,9 +94,27 @@ pub struct Run {
     /// Do not keep translations for the next run
     #[arg(long)]
     no_cache: bool,
-    /// Print the plan, and do nothing
+    /// Print the plan and start nothing; an image and an emulator are fetched for it
     #[arg(long)]
     dry_run: bool,
+}
+
+/// When a registry is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Pull {
+    /// If the name was not pulled before.
+    Missing,
+    /// Always: the name may mean something newer.
+    Always,
+}
+
+impl From<Pull> for Ask {
+    fn from(pull: Pull) -> Self {
+        match pull {
+            Pull::Missing => Self::Once,
+            Pull::Always => Self::Always,
+        }
+    }
 }
 
 impl Run {
@@ -111,9 +145,10 @@ pub fn run(session: &Session, arguments: &Run) -> Result<()> {
 }
 
 fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
-    let root = Root::named(&arguments.root)?;
-    let target = match &arguments.target {
-        Some(name) => Some(names::target(name)?),
+    let named = arguments.target.as_deref().map(names::target).transpose()?;
+    let root = root(session, arguments, named)?;
+    let target = match named {
+        Some(target) => Some(target),
         None => {
             let target = root.target()?;
             // What this machine runs itself needs no emulator, unless one is asked for.
@@ -124,7 +159,7 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
     let find = |target| emulator::find(session, target, arguments.emulator.as_deref(), &arguments.place);
     let emulator = target.map(find).transpose()?;
     let translations = match (&emulator, arguments.no_cache, &root.source) {
-        (Some(emulator), false, Source::Folder(_)) => {
+        (Some(emulator), false, Source::Folder(_) | Source::Image { .. }) => {
             Some(translations::folder(&session.cache, &root.source, emulator)?)
         }
         _ => None,
@@ -139,7 +174,7 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
         cpu: arguments.cpu.clone(),
         network: arguments.net,
         read_only: arguments.read_only,
-        ephemeral: arguments.ephemeral,
+        ephemeral: arguments.ephemeral || matches!(root.source, Source::Image { .. }),
         is_init: arguments.init,
     };
     let found = Found {
@@ -151,6 +186,21 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
         variables: env::vars_os().collect(),
     };
     Ok(plan::plan(&request, found)?)
+}
+
+/// The root that is asked for. An image is pulled, for the platform that is named, or that of the target.
+fn root(session: &Session, arguments: &Run, target: Option<&Target>) -> Result<Root> {
+    let Some(source) = image::named(&arguments.root)? else {
+        if arguments.platform.is_some() {
+            return Err(Usage(
+                "--platform is for images; --target says what the programs of a root are".to_owned(),
+            )
+            .into());
+        }
+        return Root::named(&arguments.root);
+    };
+    let platform = arguments.platform.clone().or(target.and_then(|one| Platform::of_target(one.name)));
+    image::pull(session, &source, platform.as_ref(), arguments.pull.into())
 }
 
 /// Who runs this program, and what the system grants them.

@@ -5,6 +5,7 @@ use crate::ended;
 use crate::run::closed::Facts;
 use crate::run::handover::{self, SELF};
 use crate::run::ids::Ids;
+use crate::run::image;
 use crate::run::inside;
 use crate::run::level::Level;
 use crate::run::mapper::Mapper;
@@ -36,6 +37,7 @@ pub fn run(plan: &OsStr) -> Result<ExitCode> {
     let handed = handover::take(plan)?;
     let mut plan: Plan = handover::read(&handed)?;
     let level = namespaces(&mut plan)?;
+    let _in_use = image::unpack(&mut plan)?;
     let signals = Signals::keep()?;
     let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
     let (ours, theirs): (OwnedFd, OwnedFd) = (ours.into(), theirs.into());
@@ -89,8 +91,8 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
     if !is_plain || plan.workdir.path() != Path::new("/") {
         bail!(
             "root may not make namespaces here, as in a container: \
-             --bind, --read-only, --ephemeral, --workdir and --net none are impossible\n  \
-             to fix it: start the container with --cap-add SYS_ADMIN, or leave these options out"
+             --bind, --read-only, --ephemeral, --workdir, --net none and images are impossible\n  \
+             to fix it: start the container with --cap-add SYS_ADMIN, or leave them out"
         );
     }
     ended::note("root may not make namespaces here: only the root folder is changed, as by chroot");

@@ -130,8 +130,8 @@ fn by_its_own_chroot(plan: &Plan, emulator: Option<OwnedFd>) -> Result<ExitCode>
 fn folder(plan: &Plan) -> Result<&Text> {
     match &plan.root {
         Source::Folder(path) => Ok(path),
-        Source::Archive { .. } => bail!(
-            "root may not mount anything here, so an archive cannot be unpacked in memory: unpack it, and pass the folder"
+        Source::Archive { .. } | Source::Image { .. } => bail!(
+            "root may not mount anything here, so nothing can be unpacked in memory: unpack it, and pass the folder"
         ),
     }
 }

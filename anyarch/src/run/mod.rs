@@ -5,6 +5,7 @@
 // From what the user asks for to a plan.
 pub mod emulator;
 pub mod ids;
+pub mod image;
 pub mod plan;
 pub mod root;
 pub mod tarball;

@@ -8,7 +8,7 @@ use crate::run::plan::{Bind, Network, Plan};
 use crate::run::root::Source;
 use crate::run::tarball;
 use crate::text::Text;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::fs::{self as sys, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -165,6 +165,7 @@ impl<'a> House<'a> {
                 attach(&tree, &place).with_context(what)?;
                 Ok(tree)
             }
+            Source::Image { about, .. } => bail!("{} was not unpacked", about.name),
             Source::Archive { path, packing } => {
                 let what = || format!("cannot unpack {path}");
                 let file = File::open(path.path()).with_context(what)?;

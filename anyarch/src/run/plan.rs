@@ -262,6 +262,9 @@ impl Plan {
         match &self.root {
             Source::Folder(path) => line("root", path.to_string()),
             Source::Archive { path, .. } => line("root", format!("{path}, unpacked in memory")),
+            Source::Image { about, .. } => {
+                line("image", format!("{} for {}, {}", about.name, about.platform, about.digest));
+            }
         }
         match &self.emulator {
             Some(emulator) => line("emulator", format!("{} {}", emulator.path, words(&self.options))),

@@ -1,10 +1,11 @@
-//! What a root is run from: a folder, or an archive that is unpacked in memory. The one place that knows; what
-//! is run there by default comes with it.
+//! What a root is run from: a folder, an archive that is unpacked in memory, or an image of the cache. The one place that
+//! knows; what is run there by default comes with it.
 
 use crate::run::tarball::{self, Packing};
 use crate::run::target;
 use crate::text::Text;
 use anyarch_client::error::Usage;
+use anyarch_image::{About, Platform};
 use anyarch_manifest::target::Target;
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::OFlags;
@@ -25,13 +26,24 @@ pub enum Source {
         /// How it is packed.
         packing: Packing,
     },
+    /// An image of the cache, which is unpacked there and stays as it is.
+    Image {
+        /// The cache.
+        cache: Text,
+        /// The image's manifest in the cache.
+        manifest: Text,
+        /// Which image.
+        about: About,
+    },
 }
 
 impl Source {
-    /// The folder or file.
+    /// The folder or file. It is there as long as the root can be run.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Folder(path) | Self::Archive { path, .. } => path.path(),
+            Self::Folder(path) | Self::Archive { path, .. } | Self::Image { manifest: path, .. } => {
+                path.path()
+            }
         }
     }
 }
@@ -68,7 +80,7 @@ impl Root {
     pub fn named(word: &Path) -> Result<Self> {
         let path = fs::canonicalize(word).map_err(|error| {
             Usage(format!(
-                "{}: {error}\n  pass the folder or the tar archive of a root file system; \
+                "{}: {error}\n  pass the folder or the tar archive of a root file system, or the name of an image; \
                  `anyarch run --help` has examples",
                 word.display()
             ))
@@ -95,8 +107,18 @@ impl Root {
         match &self.source {
             Source::Folder(path) => target::of_root(&target::open(path.path())?, path.path()),
             Source::Archive { path, packing } => tarball::target(path.path(), *packing),
+            Source::Image { about, .. } => of_platform(about),
         }
     }
+}
+
+/// The target of an image, by what it says that it is made for.
+fn of_platform(about: &About) -> Result<&'static Target> {
+    let target = about.platform.parse::<Platform>().ok().and_then(|platform| platform.target());
+    target.ok_or_else(|| {
+        let About { name, platform, .. } = about;
+        Usage(format!("{name} is for {platform}, and there is no emulator for that")).into()
+    })
 }
 
 /// The shell that people would like best.

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 /// What a folder of translations is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// The root.
+    /// The root; of an image, its manifest.
     pub root: Text,
+    /// The name of the image.
+    pub image: Option<String>,
     /// The emulator.
     pub emulator: Text,
 }
@@ -45,7 +47,13 @@ fn home(cache: &Path) -> PathBuf {
 /// When the emulator or the root is not there.
 pub fn folder(cache: &Path, root: &Source, emulator: &Emulator) -> Result<PathBuf> {
     let mut hash = Sha256::new();
-    for path in [root.path(), emulator.path.path()] {
+    let mut files = vec![emulator.path.path()];
+    match root {
+        // Whoever pulls it once more writes the same manifest to a new file.
+        Source::Image { about, .. } => hash.update(about.digest.hex()),
+        Source::Folder(_) | Source::Archive { .. } => files.push(root.path()),
+    }
+    for path in files {
         let meta = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
         hash.update(path.as_os_str().as_encoded_bytes());
         hash.update([0]);
@@ -65,7 +73,11 @@ pub fn folder(cache: &Path, root: &Source, emulator: &Emulator) -> Result<PathBu
 pub fn make(folder: &Path, root: &Source, emulator: &Emulator) -> Result<()> {
     let what = || format!("cannot make {}", folder.display());
     DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(what)?;
-    let about = About { root: root.path().into(), emulator: emulator.path.clone() };
+    let image = match root {
+        Source::Image { about, .. } => Some(about.name.clone()),
+        Source::Folder(_) | Source::Archive { .. } => None,
+    };
+    let about = About { root: root.path().into(), image, emulator: emulator.path.clone() };
     let note = folder.with_extension("json");
     if files::read_json::<About>(&note).as_ref() != Some(&about) {
         files::write_json(&note, &about)?;
@@ -123,7 +135,7 @@ mod tests {
         let emulator =
             Emulator { path: file.clone().into(), target: "arm".to_owned(), keeps_translations: true };
         let roots = ["/usr", "/etc"].map(|path| Source::Folder(path.into()));
-        let of = |root| folder(cache.path(), root, &emulator).expect("a folder");
+        let of = |root: &Source| folder(cache.path(), root, &emulator).expect("a folder");
         assert_ne!(of(&roots[0]), of(&roots[1]));
         let before = of(&roots[0]);
         make(&before, &roots[0], &emulator).expect("made");
@@ -131,6 +143,17 @@ mod tests {
         fs::write(before.join("x"), "12345").expect("written");
         fs::write(&file, "another").expect("written");
         assert_ne!(of(&roots[0]), before, "another emulator");
+        let image = |manifest: &str, text: &[u8]| Source::Image {
+            cache: "/".into(),
+            manifest: manifest.into(),
+            about: anyarch_image::About {
+                name: "it".to_owned(),
+                digest: anyarch_image::Digest::of(text),
+                platform: "linux/arm".to_owned(),
+            },
+        };
+        assert_eq!(of(&image("/etc", b"1")), of(&image("/usr", b"1")), "an image, wherever it is kept");
+        assert_ne!(of(&image("/etc", b"1")), of(&image("/etc", b"2")));
         let all_kept = all(cache.path());
         assert_eq!((all_kept.len(), all_kept[0].size), (1, 5));
         assert_eq!(all_kept[0].about.as_ref().expect("a note").root, "/usr".into());

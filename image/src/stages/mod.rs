@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::platform::Platform;
 use crate::registry::{Access, Registry};
-use crate::root::{self, Listed};
+use crate::root::{self, About, Listed};
 use crate::source::Source;
 use crate::store::Store;
 use anyarch_client::progress::Progress;
@@ -73,6 +73,14 @@ impl Images {
     /// image, or cannot be had.
     pub fn resolve<'a>(&'a self, source: &'a Source, platform: Option<&Platform>) -> Result<Resolved<'a>> {
         resolved::resolve(self, source, platform)
+    }
+
+    /// An image that was pulled, with nothing asked of anybody: for a process that is to unpack what another one pulled.
+    ///
+    /// # Errors
+    /// When the cache does not have it any more.
+    pub fn pulled(&self, about: &About) -> Result<Pulled<'_>> {
+        pulled::again(self, about)
     }
 
     /// The roots that were unpacked, and can be removed.

@@ -2,14 +2,14 @@
 
 use super::Images;
 use crate::digest::Digest;
-use crate::document::{Config, Manifest, Run};
+use crate::document::{Config, Document, Manifest, Run};
 use crate::layer::{LeftOut, Owners, Unpacking};
 use crate::limits::Limits;
 use crate::platform::Platform;
-use crate::root::{self, Root};
+use crate::root::{self, About, Root};
 use anyarch_client::progress::count;
 use anyhow::{Context as _, Result, bail, ensure};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An image whose layers are here, too, and were checked.
 pub struct Pulled<'a> {
@@ -21,6 +21,20 @@ pub struct Pulled<'a> {
     pub(super) platform: Platform,
 }
 
+/// [`Images::pulled`].
+pub(super) fn again<'a>(images: &'a Images, about: &About) -> Result<Pulled<'a>> {
+    let read = |digest: &Digest| {
+        let lost = || format!("the cache has lost {}: run the same command again", about.name);
+        images.store.document(digest).with_context(lost)
+    };
+    let Document::Manifest(manifest) = Document::read(&read(&about.digest)?)? else {
+        bail!("{} is an index", about.digest);
+    };
+    let config = Config::read(&read(&manifest.config.digest)?)?;
+    let platform = about.platform.parse()?;
+    Ok(Pulled { images, name: about.name.clone(), digest: about.digest.clone(), manifest, config, platform })
+}
+
 impl Pulled<'_> {
     /// The digest of the image's manifest.
     pub fn digest(&self) -> &Digest {
@@ -30,6 +44,16 @@ impl Pulled<'_> {
     /// What the image is made for.
     pub fn platform(&self) -> &Platform {
         &self.platform
+    }
+
+    /// What its root will be of. With it, [`Images::pulled`] finds the image again in the cache.
+    pub fn about(&self) -> About {
+        About { name: self.name.clone(), digest: self.digest.clone(), platform: self.platform.to_string() }
+    }
+
+    /// The file of its manifest, which is in the cache as long as the image is.
+    pub fn file(&self) -> PathBuf {
+        self.images.store.place(&self.digest)
     }
 
     /// What the image says about the program that is started in it.
@@ -44,12 +68,7 @@ impl Pulled<'_> {
     /// of it then.
     pub fn root(&self, owners: Owners) -> Result<Root> {
         let Images { store, options, progress } = self.images;
-        let about = root::About {
-            name: self.name.clone(),
-            digest: self.digest.clone(),
-            platform: self.platform.to_string(),
-        };
-        root::get(store, &about, &owners, progress, |folder| {
+        root::get(store, &self.about(), &owners, progress, |folder| {
             let step = progress.step(format!("unpack {}", self.name));
             let left_out = self.unpack(folder, owners.clone(), &options.limits, |at| {
                 step.count(at as u64, self.manifest.layers.len() as u64, "layers");

@@ -2,7 +2,7 @@
 
 use crate::made::{Layer, Made, Packed, gzip, small};
 use crate::places::{Place, read};
-use anyarch_image::{Digest, Limits, Source};
+use anyarch_image::{Digest, Limits, Owners, Source};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -41,6 +41,29 @@ fn a_layout_is_unpacked_from_a_folder_an_archive_and_a_packed_archive() {
         assert_eq!(found, Some(Source::Files { path: place.path(name), name: None }), "{name}");
         fresh.assert_clean(1);
     }
+}
+
+#[test]
+fn what_one_process_pulled_another_one_unpacks() {
+    let place = Place::new();
+    let mut made = Made::default();
+    let image = small(&mut made, "linux/arm/v7", "it");
+    made.layout(&place.path("layout"), &[image]);
+    let images = place.images();
+    let source = Source::named(&place.path("layout").display().to_string()).unwrap();
+    let pulled = images.resolve(&source, None).unwrap().pull().unwrap();
+    let about = pulled.about();
+    assert!(pulled.file().is_file());
+    // Where it came from is not looked at again.
+    fs::remove_dir_all(place.path("layout")).unwrap();
+    let again = place.images();
+    let again = again.pulled(&about).unwrap();
+    assert_eq!((again.about(), again.platform()), (about.clone(), pulled.platform()));
+    let root = again.root(Owners::possible()).unwrap();
+    assert_eq!((read(&root, "etc/name"), root.about()), ("it".to_owned(), &about));
+    fs::remove_file(pulled.file()).unwrap();
+    let lost = images.pulled(&about).err().unwrap().to_string();
+    assert!(lost.contains("the cache has lost") && lost.contains("run the same command again"), "{lost}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! this machine's own programs, which needs no emulator; foreign ones stand in `systems`.
 
 mod ends;
+mod images;
 mod rooms;
 mod shelf;
 mod terminals;
@@ -79,11 +80,16 @@ impl Guest {
 
     /// `run` with one id: who may gain no privilege, or has no program for it, is given no others.
     fn command_with_one_id(&self, options: &[&str], words: &[&str]) -> Command {
+        let mut command = self.with_one_id();
+        self.add(&mut command, options, words);
+        command
+    }
+
+    fn with_one_id(&self) -> Command {
         let mut command = self.somebody.command(program());
         if !crate::driver::is_root() {
             command.env("PATH", "/none");
         }
-        self.add(&mut command, options, words);
         command
     }
 

@@ -1,8 +1,8 @@
 //! Installed emulators: what is there, from where, whether there is newer, and that all of it goes away.
 
-use super::built;
+use super::{built, program};
 use crate::driver::releases::FakeRelease;
-use crate::driver::{Ended, files, scratch};
+use crate::driver::{Ended, Somebody, files, scratch};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -127,7 +127,9 @@ fn translations_that_are_kept_are_listed_and_cleaned() {
     fs::create_dir_all(&kept).unwrap();
     fs::write(kept.join("x"), "12345").unwrap();
     let listed: Value = serde_json::from_str(&shelf.succeed(&["cache", "list", "--json"]).stdout).unwrap();
-    assert_eq!((listed[0]["size"].as_u64(), listed.as_array().unwrap().len()), (Some(5), 1));
+    let translations = listed["translations"].as_array().unwrap();
+    assert_eq!((translations[0]["size"].as_u64(), translations.len()), (Some(5), 1));
+    assert_eq!(listed["images"].as_array().unwrap().len(), 0);
     let said = shelf.succeed(&["cache", "clean"]);
     assert!(said.stdout.contains("1 folder") && !kept.exists(), "{said:?}");
 }
@@ -141,4 +143,25 @@ fn a_doctor_tries_and_names_what_is_missing() {
         found.as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(names, ["user namespaces", "users and groups", "emulators", "cache", "binfmt_misc"]);
     assert_eq!(found[2]["detail"], "none in ~/.local: anyarch install --target TARGET");
+}
+
+#[test]
+fn what_runs_here_is_shown_with_the_documented_keys_and_only_root_registers() {
+    let page = fs::read_to_string(crate::driver::checkout().join("docs/register.md")).unwrap();
+    let somebody = Somebody::new();
+    let anyarch = |words: &[&str]| Ended::of(somebody.command(program()).args(words));
+    let shown = anyarch(&["status", "--json"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let status: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let keys: Vec<&String> = status.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["supported", "emulators", "details"]);
+    assert!(status["supported"][0].as_str().unwrap().starts_with("linux/"), "{status}");
+    let details = status["details"].as_array().unwrap().iter().filter_map(Value::as_object);
+    for key in keys.into_iter().chain(details.flat_map(serde_json::Map::keys)) {
+        assert!(page.contains(&format!("`{key}`")), "docs/register.md does not have {key}");
+    }
+    anyarch(&["register", "arm64"]).failed(3, &[]);
+    anyarch(&["register", "arm46"]).failed(2, &["did you mean"]);
+    let unknown = anyarch(&["unregister", "arm46", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&unknown.stdout).unwrap()["code"], 2);
 }
