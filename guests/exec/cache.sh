@@ -67,7 +67,7 @@ else
     arm=
     case $target in
     aarch64) arm="max cortex-a53 neoverse-n1" ;;
-    arm) arm="max cortex-a15 arm926" ;;
+    arm) arm="max cortex-a15 cortex-a9" ;;
     esac
     for cpu in $arm; do
         # A child is told of fewer registers: of those that it can reach.
