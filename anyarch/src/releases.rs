@@ -12,15 +12,15 @@ use clap::Args;
 use std::env;
 use std::path::PathBuf;
 
-/// Variables with mirrors, separated by spaces: the first that is set counts.
-const VARIABLES: [&str; 2] = ["ANYARCH_RELEASES", "ANYARCH_FROM"];
+/// A variable with mirrors, separated by spaces, as `cargo xtask fetch` and `install.sh` read it.
+const VARIABLE: &str = "ANYARCH_FROM";
 
 /// Which release, from where, and whose.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// Where releases are: a URL (http, https, file) or a folder; several are tried in this order
     ///
-    /// Default: what ANYARCH_RELEASES says, separated by spaces.
+    /// Default: what ANYARCH_FROM says, separated by spaces.
     #[arg(long, value_name = "URL|DIR")]
     pub from: Vec<String>,
     /// Release [default: the newest there]
@@ -53,13 +53,12 @@ impl Place {
     /// # Errors
     /// [`Usage`] when there is none.
     fn names(&self, known: &[String]) -> Result<Vec<String>> {
-        let set = |name: &&str| env::var(name).is_ok_and(|value| !value.trim().is_empty());
-        let words = VARIABLES.iter().find(|name| set(name)).and_then(|name| env::var(name).ok());
-        let words: Vec<String> = words.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let words = env::var(VARIABLE).unwrap_or_default();
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
         let named = [&self.from[..], &words, known].into_iter().find(|names| !names.is_empty());
         named.map(<[String]>::to_vec).ok_or_else(|| {
             Usage(
-                "nobody says where releases are: pass --from URL or --from DIR, or set ANYARCH_RELEASES"
+                "nobody says where releases are: pass --from URL or --from DIR, or set ANYARCH_FROM"
                     .to_owned(),
             )
             .into()
@@ -127,11 +126,9 @@ mod tests {
     fn places_are_those_of_the_command_line_then_of_before() {
         let place = Place { from: vec!["/a".to_owned()], ..Place::default() };
         assert_eq!(place.names(&["/b".to_owned()]).expect("named"), ["/a"]);
-        if VARIABLES.iter().all(|name| env::var_os(name).is_none()) {
+        if env::var_os(VARIABLE).is_none() {
             assert_eq!(Place::default().names(&["/b".to_owned()]).expect("named"), ["/b"]);
-            assert!(
-                Place::default().names(&[]).expect_err("nowhere").to_string().contains("ANYARCH_RELEASES")
-            );
+            assert!(Place::default().names(&[]).expect_err("nowhere").to_string().contains("ANYARCH_FROM"));
         }
     }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// List the emulators that are installed, and whether there are newer ones
 ///
-/// With --from or ANYARCH_RELEASES, it also says which release is the newest there.
+/// With --from or ANYARCH_FROM, it also says which release is the newest there.
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]

@@ -19,8 +19,9 @@ struct Terminal {
 
 impl Terminal {
     fn with(guest: &Guest, command: &str) -> Self {
-        let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", command, "/dev/null"]);
+        // Whoever runs the tests may ignore signals, as nohup does.
+        let mut script = Command::new("env");
+        script.args(["--default-signal", "script", "--quiet", "--return", "--command", command, "/dev/null"]);
         script
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
