@@ -14,12 +14,13 @@ use crate::run::plan::{Network, Plan};
 use crate::run::signals::{Asked, Signals, Word};
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, unshare};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_current_process_group, kill_process, setrlimit};
 use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
 use std::ffi::OsStr;
 use std::io::{stderr, stdin, stdout};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
@@ -169,7 +170,16 @@ impl Waiting {
         // A command that is process 1 itself says nothing, and is waited for like any other.
         let mut is_told = true;
         loop {
-            let has_word = self.signals.or_word(is_told.then_some(&self.words))?;
+            let (signals, words) = (self.signals.descriptor().as_fd(), self.words.as_fd());
+            let mut ready = [
+                PollFd::from_borrowed_fd(signals, PollFlags::IN),
+                PollFd::from_borrowed_fd(words, PollFlags::IN),
+            ];
+            match poll(&mut ready[..if is_told { 2 } else { 1 }], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context("cannot wait for the command"),
+            }
+            let has_word = !ready[1].revents().is_empty();
             while let Some(asked) = self.signals.next() {
                 match asked {
                     Asked::PassOn(signal) => self.pass_on(signal),

@@ -272,7 +272,16 @@ impl First {
 
     fn rule(&mut self) -> Result<ExitCode> {
         loop {
-            let has_word = self.signals.or_word(Some(&self.words))?;
+            let (signals, words) = (self.signals.descriptor().as_fd(), self.words.as_fd());
+            let mut ready = [
+                PollFd::from_borrowed_fd(signals, PollFlags::IN),
+                PollFd::from_borrowed_fd(words, PollFlags::IN),
+            ];
+            match poll(&mut ready, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context("cannot wait for the command"),
+            }
+            let has_word = !ready[1].revents().is_empty();
             while let Some(asked) = self.signals.next() {
                 match asked {
                     Asked::PassOn(signal) => self.pass_on(signal),

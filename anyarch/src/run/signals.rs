@@ -3,13 +3,11 @@
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use rustix::process::getpid;
 use rustix::termios::tcsetpgrp;
 use std::fs::File;
 use std::io::{Read as _, Write as _, stdin};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -92,18 +90,9 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&kept, flags).context("cannot keep signals")?))
     }
 
-    /// Waits for a signal, and for a word if there is somebody who may say one; whether a word is there, or never will be.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn or_word(&self, words: Option<&OwnedFd>) -> Result<bool> {
-        let on = |one| PollFd::from_borrowed_fd(one, PollFlags::IN);
-        let mut ready = vec![on(self.0.as_fd())];
-        ready.extend(words.map(|words| on(words.as_fd())));
-        match poll(&mut ready, None) {
-            Ok(_) | Err(Errno::INTR) => Ok(ready.get(1).is_some_and(|word| !word.revents().is_empty())),
-            Err(error) => Err(error).context("cannot wait for the command"),
-        }
+    /// The descriptor that can be read when there is a signal.
+    pub fn descriptor(&self) -> &SignalFd {
+        &self.0
     }
 
     /// The next signal, if there is one.
