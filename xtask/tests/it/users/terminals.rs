@@ -19,9 +19,8 @@ struct Terminal {
 
 impl Terminal {
     fn with(guest: &Guest, command: &str) -> Self {
-        // Whoever runs the tests may ignore signals, as nohup does.
-        let mut script = Command::new("env");
-        script.args(["--default-signal", "script", "--quiet", "--return", "--command", command, "/dev/null"]);
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", command, "/dev/null"]);
         script
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
