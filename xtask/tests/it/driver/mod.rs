@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 use xtask::facts::Series;
 
@@ -30,12 +31,25 @@ pub fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("t").tempdir_in(folder).unwrap()
 }
 
-/// Builds are long and use every processor: one at a time, also where each test is a process (`cargo nextest`).
+/// How many tests may build at once. A build uses every processor, but not all the time: it configures, links, packs
+/// and verifies on one.
+const BUILDERS: usize = 2;
+
+/// Waits until this test may build, also where each test is a process (`cargo nextest`).
 /// Dropping the file lets the next one begin.
-pub fn exclusive() -> File {
-    let file = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine.lock")).unwrap();
-    file.lock().unwrap();
-    file
+pub fn builder() -> File {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let places: Vec<_> = (0..BUILDERS)
+        .map(|place| File::create(folder.join(format!("builder-{place}.lock"))).unwrap())
+        .collect();
+    loop {
+        for place in &places {
+            if place.try_lock().is_ok() {
+                return place.try_clone().unwrap();
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// What a command that succeeds says with `--json`.
