@@ -40,6 +40,9 @@ pub struct BuildInfo {
     pub header: Option<(String, String)>,
     /// Linker options, in addition to QEMU's own.
     pub ldflags: Vec<String>,
+    /// Script of `toolchains/` that the linker reads beside its own, with its SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_script: Option<(String, String)>,
 }
 
 /// Counted up when the same facts are turned into other bytes: another environment, another layout.
@@ -112,6 +115,7 @@ impl BuildInfo {
             cflags: cflags(plan.profile()),
             header: toolchain.header_hash(),
             ldflags: ldflags(tree.host(), plan.profile()),
+            link_script: toolchain.link_script_hash(),
         }
     }
 

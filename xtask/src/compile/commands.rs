@@ -39,9 +39,14 @@ pub fn configure_command(
 ) -> Result<Command> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let beside = Path::new("..").join(file_name(source.path()));
-    let (mut headers, libraries) = sysroot_flags(build_info.profile, toolchain);
+    let (mut headers, mut libraries) = sysroot_flags(build_info.profile, toolchain);
     if let Some(header) = toolchain.header.as_ref().filter(|_| build_info.profile.is_static()) {
         headers.push_str(&format!(" -include {}", header.display()));
+    }
+    if let (Some(script), true, Some(_)) =
+        (&toolchain.link_script, build_info.profile.is_static(), &build_info.link_script)
+    {
+        libraries.push_str(&format!(" -Wl,-T,{}", script.display()));
     }
     // The source's name must not be in the emulators, seen from anywhere or from the build tree.
     let absolute = format!("-ffile-prefix-map={}=.", source.path().display());

@@ -43,6 +43,8 @@ pub struct Compiler {
     pub linker: Option<String>,
     /// A file of `toolchains/` that is read before every source file.
     pub header: Option<String>,
+    /// A file of `toolchains/` that the linker reads beside its own script.
+    pub link_script: Option<String>,
     /// Linker options for this host only.
     #[serde(default)]
     pub link_options: Vec<String>,

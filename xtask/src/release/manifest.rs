@@ -70,6 +70,7 @@ fn patch(patch: &series::Patch) -> Result<Patch> {
 
 fn build(build_info: &BuildInfo) -> Result<Build> {
     let header = build_info.header.iter().map(|(name, hash)| format!("-include {name} (sha256 {hash})"));
+    let script = build_info.link_script.iter().map(|(name, hash)| format!("-T {name} (sha256 {hash})"));
     Ok(Build {
         triple: build_info.triple.clone(),
         compiler: build_info.compiler.clone(),
@@ -77,7 +78,7 @@ fn build(build_info: &BuildInfo) -> Result<Build> {
         linker: build_info.linker.clone(),
         configure: build_info.configure.clone(),
         cflags: build_info.cflags.iter().cloned().chain(header).collect(),
-        ldflags: build_info.ldflags.clone(),
+        ldflags: build_info.ldflags.iter().cloned().chain(script).collect(),
         sysroot: pinned(build_info.sysroot.iter().map(|(name, sha256)| (name, sha256)))?,
     })
 }

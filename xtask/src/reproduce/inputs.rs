@@ -50,6 +50,7 @@ pub fn input_differences(released: &BuildInfo, here: &BuildInfo, host: &Host) ->
                 words("options of configure", &released.configure, &here.configure),
                 words("compiler flags", &released.cflags, &here.cflags),
                 files("header", released.header.as_slice(), here.header.as_slice()),
+                files("linker script", released.link_script.as_slice(), here.link_script.as_slice()),
                 words("linker flags", &released.ldflags, &here.ldflags),
             ]
             .concat(),
@@ -149,6 +150,7 @@ mod tests {
             configure: text(&["--static", "--target-list=arm-linux-user"]),
             cflags: text(&["-ffunction-sections"]),
             header: None,
+            link_script: None,
             ldflags: text(&["-static-pie"]),
         }
     }

@@ -62,6 +62,8 @@ pub struct Toolchain {
     /// Header that is included before every source file, if there is one: a copy in the cache, with the same
     /// path for every build tree.
     pub header: Option<PathBuf>,
+    /// Script that the linker reads beside its own, if there is one: a copy in the cache, as the header.
+    pub link_script: Option<PathBuf>,
     /// Folder of the Python environment with meson, ninja and pkg-config.
     pub python: PathBuf,
     /// Unpacked packages with bison, flex and m4.
@@ -126,6 +128,7 @@ pub fn prepare(
     );
     let build = (!host.is_native()).then(|| BuildMachine::prepare(session)).transpose()?;
     let (cc_version, ld_version) = compilers.versions(&place)?;
+    let kept = |name: Option<&String>| name.map(|name| keep(session, name)).transpose();
     let made = Toolchain {
         place,
         launcher: tooling.launcher,
@@ -133,7 +136,8 @@ pub fn prepare(
         cc_version,
         ld_version,
         sysroot: sysroot?,
-        header: host.compiler.header.as_ref().map(|name| keep_header(session, name)).transpose()?,
+        header: kept(host.compiler.header.as_ref())?,
+        link_script: kept(host.compiler.link_script.as_ref())?,
         python: python?,
         tools,
         multiarch: host.multiarch().to_owned(),
@@ -143,8 +147,8 @@ pub fn prepare(
     Ok(made)
 }
 
-/// A header of `toolchains/` in the cache, by its hash, where containers see it, too.
-fn keep_header(session: &Session, name: &str) -> Result<PathBuf> {
+/// A file of `toolchains/` in the cache, by its hash, where containers see it, too.
+fn keep(session: &Session, name: &str) -> Result<PathBuf> {
     let given = session.workspace.root.join("toolchains").join(name);
     let text = fs::read(&given).with_context(|| format!("cannot read {}", given.display()))?;
     let kept = session.workspace.cache.join("headers").join(hash::sha256(&text)).join(name);
@@ -152,6 +156,12 @@ fn keep_header(session: &Session, name: &str) -> Result<PathBuf> {
         files::write_file(&kept, &text)?;
     }
     Ok(kept)
+}
+
+/// The name of a file that was kept, and its hash, which is the name of its folder.
+fn name_and_hash(kept: &Path) -> Option<(String, String)> {
+    let text = |name: &OsStr| name.to_string_lossy().into_owned();
+    Some((text(kept.file_name()?), text(kept.parent()?.file_name()?)))
 }
 
 /// The compilers for a host; what is missing is an error that names the command.
@@ -305,11 +315,14 @@ impl Toolchain {
         Ok(())
     }
 
-    /// The name and the hash of what is read before every source file; its folder has that hash as name.
+    /// The name and the hash of what is read before every source file.
     pub fn header_hash(&self) -> Option<(String, String)> {
-        let header = self.header.as_deref()?;
-        let text = |name: &OsStr| name.to_string_lossy().into_owned();
-        Some((text(header.file_name()?), text(header.parent()?.file_name()?)))
+        name_and_hash(self.header.as_deref()?)
+    }
+
+    /// The name and the hash of what the linker reads beside its own script.
+    pub fn link_script_hash(&self) -> Option<(String, String)> {
+        name_and_hash(self.link_script.as_deref()?)
     }
 
     /// Whether it makes programs for another machine than this one.

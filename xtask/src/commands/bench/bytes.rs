@@ -17,9 +17,10 @@ use xz2::write::XzEncoder;
 type Without = fn(&mut BuildInfo);
 
 /// The measures that are taken while compiling and linking.
-const MEASURES: [(&str, Without); 3] = [
+const MEASURES: [(&str, Without); 4] = [
     ("kept unused code", |build_info| build_info.ldflags.retain(|flag| flag != "-Wl,--gc-sections")),
     ("unwind tables", |build_info| build_info.cflags.retain(|flag| !flag.contains("unwind-tables"))),
+    ("unwind tables of libraries", |build_info| build_info.link_script = None),
     ("relocations as they were", |build_info| build_info.ldflags.retain(|flag| !flag.contains("relocs"))),
 ];
 /// A section smaller than this (bytes) is not worth a word.
