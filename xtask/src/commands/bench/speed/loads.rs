@@ -14,6 +14,8 @@ pub struct Load {
     pub what: &'static str,
     /// What it shall show.
     pub goal: Goal,
+    /// The program of the root that it is about, where not every root has it; the package has the same name.
+    pub needs: Option<&'static str>,
     /// For the root's `bash -ec`, in an empty `/tmp`. [`super::system`] says what is in `/tmp/in`.
     pub script: &'static str,
 }
@@ -113,18 +115,21 @@ impl Goal {
     }
 }
 
-/// All of them: many short programs, starts, steady state, the cache's price and yield, memory.
-pub const LOADS: [Load; 13] = [
+/// All of them: many short programs, starts, steady state, the cache's price and yield, memory, and two that people
+/// wait for.
+pub const LOADS: [Load; 15] = [
     Load {
         name: "true",
         what: "200 x /bin/true from bash",
         goal: Goal::Faster(8.0),
+        needs: None,
         script: "for i in {1..200}; do /bin/true; done",
     },
     Load {
         name: "commands",
         what: "500 small commands and pipes",
         goal: Goal::Faster(8.0),
+        needs: None,
         script: r#"
 for i in {1..100}; do
     echo "line $i" | sed s/line/row/ | tr a-z A-Z > out
@@ -138,12 +143,14 @@ done
         name: "gcc",
         what: "10 x gcc -c of a small file",
         goal: Goal::Faster(4.5),
+        needs: None,
         script: "for i in {1..10}; do gcc -c in/hello.c -o hello.o; done",
     },
     Load {
         name: "configure",
         what: "the tests of a configure script: 30 x gcc, with sed, grep and expr",
         goal: Goal::Faster(6.0),
+        needs: None,
         script: r#"
 for header in stdio stdlib string strings unistd errno fcntl signal time wchar; do
     echo "checking for $header.h" >> log
@@ -164,37 +171,49 @@ done
         name: "python-start",
         what: "10 x python3 -c pass",
         goal: Goal::Faster(5.0),
+        needs: None,
         script: "for i in {1..10}; do python3 -c pass; done",
     },
-    Load { name: "xz", what: "xz -1 of 8 MB", goal: Goal::Faster(1.1), script: "xz -1 -c in/data > data.xz" },
+    Load {
+        name: "xz",
+        what: "xz -1 of 8 MB",
+        goal: Goal::Faster(1.1),
+        needs: None,
+        script: "xz -1 -c in/data > data.xz",
+    },
     Load {
         name: "sha256sum",
         what: "sha256sum of 100 MB of zeros",
         goal: Goal::Faster(1.1),
+        needs: None,
         script: "head -c 100MB /dev/zero | sha256sum",
     },
     Load {
         name: "python-loop",
         what: "a loop of 3,000,000 in python",
         goal: Goal::Faster(1.1),
+        needs: None,
         script: "python3 -c 'for i in range(3_000_000): i * i'",
     },
     Load {
         name: "gcc-large",
         what: "gcc -O2 -S of 3,000 functions",
         goal: Goal::Faster(1.1),
+        needs: None,
         script: "gcc -O2 -S in/large.c -o large.s",
     },
     Load {
         name: "first-run",
         what: "gcc -c once, nothing cached",
         goal: Goal::Faster(0.85),
+        needs: None,
         script: "gcc -c in/hello.c -o hello.o",
     },
     Load {
         name: "second-run",
         what: "blocks translated by the second gcc -c of a tree",
         goal: Goal::Translated(0.01),
+        needs: None,
         script: r#"
 gcc -c in/hello.c -o hello.o
 echo "== first ends ==" >&2
@@ -206,6 +225,7 @@ echo "== second ends ==" >&2
         name: "private-memory",
         what: "private memory of 30 x sleep",
         goal: Goal::Private(0.7),
+        needs: None,
         // All have long been asleep when their memory is looked at.
         script: r#"
 for i in {1..30}; do sleep 60 & done
@@ -219,6 +239,7 @@ wait || true
         name: "resident-memory",
         what: "resident memory of a python program",
         goal: Goal::Resident(1.1),
+        needs: None,
         script: r#"
 python3 -c '
 import argparse, ast, email, json, re, unittest
@@ -226,6 +247,20 @@ for i in range(5): ast.dump(ast.parse(open(ast.__file__).read()))
 print(open("/proc/self/smaps_rollup").read())
 '
 "#,
+    },
+    Load {
+        name: "cargo",
+        what: "cargo build of a new crate",
+        goal: Goal::Faster(1.0),
+        needs: Some("cargo"),
+        script: "cargo init --quiet --vcs none --name hello hello && cd hello && cargo build --quiet --offline",
+    },
+    Load {
+        name: "npm",
+        what: "npm --version",
+        goal: Goal::Faster(1.0),
+        needs: Some("npm"),
+        script: "npm --version > version",
     },
 ];
 

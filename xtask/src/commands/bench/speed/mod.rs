@@ -21,7 +21,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use column::Column;
 use loads::{LOADS, Load};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use system::System;
 
 pub use figures::SpeedDetails;
@@ -31,7 +31,7 @@ pub use figures::SpeedDetails;
 pub struct SpeedOptions {
     /// speed: Debian of the target, with gcc, python3 and xz, in which everything runs; it stays as it is
     ///
-    /// Two ways to make one: `cargo xtask rootfs --target aarch64 --package gcc,libc6-dev,python3,xz-utils DIR`,
+    /// Two ways to make one: `anyarch rootfs --target aarch64 --include gcc,libc6-dev,python3,xz-utils DIR`,
     /// or, as root, `debootstrap --foreign --arch=arm64 --variant=minbase
     /// --include=gcc,libc6-dev,python3,xz-utils bookworm DIR` and, with an emulator copied into it,
     /// `chroot DIR /qemu-aarch64 --execve self /debootstrap/debootstrap --second-stage`.
@@ -66,14 +66,27 @@ impl SpeedOptions {
         LOADS.iter().filter(is_chosen).collect()
     }
 
+    /// The chosen ones that `root` has the programs for. Asked for by name, a load must run.
+    fn runnable(&self, root: &Path, target: Target) -> Result<(Vec<&'static Load>, Vec<&'static str>)> {
+        let has = |load: &&Load| load.needs.is_none_or(|name| root.join("usr/bin").join(name).exists());
+        let (loads, others): (Vec<&'static Load>, Vec<&'static Load>) =
+            self.chosen().into_iter().partition(has);
+        let missing: Vec<_> = others.into_iter().filter_map(|load| load.needs).collect();
+        if !self.loads.is_empty() && !missing.is_empty() {
+            return Err(Missing::new(
+                format!("{} in {}", missing.join(", "), root.display()),
+                how_to_make(target, &missing),
+            )
+            .into());
+        }
+        Ok((loads, missing))
+    }
+
     fn system(&self, target: Target) -> Result<PathBuf> {
         let system = self.system.clone().ok_or_else(|| {
             Missing::new(
                 format!("a root file system of {} (--system DIR)", target.name),
-                format!(
-                    "cargo xtask rootfs --target {} --package gcc,libc6-dev,python3,xz-utils DIR",
-                    target.name
-                ),
+                how_to_make(target, &[]),
             )
         })?;
         system.canonicalize().with_context(|| format!("cannot find {}", system.display()))
@@ -97,6 +110,12 @@ impl SpeedOptions {
     }
 }
 
+/// The command that makes a root with what loads need, and more.
+fn how_to_make(target: Target, more: &[&str]) -> String {
+    let packages = [&["gcc", "libc6-dev", "python3", "xz-utils"], more].concat().join(",");
+    format!("anyarch rootfs --target {} --include {packages} DIR", target.name)
+}
+
 /// Runs the loads, one after the other, each by all its columns in turns.
 pub fn measure(
     session: &BuildSession,
@@ -104,8 +123,11 @@ pub fn measure(
     options: &SpeedOptions,
 ) -> Result<Vec<Figure>> {
     let target = ours.target()?;
-    let loads = options.chosen();
     let root = options.system(target)?;
+    let (loads, missing) = options.runnable(&root, target)?;
+    for name in missing {
+        session.progress.say(&format!("not run: {name}, which {} has not", root.display()));
+    }
     let peer = options.peer(target, &loads)?;
     let emulator = match &ours.emulator {
         Some(path) => path.clone(),
@@ -155,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn a_load_whose_program_the_root_lacks_is_an_error_where_it_was_asked_for() {
+        let target = Target::named("aarch64").expect("a target");
+        let root = tempfile::tempdir().expect("a folder");
+        let names = |options: &SpeedOptions| -> Result<Vec<&str>> {
+            Ok(options.runnable(root.path(), target)?.0.into_iter().map(|load| load.name).collect())
+        };
+        let all = names(&options(&[])).expect("loads");
+        assert!(all.contains(&"true") && !all.contains(&"npm"), "{all:?}");
+        let text = format!("{:#}", names(&options(&["npm"])).expect_err("no npm"));
+        assert!(text.contains("npm in "), "{text}");
+        std::fs::create_dir_all(root.path().join("usr/bin")).expect("a folder");
+        std::fs::write(root.path().join("usr/bin/npm"), "").expect("a file");
+        assert_eq!(names(&options(&["npm"])).expect("npm"), ["npm"]);
+    }
+
+    #[test]
     fn a_peer_and_a_system_are_asked_for_where_they_are_needed() {
         let target = Target::named("aarch64").expect("a target");
         let error = |options: &SpeedOptions| {
@@ -163,6 +201,6 @@ mod tests {
         assert!(error(&options(&["true"])).is_some_and(|text| text.contains("apt-get download qemu-user")));
         assert_eq!(error(&options(&["second-run", "resident-memory"])), None);
         let text = options(&[]).system(target).expect_err("no system").to_string();
-        assert!(text.contains("cargo xtask rootfs --target aarch64"), "{text}");
+        assert!(text.contains("anyarch rootfs --target aarch64"), "{text}");
     }
 }
