@@ -21,9 +21,9 @@ const LIMIT: Duration = Duration::from_secs(1800);
 const FUNCTIONS: u32 = 3000;
 /// Bytes of what is packed.
 const DATA: usize = 8_000_000;
-/// Our emulator in the folder of files, and where the root has it.
-const OURS: &str = "ours";
-const OURS_INSIDE: &str = "/tmp/in/ours";
+/// Our emulator in the folder of files, and where the root has it. Registered, it intercepts by its name.
+const OURS: &str = "ours-execve";
+const OURS_INSIDE: &str = "/tmp/in/ours-execve";
 
 /// The root file system and all that runs it.
 pub struct System {
