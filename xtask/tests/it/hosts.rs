@@ -3,8 +3,8 @@
 
 use crate::driver::foreign::{FOREIGN, HOSTS, TARGET, all_proven, lacks_compilers};
 use crate::driver::{
-    Data, Driver, RELEASE, WITH_CONTRACT, builder, checkout, emulator, files, is_root, json, scratch, unpack,
-    wants,
+    Data, Driver, RELEASE, WITH_CONTRACT, builder, checkout, emulator, emulator_of, files, is_root, json,
+    scratch, unpack, wants,
 };
 use data_encoding::HEXLOWER;
 use serde_json::Value;
@@ -67,6 +67,52 @@ fn emulators_for_arm64_find_what_earlier_ones_have_translated() {
     // The first three lines are of children that become the next program, and have begun to run this one.
     assert!(counts[0] > 0, "{said}");
     assert_eq!(counts[1..3], [0, 0], "{said}");
+}
+
+/// The C library ends a thread by unwinding it. Most tables for that are left out when an emulator is linked.
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn threads_of_guests_end_in_emulators_for_other_hosts() {
+    let _one = builder();
+    let compiler = "arm-linux-gnueabihf-gcc";
+    if lacks_compilers() {
+        return;
+    }
+    if let Some(why) = wants::lacks(&[compiler], "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross") {
+        return wants::not_run(&why);
+    }
+    let home = scratch();
+    let source = home.path().join("threads.c");
+    fs::write(
+        &source,
+        "#include <pthread.h>\n\
+         static void *end(void *with) { pthread_exit(with); }\n\
+         int main(void)\n\
+         {\n\
+             long sum = 0;\n\
+             for (long i = 0; i < 20; i++) {\n\
+                 pthread_t thread;\n\
+                 void *with;\n\
+                 if (pthread_create(&thread, NULL, end, (void *)i) || pthread_join(thread, &with))\n\
+                     return 1;\n\
+                 sum += (long)with;\n\
+             }\n\
+             return sum == 190 ? 42 : 2;\n\
+         }\n",
+    )
+    .unwrap();
+    let guest = home.path().join("threads");
+    let mut command = Command::new(compiler);
+    command.args(["-static", "-pthread", "-O2", "-o"]).arg(&guest).arg(&source);
+    assert!(command.status().unwrap().success());
+    for row in FOREIGN.iter() {
+        let (host, path) = (row["host"].as_str().unwrap(), row["path"].as_str().unwrap());
+        let target = if host == "arm64" { "aarch64" } else { host };
+        let here = emulator_of("10.2", target, &home.path().join(host));
+        let foreign = unpack(Path::new(path), TARGET, &home.path().join(host).join("foreign"));
+        let output = Command::new(here).arg(foreign).arg(&guest).output().unwrap();
+        assert_eq!(output.status.code(), Some(42), "{host}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]
