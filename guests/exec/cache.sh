@@ -107,6 +107,26 @@ else
     limited "no new cache" "ulimit -f 1000" "tb_cache: off: there is no room*"
     limited "a cache" "ulimit -n 24" "*blocks translated*"
 
+    # What a container says of its memory, whichever control group and version of them this process is in.
+    in_container() {
+        mkdir -p fake/memory
+        echo "$1" > fake/memory.max
+        echo "$1" > fake/memory/memory.limit_in_bytes
+        shift
+        # shellcheck disable=SC2086,SC2016
+        $as_root sh -c 'mount --bind fake /sys/fs/cgroup && exec "$@"' sh "$@"
+    }
+    if [ "$as_root" ] && in_container max true 2> /dev/null; then
+        for memory in 67108864 134217727; do
+            like "no cache in a container of $memory bytes" "tb_cache: off: there is no room*" in_container $memory "$emu" --execve self -d tb_cache ./guest --exit 0
+        done
+        for memory in 134217728 max 9223372036854771712; do
+            like "a cache in a container of $memory bytes" "tb_cache: [1-9]* blocks translated*" in_container $memory "$emu" --execve self -d tb_cache ./guest --exit 0
+        done
+    else
+        skip "a cache in containers with little memory" "no mounts of one's own"
+    fi
+
     # ---- who has it
 
     if [ "$(id -u)" != 0 ] || [ ! "$onlooker" ]; then
