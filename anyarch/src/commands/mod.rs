@@ -7,6 +7,7 @@ pub mod install;
 pub mod list;
 pub mod register;
 pub mod remove;
+pub mod rootfs;
 pub mod run;
 pub mod status;
 pub mod unregister;

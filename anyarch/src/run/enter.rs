@@ -69,7 +69,7 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
             mapper.map(&mut plan.ids)?;
             if let Ids::One { why, .. } = &plan.ids {
                 ended::note(&format!(
-                    "there is one user inside, root, so changes of user or owner fail ({why})"
+                    "there is one user inside, root: changes of user fail, and changes of owner are only said to be done ({why})"
                 ));
             }
             mounts::separate().map_err(|error| because_of_apparmor(error, &Facts::of_this_machine()))?;

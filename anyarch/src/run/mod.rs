@@ -24,3 +24,4 @@ pub mod mapper;
 pub mod mounts;
 pub mod place;
 pub mod signals;
+pub mod tolerance;
