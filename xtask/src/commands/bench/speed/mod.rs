@@ -31,7 +31,7 @@ pub use figures::SpeedDetails;
 pub struct SpeedOptions {
     /// speed: Debian of the target, with gcc, python3 and xz, in which everything runs; it stays as it is
     ///
-    /// Two ways to make one: `cargo xtask rootfs --target aarch64 --package gcc,libc6-dev,python3,xz-utils DIR`,
+    /// Two ways to make one: `anyarch rootfs --target aarch64 --include gcc,libc6-dev,python3,xz-utils DIR`,
     /// or, as root, `debootstrap --foreign --arch=arm64 --variant=minbase
     /// --include=gcc,libc6-dev,python3,xz-utils bookworm DIR` and, with an emulator copied into it,
     /// `chroot DIR /qemu-aarch64 --execve self /debootstrap/debootstrap --second-stage`.
@@ -71,7 +71,7 @@ impl SpeedOptions {
             Missing::new(
                 format!("a root file system of {} (--system DIR)", target.name),
                 format!(
-                    "cargo xtask rootfs --target {} --package gcc,libc6-dev,python3,xz-utils DIR",
+                    "anyarch rootfs --target {} --include gcc,libc6-dev,python3,xz-utils DIR",
                     target.name
                 ),
             )
@@ -163,6 +163,6 @@ mod tests {
         assert!(error(&options(&["true"])).is_some_and(|text| text.contains("apt-get download qemu-user")));
         assert_eq!(error(&options(&["second-run", "resident-memory"])), None);
         let text = options(&[]).system(target).expect_err("no system").to_string();
-        assert!(text.contains("cargo xtask rootfs --target aarch64"), "{text}");
+        assert!(text.contains("anyarch rootfs --target aarch64"), "{text}");
     }
 }
