@@ -1,7 +1,8 @@
 //! The command line: the list of commands, and options of every command.
 
 use crate::commands::{
-    cache, completions, doctor, install, list, register, remove, rootfs, run, status, unregister, upgrade,
+    cache, completions, doctor, install, kept, list, register, remove, rootfs, run, status, unregister,
+    upgrade,
 };
 use crate::run::inside;
 use crate::session::Session;
@@ -66,6 +67,8 @@ pub enum Command {
     Unregister(Unregister),
     Status(StatusArgs),
     #[command(subcommand)]
+    Kept(kept::Kept),
+    #[command(subcommand)]
     Cache(cache::Cache),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -87,6 +90,7 @@ impl Command {
             Self::Register(arguments) => register::run(session, arguments),
             Self::Unregister(arguments) => unregister::run(session, arguments),
             Self::Status(arguments) => status::run(session, arguments),
+            Self::Kept(command) => kept::run(session, command),
             Self::Cache(command) => cache::run(session, command),
             Self::Doctor(_) => doctor::run(session),
             Self::Completions(arguments) => completions::run(Cli::command(), arguments),

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod completions;
 pub mod doctor;
 pub mod install;
+pub mod kept;
 pub mod list;
 pub mod register;
 pub mod remove;

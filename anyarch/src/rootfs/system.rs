@@ -86,6 +86,7 @@ impl System<'_> {
         let ways = WAYS.iter().filter(|name| env::var_os(name).is_some());
         let request = Request {
             command: words.iter().map(Into::into).collect(),
+            entrypoint: None,
             binds: Vec::new(),
             environment: ASK_NOBODY.iter().chain(ways).map(Into::into).collect(),
             workdir: None,
@@ -103,6 +104,7 @@ impl System<'_> {
             emulator: self.emulator.clone(),
             ids: self.ids.clone(),
             translations: None,
+            kept: None,
             variables: WAYS.iter().filter_map(|name| Some(((*name).into(), env::var_os(name)?))).collect(),
         };
         Ok(plan::plan(&request, found)?)
