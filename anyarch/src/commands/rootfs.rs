@@ -208,7 +208,7 @@ fn make(
     if let Some(until) = &release.valid_until {
         session.progress.detail(&format!("{suite} of {} is valid until {until}", archive.address));
     }
-    let text = archive.index(suite, release.packages(debian.architecture)?)?;
+    let text = archive.index(suite, &release, release.packages(debian.architecture)?)?;
     let packages = choose::packages(&Index::read(&text))?;
     drop(text);
     let places = archive.packages(&packages)?;
@@ -267,7 +267,7 @@ fn files(archive: &Archive<'_>, suite: &str, ids: &Ids) -> Vec<(String, String)>
 
 /// Has the system's own dpkg install the packages, whose files are there already.
 fn install(system: &System<'_>, packages: &[Package]) -> Result<()> {
-    let step = system.session.progress.step("install them by dpkg, in the emulator");
+    let step = system.session.progress.step("install them by the system's own dpkg");
     let places: Vec<String> =
         packages.iter().map(|package| format!("{ARCHIVES}/{}", package.file.1)).collect();
     // Each is unpacked, then configured. Before that, none of its dependencies is installed.

@@ -87,15 +87,23 @@ impl<'a> Archive<'a> {
     ///
     /// # Errors
     /// When the mirror does not give it as the suite's `Release` says.
-    pub fn index(&self, suite: &str, file: &File) -> Result<String> {
-        let folder = format!("dists/{suite}");
-        let (folder, name) = match file.path.rsplit_once('/') {
-            Some((below, name)) => (format!("{folder}/{below}"), name),
-            None => (folder, file.path.as_str()),
-        };
+    pub fn index(&self, suite: &str, release: &Release, file: &File) -> Result<String> {
+        let (below, name) = file.path.rsplit_once('/').context("a list is in a folder")?;
+        let folder = format!("dists/{suite}/{below}");
         ensure!(file.size <= MAX_INDEX, "{} is bigger than any list of packages", file.path);
-        let wanted = ExpectedFile { release: &folder, name, size: file.size, sha256: &file.sha256 };
-        let got = self.mirrors.download(&self.session.progress, &self.cache(), wanted)?;
+        let File { size, sha256, .. } = file;
+        let named = ExpectedFile { release: &folder, name, size: *size, sha256 };
+        let hashed = format!("{folder}/by-hash/SHA256");
+        let by_hash = ExpectedFile { release: &hashed, name: sha256, ..named };
+        let step = self.session.progress.step(format!("download {name} of {suite}"));
+        let download =
+            |wanted| self.mirrors.download_in(&self.session.progress, &step, &self.cache(), wanted);
+        let got = match release.has_hashes.then(|| download(by_hash)) {
+            Some(Ok(got)) => got,
+            // Not every mirror has them.
+            _ => download(named)?,
+        };
+        step.done("checked");
         let mut text = String::new();
         let what = || format!("cannot unpack {}", file.path);
         let stream = xz::Decoder::new(BufReader::new(&got.file), MEMORY).with_context(what)?;

@@ -12,6 +12,8 @@ pub struct Release {
     pub codename: String,
     /// The architectures that the suite has.
     pub architectures: Vec<String>,
+    /// Whether files are also to be had by their hashes, whatever else a mirror has by their names just now.
+    pub has_hashes: bool,
     /// Until when whoever keeps the mirror may pass this on, in Debian's words; none for suites that are released.
     pub valid_until: Option<String>,
     files: Vec<File>,
@@ -44,6 +46,7 @@ impl Release {
         Ok(Self {
             codename: names[0].to_owned(),
             architectures: field("Architectures").split_whitespace().map(str::to_owned).collect(),
+            has_hashes: field("Acquire-By-Hash") == "yes",
             valid_until: stanza.get("Valid-Until").map(printable),
             files,
         })

@@ -1,13 +1,14 @@
 //! A Debian of a foreign architecture as its users make it: the first stage of `debootstrap` is this
 //! machine's work, all of the second is that of the foreign system's own programs.
 
-use crate::driver::{Ended, Somebody, emulator, is_root, run};
+use crate::driver::{Ended, Somebody, WITH_GUESTS, emulator, emulator_of, is_root, run};
 use anyarch_client::files::TempFolder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::apt::Mirrors;
 use xtask::facts::Target;
+use xtask::facts::series::DEFAULT;
 
 /// How a guest's children are asked for.
 pub const EXECVE: &[&str] = &["--execve", "self"];
@@ -124,7 +125,11 @@ impl Debian {
         let Owner::User(somebody) = &owner else { panic!("a user") };
         let target = Target::named(target).unwrap();
         let root = owner.home().join("root");
-        let emulator = emulator(target.name, &owner.home().join("prefix"));
+        let prefix = owner.home().join("prefix");
+        let emulator = match WITH_GUESTS.split(',').any(|name| name == target.name) {
+            true => emulator(target.name, &prefix),
+            false => emulator_of(DEFAULT, target.name, &prefix),
+        };
         let mut command = somebody.command_with_ids(crate::users::program());
         command.args([
             "rootfs",

@@ -74,7 +74,7 @@ fn what_no_key_vouches_for_is_refused_and_nothing_is_made() {
             3,
             &["there is no /no/such", "apt-get install debian-archive-keyring"],
         ),
-        (&["--include", "-oDebug=1", to], 2, &["is not a package name"]),
+        (&["--include=-oDebug=1", to], 2, &["is not a package name"]),
         (&["root"], 2, &["is not empty"]),
     ];
     for (words, code, said) in cases {

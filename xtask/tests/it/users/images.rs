@@ -114,15 +114,15 @@ struct Registry(Child);
 
 impl Registry {
     fn start(home: &Path) -> (Self, u16) {
-        Self::start_at(home, "127.0.0.1", "")
+        Self::start_with(home, "")
     }
 
-    /// At another address of this machine, with more settings.
-    fn start_at(home: &Path, address: &str, more: &str) -> (Self, u16) {
-        let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
+    /// The same with more settings of its server.
+    fn start_with(home: &Path, more: &str) -> (Self, u16) {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"{address}:{port}\"{more}}}\n",
+             http: {{addr: \"127.0.0.1:{port}\"{more}}}\n",
             home.join("registry").display()
         );
         fs::write(home.join("registry.yml"), config).unwrap();
@@ -130,7 +130,7 @@ impl Registry {
         command.arg("serve").arg(home.join("registry.yml")).stdout(Stdio::null()).stderr(Stdio::null());
         let registry = Self(command.spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((address, port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "the registry does not start");
             thread::sleep(Duration::from_millis(20));
         }
@@ -222,26 +222,30 @@ fn a_registry_is_asked_over_https_and_over_http_only_if_that_is_said() {
     drop(registry);
     let at = |name: &str| home.join(name).display().to_string();
     let (key, certificate) = (at("key"), at("certificate"));
-    let who = ["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.2", "-days", "2"];
+    let who = ["-subj", "/CN=registry", "-addext", "subjectAltName=DNS:registry.test", "-days", "2"];
     let kind = ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate];
     run("openssl", &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"][..], &who, &kind].concat());
+    let hosts = at("hosts");
+    fs::write(&hosts, "127.0.0.1 localhost registry.test\n").unwrap();
     let words = |image: &str, options: &[&str]| {
         let start = ["run", "--user", "root", "--bind", "/usr:/usr:ro", "--pull", "always"];
         let words = [&start[..], options, &[image, "echo $SAYS"]].concat();
-        let mut command = guest.with_one_id();
-        command.args(words);
+        // By a name that is none of a machine's own, so that it is like any other registry.
+        let named = "mount --bind \"$1\" /etc/hosts; shift; exec \"$@\"";
+        let mut command = guest.somebody.command(Path::new("unshare"));
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", named, "sh", &hosts]);
+        command.arg(program()).args(words);
         command
     };
-    // By no name of its own machine, so that it is like any other.
     let tls = format!(", tls: {{certificate: {certificate}, key: {key}}}");
-    let (registry, port) = Registry::start_at(home, "127.0.0.2", &tls);
-    let image = format!("127.0.0.2:{port}/it:1");
+    let (registry, port) = Registry::start_with(home, &tls);
+    let image = format!("registry.test:{port}/it:1");
     let trusted = Ended::of(words(&image, &[]).env("SSL_CERT_FILE", &certificate));
     assert_eq!((trusted.code, trusted.stdout.as_str()), (Some(0), "so\n"), "{trusted:?}");
     Ended::of(&mut words(&image, &[])).failed(125, &["cannot be reached", "certificate"]);
     drop(registry);
-    let (registry, port) = Registry::start_at(home, "127.0.0.2", "");
-    let image = format!("127.0.0.2:{port}/it:1");
+    let (registry, port) = Registry::start(home);
+    let image = format!("registry.test:{port}/it:1");
     Ended::of(&mut words(&image, &[])).failed(125, &["cannot be reached"]);
     let plain = Ended::of(&mut words(&image, &["--plain-http"]));
     assert_eq!((plain.code, plain.stdout.as_str()), (Some(0), "so\n"), "{plain:?}");
