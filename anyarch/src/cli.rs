@@ -1,7 +1,8 @@
 //! The command line: the list of commands, and options of every command.
 
 use crate::commands::{
-    cache, completions, doctor, install, list, register, remove, run, status, unregister, upgrade,
+    cache, completions, doctor, install, kept, list, register, remove, rootfs, run, status, unregister,
+    upgrade,
 };
 use crate::run::inside;
 use crate::session::Session;
@@ -22,6 +23,7 @@ Examples:
   anyarch run --platform linux/arm64 debian:bookworm  a shell in an arm64 image; changes are in memory
   anyarch run /srv/arm64                              a shell in an arm64 root file system, in a folder
   anyarch run /srv/arm64 -- apt-get install -y hello  as root inside, as yourself outside
+  anyarch rootfs --target arm64 ~/arm64               a configured Debian in a new folder, made as yourself
   anyarch install --target arm64,riscv64 --from URL   emulators, into ~/.local
   sudo anyarch register arm64                         the kernel runs arm64 programs by itself, in containers too
   anyarch doctor                                      what this machine lacks, and the command that gets it
@@ -56,6 +58,7 @@ pub struct Global {
 #[allow(missing_docs, reason = "clap would show what is said here instead of a command's own help")]
 pub enum Command {
     Run(Box<run::Run>),
+    Rootfs(rootfs::Rootfs),
     Install(install::Install),
     List(list::List),
     Upgrade(upgrade::Upgrade),
@@ -63,6 +66,8 @@ pub enum Command {
     Register(Register),
     Unregister(Unregister),
     Status(StatusArgs),
+    #[command(subcommand)]
+    Kept(kept::Kept),
     #[command(subcommand)]
     Cache(cache::Cache),
     Doctor(doctor::Doctor),
@@ -77,6 +82,7 @@ impl Command {
     pub fn run(&self, session: &Session) -> Result<()> {
         match self {
             Self::Run(arguments) => run::run(session, arguments),
+            Self::Rootfs(arguments) => rootfs::run(session, arguments),
             Self::Install(arguments) => install::run(session, arguments),
             Self::List(arguments) => list::run(session, arguments),
             Self::Upgrade(arguments) => upgrade::run(session, arguments),
@@ -84,6 +90,7 @@ impl Command {
             Self::Register(arguments) => register::run(session, arguments),
             Self::Unregister(arguments) => unregister::run(session, arguments),
             Self::Status(arguments) => status::run(session, arguments),
+            Self::Kept(command) => kept::run(session, command),
             Self::Cache(command) => cache::run(session, command),
             Self::Doctor(_) => doctor::run(session),
             Self::Completions(arguments) => completions::run(Cli::command(), arguments),

@@ -5,6 +5,7 @@ mod commands;
 mod ended;
 mod names;
 mod releases;
+mod rootfs;
 mod run;
 mod session;
 mod text;
@@ -12,6 +13,7 @@ mod text;
 use clap::Parser as _;
 use cli::Cli;
 use commands::doctor;
+use rootfs::stage;
 use run::{enter, image, inside, mapper};
 use session::Session;
 use std::env;
@@ -21,15 +23,16 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().skip(1).collect();
     // The stages of a run, which this program starts itself.
-    let stage = match words.split_first() {
+    let ended = match words.split_first() {
         Some((stage, [plan])) if stage == enter::STAGE => Some(enter::run(plan)),
         Some((stage, [plan])) if stage == mapper::STAGE => Some(mapper::run(plan)),
         Some((stage, [plan])) if stage == image::STAGE => Some(image::clean(plan)),
+        Some((word, [plan])) if word == stage::STAGE => Some(stage::run(plan)),
         Some((stage, [plan])) if stage == doctor::STAGE => Some(doctor::stage(plan)),
         Some((stage, rest)) if stage == inside::STAGE => Some(inside::run(rest)),
         _ => None,
     };
-    if let Some(ended) = stage {
+    if let Some(ended) = ended {
         return ended.unwrap_or_else(|error| ExitCode::from(ended::report(&error, inside::FAILED, false)));
     }
     let cli = Cli::parse();

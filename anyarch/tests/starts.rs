@@ -17,7 +17,7 @@ fn help_begins_with_examples_and_every_command_has_some() {
     let (code, help, _) = anyarch(&["--help"]);
     assert_eq!(code, Some(0));
     assert!(help.starts_with("Examples:\n  anyarch run "), "{help}");
-    for command in ["run", "install", "remove", "register", "unregister", "status", "completions"] {
+    for command in ["run", "rootfs", "install", "remove", "register", "unregister", "status", "completions"] {
         let (code, help, _) = anyarch(&[command, "--help"]);
         assert!(code == Some(0) && help.contains("Examples:\n"), "{command}: {help}");
     }
@@ -40,6 +40,7 @@ fn the_stages_of_a_run_are_not_for_the_command_line() {
         &["__inside", "3"],
         &["__try", "9"],
         &["__clean", "5"],
+        &["__rootfs", "6"],
     ] {
         let (code, _, said) = anyarch(words);
         assert!(code == Some(125) && said.starts_with("error: "), "{words:?}: {code:?} {said}");

@@ -157,11 +157,11 @@ fn without_password(name: &str) -> String {
     }
 }
 
-/// The address of a file of a release.
+/// The address of a file of a release, whose folder may lie in others.
 fn below(base: &Url, release: &str, name: &str) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().push(release).push(name);
+        path.pop_if_empty().extend(release.split('/')).push(name);
     }
     url
 }
@@ -197,6 +197,9 @@ mod tests {
             let base = Url::parse(base).expect("an address");
             assert_eq!(below(&base, "1.2-1", "x.tar.xz").as_str(), file);
         }
+        let base = Url::parse("http://example.org/debian").expect("an address");
+        let deep = "http://example.org/debian/dists/bookworm/Release";
+        assert_eq!(below(&base, "dists/bookworm", "Release").as_str(), deep);
     }
 
     #[test]

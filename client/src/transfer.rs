@@ -6,7 +6,7 @@ use crate::files;
 use crate::http;
 use crate::lock::Lock;
 use crate::mirror::{Mirror, Skipped};
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 use crate::tries::{self, Asked, Wanted, line};
 use anyhow::{Context as _, Result, bail};
 use reqwest::blocking::Client;
@@ -54,6 +54,42 @@ pub struct ExpectedFile<'a> {
     pub sha256: &'a str,
 }
 
+impl<'a> ExpectedFile<'a> {
+    fn whole(self) -> Wanted<'a> {
+        let Self { name, size, sha256, .. } = self;
+        Wanted { name, size, sha256, by: "the release" }
+    }
+}
+
+/// A file of the cache, of which there may be a part, and which no other run touches as long as this value lives.
+struct Kept {
+    file: File,
+    path: PathBuf,
+    lock: Lock,
+}
+
+impl Kept {
+    /// Opens it, and says whether it is whole.
+    fn open(progress: &Progress, cache: &Path, wanted: ExpectedFile<'_>) -> Result<(Self, bool)> {
+        let path = cache.join("fetch").join(wanted.sha256);
+        let lock = Lock::acquire(&path, progress)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let is_whole = tries::is_whole(&mut file, wanted.whole()).context("the cache cannot be read")?;
+        Ok((Self { file, path, lock }, is_whole))
+    }
+
+    fn downloaded(mut self) -> Result<Downloaded> {
+        self.file.rewind().with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(Downloaded { file: self.file, path: self.path, _lock: self.lock })
+    }
+}
+
 /// A downloaded file whose hash was checked, and which no other run touches as long as this value lives.
 #[derive(Debug)]
 pub struct Downloaded {
@@ -64,6 +100,11 @@ pub struct Downloaded {
 }
 
 impl Downloaded {
+    /// Its place in the cache.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the file from the cache: it has served.
     pub fn discard(self) -> Result<()> {
         files::remove(&self.path)
@@ -106,27 +147,46 @@ impl Mirrors {
         cache: &Path,
         wanted: ExpectedFile<'_>,
     ) -> Result<Downloaded> {
-        let path = cache.join("fetch").join(wanted.sha256);
-        let lock = Lock::acquire(&path, progress)?;
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        let ExpectedFile { release, name, size, sha256 } = wanted;
-        let whole = Wanted { name, size, sha256, by: "the release" };
-        if !tries::is_whole(&mut file, whole).context("the cache cannot be read")? {
-            let step = progress.step(format!("download {name}"));
-            self.try_each(progress, name, |from| {
-                let open = |offset| from.mirror.open(&self.client, release, name, offset);
-                self.policy.fill(progress, from.asked(&open), whole, &mut file, &step)
-            })?;
-            step.done("checked");
+        let (kept, is_whole) = Kept::open(progress, cache, wanted)?;
+        if is_whole {
+            return kept.downloaded();
         }
-        file.rewind().with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Downloaded { file, path, _lock: lock })
+        let step = progress.step(format!("download {}", wanted.name));
+        let downloaded = self.fill(progress, kept, wanted, &step)?;
+        step.done("checked");
+        Ok(downloaded)
+    }
+
+    /// The same for one of many files, as part of a step of the caller's.
+    ///
+    /// # Errors
+    /// As [`Mirrors::download`].
+    pub fn download_in(
+        &self,
+        progress: &Progress,
+        step: &Step<'_>,
+        cache: &Path,
+        wanted: ExpectedFile<'_>,
+    ) -> Result<Downloaded> {
+        match Kept::open(progress, cache, wanted)? {
+            (kept, true) => kept.downloaded(),
+            (kept, false) => self.fill(progress, kept, wanted, step),
+        }
+    }
+
+    fn fill(
+        &self,
+        progress: &Progress,
+        mut kept: Kept,
+        wanted: ExpectedFile<'_>,
+        step: &Step<'_>,
+    ) -> Result<Downloaded> {
+        let ExpectedFile { release, name, .. } = wanted;
+        self.try_each(progress, name, |from| {
+            let open = |offset| from.mirror.open(&self.client, release, name, offset);
+            self.policy.fill(progress, from.asked(&open), wanted.whole(), &mut kept.file, step)
+        })?;
+        kept.downloaded()
     }
 
     /// Calls `take` with one mirror after the other, until one gives `what`, a thing as the user would name it. Mirrors

@@ -45,7 +45,7 @@ pub use choose::WrongPlatform;
 pub use credentials::Credentials;
 pub use digest::{Digest, InvalidDigest};
 pub use document::Run;
-pub use layer::Owners;
+pub use layer::{Digests, LeftOut, Owners, Unpacking};
 pub use limits::Limits;
 pub use platform::{InvalidPlatform, Platform};
 pub use reference::{InvalidReference, Reference};

@@ -5,6 +5,7 @@
 //! names that lead elsewhere, hashes that are none, artifacts without a build. Fields that it does not know
 //! are passed over, so that a format may grow; what changes its meaning counts [`FORMAT`] up.
 
+pub mod debian;
 pub mod layout;
 mod name;
 pub mod target;

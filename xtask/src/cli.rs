@@ -68,6 +68,7 @@ pub enum Command {
     Fetch(fetch::Fetch),
     #[command(subcommand)]
     Patch(patch::Patch),
+    #[command(hide = true)]
     Rootfs(rootfs::Rootfs),
     Test(test::Test),
     Bench(bench::Bench),

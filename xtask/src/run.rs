@@ -64,7 +64,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Release(arguments) => release::run(&building(session)?, arguments),
         Command::Fetch(arguments) => fetch::run(&session, arguments, global.keep_going),
         Command::Patch(command) => patch::run(&building(session)?, command),
-        Command::Rootfs(arguments) => rootfs::run(&session, arguments),
+        Command::Rootfs(arguments) => rootfs::run(arguments),
         Command::Test(arguments) => test::run(&session, arguments),
         Command::Bench(arguments) => bench::run(&building(session)?, arguments),
         Command::Doctor(_) => doctor::run(&session),

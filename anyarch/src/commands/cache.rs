@@ -1,6 +1,7 @@
-//! `cache`: what is kept from one run to the next: images, and translations.
+//! `cache`: what is kept from one run to the next: images, translations, and Debian's packages.
 
 use super::run::owner;
+use crate::rootfs::archive;
 use crate::run::handover::{self, SELF};
 use crate::run::translations::{self, Kept};
 use crate::run::{ids, image};
@@ -13,14 +14,14 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use serde::Serialize;
 
-/// List or remove images and translations that are kept for the next run
+/// List or remove images, translations and packages of Debian that are kept for the next run
 #[derive(Debug, Subcommand)]
 pub enum Cache {
-    /// List them: translations, how big, of which emulator, for which root; images, for which platform
+    /// List them: translations, how big, of which emulator, for which root; images, for which platform; packages
     List,
     /// Remove them; runs that use translations go on, and images stay as long as one is in use
     Clean {
-        /// Only translations whose root or emulator is gone, and no images
+        /// Only translations whose root or emulator is gone, no images and no packages
         #[arg(long)]
         unused: bool,
     },
@@ -33,11 +34,17 @@ struct Content {
     translations: Vec<Kept>,
     /// Images that were unpacked.
     images: Vec<About>,
+    /// The bytes of what `rootfs` downloaded.
+    packages: u64,
 }
 
 /// Lists or removes them.
 pub fn run(session: &Session, command: &Cache) -> Result<()> {
-    let all = Content { translations: translations::all(&session.cache), images: image::unpacked(session)? };
+    let all = Content {
+        translations: translations::all(&session.cache),
+        images: image::unpacked(session)?,
+        packages: archive::size(session),
+    };
     match command {
         Cache::List => session.show(&all, || text(&all)),
         Cache::Clean { unused } => {
@@ -45,18 +52,33 @@ pub fn run(session: &Session, command: &Cache) -> Result<()> {
                 all.translations.into_iter().filter(|kept| !unused || is_unused(kept)).collect();
             translations.iter().try_for_each(translations::remove)?;
             let images = if *unused { Vec::new() } else { all.images };
+            let packages = if *unused { 0 } else { all.packages };
             if !unused {
+                remove_packages(session)?;
                 remove_images(session)?;
             }
-            let gone = Content { translations, images };
+            let gone = Content { translations, images, packages };
             session.show(&gone, || {
                 let size = gone.translations.iter().map(|kept| kept.size).sum();
                 let folders = count(gone.translations.len(), "folder");
                 let images = count(gone.images.len(), "image");
-                format!("removed {folders} of translations, {}, and {images}\n", human_bytes(size))
+                let packages = human_bytes(gone.packages);
+                format!(
+                    "removed {folders} of translations, {}, {images} and {packages} of packages\n",
+                    human_bytes(size)
+                )
             })
         }
     }
+}
+
+/// Removes the packages of Debian.
+fn remove_packages(session: &Session) -> Result<()> {
+    if archive::size(session) == 0 {
+        return Ok(());
+    }
+    let _claim = claim::alone(&session.cache)?;
+    archive::clean(session)
 }
 
 /// Removes all images, by a process of its own: files of many owners can only be removed where these are mapped.
@@ -96,5 +118,8 @@ fn text(content: &Content) -> String {
         .images
         .iter()
         .map(|About { name, digest, platform }| format!("image         {name}  {platform}  {digest}\n"));
-    translations.chain(images).collect()
+    let packages = (content.packages > 0).then(|| {
+        format!("packages      {:>9}  of Debian, as `rootfs` downloads them\n", human_bytes(content.packages))
+    });
+    translations.chain(images).chain(packages).collect()
 }

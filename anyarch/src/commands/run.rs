@@ -7,7 +7,7 @@ use crate::run::ids::{self, Owner};
 use crate::run::plan::{self, Found, Network, Plan, Request};
 use crate::run::root::{Root, Source};
 use crate::run::translations;
-use crate::run::{emulator, enter, image};
+use crate::run::{emulator, enter, image, kept};
 use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::machine;
@@ -33,11 +33,12 @@ Examples:
   anyarch run alpine-riscv64.tar.gz -- /bin/sh -c 'uname -m'
   anyarch run --ephemeral --bind ~/src:/src:ro --workdir /src /srv/armhf -- make
   anyarch run --user nobody --net none /srv/s390x -- id
+  anyarch run --keep web debian:bookworm -- apt-get update  the same changes are there in the next run with this name
 
 It ends as the command ends: with its code, or by its signal. 125: the run itself failed; 126, 127: the command
 cannot be executed, is not there; 2: usage error.")]
 pub struct Run {
-    /// The root: a folder; a tar archive (plain, gzip, xz), which is unpacked in memory; or an image
+    /// The root: a folder; a tar archive (plain, gzip, xz, zstd), which is unpacked in memory; or an image
     ///
     /// An image is the name of one in a registry (debian:bookworm-slim, ghcr.io/owner/name:1.2), an OCI layout, or an
     /// archive of `docker save`: a path, or oci:PATH, oci-archive:PATH, docker-archive:PATH, with :NAME behind it where
@@ -56,6 +57,9 @@ pub struct Run {
     /// When to ask the registry what the name of an image means: if it was not pulled before, or always
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Pull::Missing)]
     pull: Pull,
+    /// Ask the registry of the image over plain HTTP: whoever is on the way can change what is pulled, and see logins
+    #[arg(long)]
+    plain_http: bool,
     /// The emulator [default: from ~/.local/bin, PATH or the cache, else it is fetched]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     emulator: Option<PathBuf>,
@@ -85,6 +89,12 @@ pub struct Run {
     /// Keep changes of the root in memory, and drop them at the end
     #[arg(long)]
     ephemeral: bool,
+    /// Keep changes under a name, beside the root or image, for later runs with this name (`anyarch kept`)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ephemeral", "read_only"])]
+    keep: Option<String>,
+    /// Program that stands before the command, instead of an image's entry point; empty for none
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<OsString>,
     /// Processor to emulate (the emulator's `-cpu`)
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
@@ -164,8 +174,13 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
         }
         _ => None,
     };
+    let kept = match &arguments.keep {
+        Some(name) => Some(kept::named(&kept::home()?, name, &root.source)?),
+        None => None,
+    };
     let request = Request {
         command: arguments.command.clone(),
+        entrypoint: arguments.entrypoint.clone(),
         binds: arguments.bind.clone(),
         environment: arguments.env.clone(),
         workdir: arguments.workdir.clone(),
@@ -174,7 +189,7 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
         cpu: arguments.cpu.clone(),
         network: arguments.net,
         read_only: arguments.read_only,
-        ephemeral: arguments.ephemeral || matches!(root.source, Source::Image { .. }),
+        ephemeral: kept.is_none() && (arguments.ephemeral || matches!(root.source, Source::Image { .. })),
         is_init: arguments.init,
     };
     let found = Found {
@@ -183,6 +198,7 @@ fn plan(session: &Session, arguments: &Run) -> Result<Plan> {
         emulator,
         ids: ids::choose(&owner()),
         translations,
+        kept,
         variables: env::vars_os().collect(),
     };
     Ok(plan::plan(&request, found)?)
@@ -197,10 +213,13 @@ fn root(session: &Session, arguments: &Run, target: Option<&Target>) -> Result<R
             )
             .into());
         }
+        if arguments.plain_http {
+            return Err(Usage(image::ONLY_REGISTRIES.to_owned()).into());
+        }
         return Root::named(&arguments.root);
     };
     let platform = arguments.platform.clone().or(target.and_then(|one| Platform::of_target(one.name)));
-    image::pull(session, &source, platform.as_ref(), arguments.pull.into())
+    image::pull(session, &source, platform.as_ref(), arguments.pull.into(), arguments.plain_http)
 }
 
 /// Who runs this program, and what the system grants them.

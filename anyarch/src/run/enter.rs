@@ -7,6 +7,7 @@ use crate::run::handover::{self, SELF};
 use crate::run::ids::Ids;
 use crate::run::image;
 use crate::run::inside;
+use crate::run::kept;
 use crate::run::level::Level;
 use crate::run::mapper::Mapper;
 use crate::run::mounts;
@@ -38,6 +39,7 @@ pub fn run(plan: &OsStr) -> Result<ExitCode> {
     let mut plan: Plan = handover::read(&handed)?;
     let level = namespaces(&mut plan)?;
     let _in_use = image::unpack(&mut plan)?;
+    let _kept = plan.kept.as_ref().map(kept::claim).transpose()?;
     let signals = Signals::keep()?;
     let (ours, theirs) = UnixStream::pair().context("cannot make a socket")?;
     let (ours, theirs): (OwnedFd, OwnedFd) = (ours.into(), theirs.into());
@@ -69,7 +71,7 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
             mapper.map(&mut plan.ids)?;
             if let Ids::One { why, .. } = &plan.ids {
                 ended::note(&format!(
-                    "there is one user inside, root, so changes of user or owner fail ({why})"
+                    "there is one user inside, root: changes of user fail, and changes of owner are only said to be done ({why})"
                 ));
             }
             mounts::separate().map_err(|error| because_of_apparmor(error, &Facts::of_this_machine()))?;
@@ -86,12 +88,12 @@ fn namespaces(plan: &mut Plan) -> Result<Level> {
         mounts::separate()?;
         return Ok(Level::Root);
     }
-    let is_plain =
-        !plan.ephemeral && !plan.read_only && plan.binds.is_empty() && plan.network == Network::Host;
+    let changes_nothing = plan.ephemeral || plan.read_only || plan.kept.is_some();
+    let is_plain = !changes_nothing && plan.binds.is_empty() && plan.network == Network::Host;
     if !is_plain || plan.workdir.path() != Path::new("/") {
         bail!(
             "root may not make namespaces here, as in a container: \
-             --bind, --read-only, --ephemeral, --workdir, --net none and images are impossible\n  \
+             --bind, --read-only, --ephemeral, --keep, --workdir, --net none and images are impossible\n  \
              to fix it: start the container with --cap-add SYS_ADMIN, or leave them out"
         );
     }

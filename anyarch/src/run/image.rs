@@ -26,6 +26,9 @@ use std::process::ExitCode;
 /// The word of the command line for the stage that removes images.
 pub const STAGE: &str = "__clean";
 
+/// The message for `--plain-http` with anything else.
+pub const ONLY_REGISTRIES: &str = "--plain-http is for images of a registry";
+
 /// What helps where the cache cannot be used.
 const OTHER_CACHE: &str = "set ANYARCH_CACHE to a folder that you can write to";
 
@@ -46,7 +49,7 @@ pub fn named(word: &Path) -> Result<Option<anyarch_image::Source>, Usage> {
     }
 }
 
-/// Pulls an image, as far as the cache does not have it.
+/// Pulls an image, as far as the cache does not have it; over plain HTTP, if `is_plain`.
 ///
 /// # Errors
 /// When it cannot be had, or not for this platform.
@@ -55,9 +58,15 @@ pub fn pull(
     source: &anyarch_image::Source,
     platform: Option<&Platform>,
     ask: Ask,
+    is_plain: bool,
 ) -> Result<Root> {
     let _claim = claim::shared(&session.cache).context(OTHER_CACHE)?;
-    let access = Access { credentials: Credentials::of_user(), ..Access::default() };
+    let plain_http = match source {
+        anyarch_image::Source::Registry(image) if is_plain => vec![image.registry().to_owned()],
+        _ if is_plain => return Err(Usage(ONLY_REGISTRIES.to_owned()).into()),
+        _ => Vec::new(),
+    };
+    let access = Access { credentials: Credentials::of_user(), plain_http, ..Access::default() };
     let options = Options { access, ask, ..Options::default() };
     let images = Images::open(&session.cache, options, &session.progress).context(OTHER_CACHE)?;
     let pulled = images

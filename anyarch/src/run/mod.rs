@@ -6,6 +6,7 @@
 pub mod emulator;
 pub mod ids;
 pub mod image;
+pub mod kept;
 pub mod plan;
 pub mod root;
 pub mod tarball;
@@ -24,3 +25,4 @@ pub mod mapper;
 pub mod mounts;
 pub mod place;
 pub mod signals;
+pub mod tolerance;

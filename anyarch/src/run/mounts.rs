@@ -3,6 +3,7 @@
 
 use crate::run::handover;
 use crate::run::ids::Ids;
+use crate::run::kept::Kept;
 use crate::run::place::{self, Kind, attach, copy};
 use crate::run::plan::{Bind, Network, Plan};
 use crate::run::root::Source;
@@ -156,7 +157,9 @@ impl<'a> House<'a> {
     /// Mounts the files of the root, on top of what they lie in.
     fn root(&self) -> Result<OwnedFd> {
         match &self.plan.root {
-            Source::Folder(path) if self.plan.ephemeral => overlay(path),
+            Source::Folder(path) if self.plan.ephemeral || self.plan.kept.is_some() => {
+                overlay(path, self.plan.kept.as_ref())
+            }
             Source::Folder(path) => {
                 let what = || format!("cannot mount the root {path}");
                 let place = sys::open(path.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -328,9 +331,15 @@ fn file(folder: &OwnedFd, name: &str, text: &[u8]) -> Result<OwnedFd> {
     Ok(sys::openat(folder, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The files of a folder with changes in memory, mounted on that folder.
-fn overlay(path: &Text) -> Result<OwnedFd> {
-    let what = || format!("cannot mount changes in memory over {path} (--ephemeral needs Linux 5.11)");
+/// The files of a folder with changes elsewhere, mounted on that folder: in memory, or where they are kept.
+fn overlay(path: &Text, kept: Option<&Kept>) -> Result<OwnedFd> {
+    let what = || match kept {
+        Some(kept) => format!(
+            "cannot mount the changes of {} over {path} (--keep needs Linux 5.11, and a disk of this machine)",
+            kept.folder
+        ),
+        None => format!("cannot mount changes in memory over {path} (--ephemeral needs Linux 5.11)"),
+    };
     let lower = sys::open(path.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(what)?;
     let memory = tmpfs("0755", "90%")?;
     attach(&memory, &lower).with_context(what)?;
@@ -338,11 +347,21 @@ fn overlay(path: &Text) -> Result<OwnedFd> {
         sys::mkdirat(&memory, name, Mode::from_raw_mode(0o755)).with_context(what)?;
         sys::openat(&memory, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).with_context(what)
     };
-    let (upper, work, place) = (folder("upper")?, folder("work")?, folder("root")?);
+    let (upper, work, place) = match kept {
+        None => (folder("upper")?, folder("work")?, folder("root")?),
+        Some(kept) => {
+            let open = |name: &str| {
+                let path = kept.folder.path().join(name);
+                sys::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                    .with_context(what)
+            };
+            (open("upper")?, open("work")?, folder("root")?)
+        }
+    };
     // The root folder's own rights are those of the upper one.
     let stat = sys::fstat(&lower).with_context(what)?;
-    sys::chmodat(&memory, "upper", Mode::from_raw_mode(stat.st_mode & 0o7777), sys::AtFlags::empty())
-        .with_context(what)?;
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    sys::chmod(handover::name(&upper), mode).with_context(what)?;
     let context = mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).with_context(what)?;
     for (name, folder) in [("lowerdir", &lower), ("upperdir", &upper), ("workdir", &work)] {
         mount::fsconfig_set_string(&context, name, handover::name(folder)).with_context(what)?;

@@ -3,6 +3,7 @@
 
 use crate::run::emulator::Emulator;
 use crate::run::ids::Ids;
+use crate::run::kept::Kept;
 use crate::run::root::{Defaults, Source};
 use crate::text::Text;
 use anyarch_client::error::Usage;
@@ -49,6 +50,8 @@ pub struct Plan {
     pub read_only: bool,
     /// Whether changes of the root are gone afterwards.
     pub ephemeral: bool,
+    /// Where changes are kept, beside the root, if they are.
+    pub kept: Option<Kept>,
     /// Whether the command is process 1 itself.
     pub is_init: bool,
 }
@@ -79,6 +82,8 @@ pub struct Bind {
 pub struct Request {
     /// The command; the default of the root, if empty.
     pub command: Vec<OsString>,
+    /// What stands before it instead of the entry point of the root; nothing, if empty.
+    pub entrypoint: Option<OsString>,
     /// `SRC:DST[:ro]`
     pub binds: Vec<OsString>,
     /// `NAME=VALUE`, or `NAME` for the user's own.
@@ -114,6 +119,8 @@ pub struct Found {
     pub ids: Ids,
     /// Where translations are to be kept.
     pub translations: Option<PathBuf>,
+    /// Where changes are to be kept.
+    pub kept: Option<Kept>,
     /// The user's own variables.
     pub variables: Vec<(OsString, OsString)>,
 }
@@ -123,7 +130,7 @@ pub struct Found {
 /// # Errors
 /// [`Usage`] when what is asked for makes no sense.
 pub fn plan(request: &Request, found: Found) -> Result<Plan, Usage> {
-    let Found { root, defaults, emulator, ids, translations, variables } = found;
+    let Found { root, defaults, emulator, ids, translations, kept, variables } = found;
     let binds = request.binds.iter().map(|word| bind(word)).collect::<Result<_, _>>()?;
     let hostname = request.hostname.clone().unwrap_or_else(|| "anyarch".to_owned());
     if hostname.is_empty() || hostname.len() > 64 {
@@ -165,15 +172,20 @@ pub fn plan(request: &Request, found: Found) -> Result<Plan, Usage> {
         translations,
         read_only: request.read_only,
         ephemeral: request.ephemeral,
+        kept,
         is_init: request.is_init,
     })
 }
 
 /// The command: as asked for, else the default one, each behind the entry point.
 fn command(request: &Request, defaults: &Defaults) -> Result<Vec<Text>, Usage> {
-    let asked = request.command.iter().cloned().map(Text).collect();
-    let words = if request.command.is_empty() { defaults.command.clone() } else { asked };
-    let words = [&defaults.entrypoint[..], &words].concat();
+    let asked: Vec<Text> = request.command.iter().cloned().map(Text).collect();
+    // Whoever takes another entry point has no use for the words that follow the old one.
+    let words = match &request.entrypoint {
+        Some(own) => Some(Text(own.clone())).filter(|own| !own.is_empty()).into_iter().chain(asked).collect(),
+        None if asked.is_empty() => [&defaults.entrypoint[..], &defaults.command].concat(),
+        None => [&defaults.entrypoint[..], &asked].concat(),
+    };
     match words.first().map(|first| first.as_bytes()) {
         None | Some([]) => Err(Usage("the command is empty: name a program".to_owned())),
         // An emulator would take it for an option of its own.
@@ -295,12 +307,13 @@ impl Plan {
         if let Some(folder) = &self.translations {
             line("translations", folder.to_string());
         }
-        let changes = match (self.read_only, self.ephemeral, &self.root) {
-            (true, ..) => "refused",
-            (_, true, _) | (.., Source::Archive { .. }) => "gone afterwards",
-            _ => "kept",
+        let changes = match (&self.kept, self.read_only, self.ephemeral, &self.root) {
+            (Some(kept), ..) => format!("kept as {}, in {}", kept.name, kept.folder),
+            (_, true, ..) => "refused".to_owned(),
+            (_, _, true, _) | (.., Source::Archive { .. }) => "gone afterwards".to_owned(),
+            _ => "kept".to_owned(),
         };
-        line("changes", changes.to_owned());
+        line("changes", changes);
         for (name, value) in &self.environment {
             line("variable", format!("{name}={value}"));
         }
@@ -315,6 +328,7 @@ mod tests {
     fn request() -> Request {
         Request {
             command: Vec::new(),
+            entrypoint: None,
             binds: Vec::new(),
             environment: Vec::new(),
             workdir: None,
@@ -340,6 +354,7 @@ mod tests {
             }),
             ids: Ids::One { user: 1000, group: 1000, why: "no grant".to_owned() },
             translations: Some("/cache/tb/1".into()),
+            kept: None,
             variables: vec![
                 pair("HOME", "/home/ann"),
                 pair("TERM", "xterm"),
@@ -369,6 +384,25 @@ mod tests {
         for name in ["HOME", "SECRET", "QEMU_CPU"] {
             assert_eq!(variable(&plan, name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn another_entry_point_takes_the_place_of_the_images_with_its_words() {
+        let entrypoint = vec!["/entry".into(), "-x".into()];
+        let defaults = Defaults { entrypoint, command: vec!["serve".into()], ..Defaults::default() };
+        let words = |entrypoint: Option<&str>, command: &[&str]| {
+            let asked =
+                Request { entrypoint: entrypoint.map(Into::into), command: words(command), ..request() };
+            plan(&asked, Found { defaults: defaults.clone(), ..found() }).map(|plan| plan.command).ok()
+        };
+        let is =
+            |words: &[&str]| -> Option<Vec<Text>> { Some(words.iter().map(|word| (*word).into()).collect()) };
+        assert_eq!(words(None, &[]), is(&["/entry", "-x", "serve"]));
+        assert_eq!(words(None, &["ls"]), is(&["/entry", "-x", "ls"]));
+        assert_eq!(words(Some("sh"), &[]), is(&["sh"]));
+        assert_eq!(words(Some("sh"), &["-c", "id"]), is(&["sh", "-c", "id"]));
+        assert_eq!(words(Some(""), &["id"]), is(&["id"]));
+        assert_eq!(words(Some(""), &[]), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Packing {
     Gzip,
     /// By xz.
     Xz,
+    /// By zstd.
+    Zstd,
 }
 
 /// `xz -9e` needs 65 MiB, the most of all that xz does by itself.
@@ -44,9 +46,10 @@ pub fn packing(path: &Path) -> Result<Packing> {
         [0x1f, 0x8b, ..] => return Ok(Packing::Gzip),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Ok(Packing::Xz),
         head if head.get(257..262) == Some(b"ustar") => return Ok(Packing::Tar),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "is packed by zstd; unpack it first (`zstd -d`)",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Ok(Packing::Zstd),
+        [b'B', b'Z', b'h', ..] => "is packed by bzip2; unpack it first (`bzip2 -d`)",
         [0x7f, b'E', b'L', b'F', ..] => "is a program, not a root file system",
-        _ => "is not a tar archive, plain or packed by gzip or xz",
+        _ => "is not a tar archive, plain or packed by gzip, xz or zstd",
     };
     bail!(Usage(format!("{} {kind}", path.display())))
 }
@@ -58,6 +61,8 @@ fn stream(file: File, packing: Packing) -> Result<Archive<Box<dyn Read>>> {
         Packing::Tar => Box::new(file),
         Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
         Packing::Xz => Box::new(xz::Decoder::new(file, MEMORY)?),
+        // Its window takes at most 128 MiB of memory, the library's limit.
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(file)?),
     };
     Ok(Archive::new(stream))
 }
@@ -144,11 +149,10 @@ mod tests {
         assert_eq!(of(header.as_bytes()), Ok(Packing::Tar));
         assert_eq!(of(b"\x1f\x8b\x08"), Ok(Packing::Gzip));
         assert_eq!(of(b"\xfd7zXZ\0\0"), Ok(Packing::Xz));
-        for (bytes, said) in [
-            (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
-            (b"\x7fELF\x02", "is a program"),
-            (b"", "is not a tar archive"),
-        ] {
+        assert_eq!(of(b"\x28\xb5\x2f\xfd"), Ok(Packing::Zstd));
+        for (bytes, said) in
+            [(&b"BZh9"[..], "bzip2"), (b"\x7fELF\x02", "is a program"), (b"", "is not a tar archive")]
+        {
             assert!(of(bytes).expect_err(said).contains(said));
         }
     }

@@ -20,10 +20,20 @@ use std::path::Path;
 use tar::EntryType;
 use tree::{Looks, Tree};
 
+/// What is unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Layers of an image: names may take away what lower ones have, and a folder takes the place of a link.
+    Layers,
+    /// Packages of one system: a link to a folder stays where a package has that folder, as `/bin` of Debian's do.
+    Packages,
+}
+
 /// A root folder that is being unpacked.
 #[derive(Debug)]
 pub struct Unpacking<'a> {
     tree: Tree,
+    kind: Kind,
     limits: &'a Limits,
     bytes: u64,
     entries: u64,
@@ -54,10 +64,19 @@ impl<'a> Unpacking<'a> {
     /// # Errors
     /// When it cannot be opened.
     pub fn new(folder: &Path, owners: Owners, limits: &'a Limits) -> Result<Self> {
-        Ok(Self { tree: Tree::new(folder, owners)?, limits, bytes: 0, entries: 0, devices: 0 })
+        let (tree, kind) = (Tree::new(folder, owners)?, Kind::Layers);
+        Ok(Self { tree, kind, limits, bytes: 0, entries: 0, devices: 0 })
     }
 
-    /// Unpacks a layer of `packed` bytes above those that are there. Who calls this checks the digests.
+    /// The same for packages, where nothing is taken away.
+    ///
+    /// # Errors
+    /// As [`Unpacking::new`].
+    pub fn of_packages(folder: &Path, owners: Owners, limits: &'a Limits) -> Result<Self> {
+        Ok(Self { kind: Kind::Packages, ..Self::new(folder, owners, limits)? })
+    }
+
+    /// Unpacks a layer, or the files of a package, of `packed` bytes above those that are there. Who calls this checks the digests.
     ///
     /// # Errors
     /// When it is truncated, is no archive, holds what is refused, or more than the limits allow; or the disk is full.
@@ -100,7 +119,11 @@ impl<'a> Unpacking<'a> {
             time: member.time,
             xattrs: std::mem::take(&mut member.xattrs),
         };
-        let last = match name::meaning(&parts)? {
+        let meaning = match self.kind {
+            Kind::Layers => name::meaning(&parts)?,
+            Kind::Packages => parts.last().map_or(Meaning::Root, |last| Meaning::Put(last)),
+        };
+        let last = match meaning {
             Meaning::Put(last) => last,
             Meaning::Nothing => return Ok(()),
             Meaning::Root => {
@@ -124,6 +147,9 @@ impl<'a> Unpacking<'a> {
         }
         let into = self.tree.parent(&parts)?;
         match member.kind {
+            EntryType::Directory if self.kind == Kind::Packages && self.tree.is_linked(&into, &parts)? => {
+                Ok(())
+            }
             EntryType::Regular | EntryType::Continuous => {
                 let size = member.size;
                 self.bytes = self.bytes.saturating_add(size);

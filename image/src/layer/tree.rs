@@ -165,6 +165,15 @@ impl Tree {
         self.walk(above, true)?.context("a folder that was just made is gone")
     }
 
+    /// Whether a link to a folder stands at `parts`, of which `into` holds the last one.
+    ///
+    /// # Errors
+    /// As [`Tree::walk`].
+    pub fn is_linked(&mut self, into: &Folder, parts: &[&[u8]]) -> Result<bool> {
+        let Some(last) = parts.last() else { return Ok(false) };
+        Ok(kind(into, last)? == Some(FileType::Symlink) && self.walk(parts, false)?.is_some())
+    }
+
     /// Says how the root folder itself looks.
     ///
     /// # Errors

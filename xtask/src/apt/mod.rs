@@ -229,13 +229,6 @@ impl<'a> Apt<'a> {
         self.kept(items)
     }
 
-    /// Downloads these packages with all that they depend on, for a root file system.
-    pub fn download_with_dependencies(&self, packages: &[String]) -> Result<Vec<(AptFile, PathBuf)>> {
-        let mut command = self.apt_get();
-        command.args(["--simulate", "install"]).args(packages);
-        self.download(&parse_simulation(&capture(command)?)?)
-    }
-
     /// Downloads one file of a source package into the cache, checked against `sha256`.
     pub fn source_file(&self, package: &str, version: &str, file: &str, sha256: &str) -> Result<PathBuf> {
         let wanted = format!("{package}={version}");
@@ -322,19 +315,6 @@ fn parse_uris(text: &str, at_least: usize) -> Result<Vec<AptFile>> {
     Ok(items)
 }
 
-/// The packages in the lines `Inst NAME (VERSION ...)` of apt's `--simulate`, as `NAME=VERSION`.
-fn parse_simulation(text: &str) -> Result<Vec<String>> {
-    let mut packages = Vec::new();
-    for line in text.lines().filter_map(|line| line.strip_prefix("Inst ")) {
-        let said = || format!("unexpected output of apt: {line}");
-        let (name, rest) = line.split_once(" (").with_context(said)?;
-        let version = rest.split(' ').next().with_context(said)?;
-        packages.push(format!("{name}={version}"));
-    }
-    ensure!(!packages.is_empty(), "apt lists no package to install:\n{text}");
-    Ok(packages)
-}
-
 /// dpkg's name of this machine's architecture.
 pub fn native_arch() -> &'static str {
     match native() {
@@ -363,14 +343,6 @@ fn has_security(suite: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn apts_simulation_is_read_with_its_versions() {
-        let text = "Reading package lists...\nInst gcc-12-base (12.2.0-14 Debian:12 [arm64])\n\
-                    Inst libc6 (2.36-9 Debian:12 [arm64]) []\nConf libc6 (2.36-9 Debian:12 [arm64])\n";
-        assert_eq!(parse_simulation(text).expect("read"), ["gcc-12-base=12.2.0-14", "libc6=2.36-9"]);
-        assert!(parse_simulation("0 upgraded\n").is_err());
-    }
 
     #[test]
     fn apts_list_of_files_is_read_with_its_hashes() {

@@ -142,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn debian_is_the_same_to_builders_and_to_users() {
+        use anyarch_manifest::debian;
+        for target in TARGETS {
+            let Some(own) = target.debian else { continue };
+            let users = debian::Debian::of(target.name).expect(target.name);
+            assert_eq!((own.arch, own.suite), (users.architecture, users.usual_suite()), "{}", target.name);
+        }
+    }
+
+    #[test]
     fn what_debian_has_programs_of_debian_also_compiles() {
         for target in TARGETS {
             assert!(target.debian.is_none() || target.compiler.is_some(), "{}", target.name);

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use xtask::facts::Host;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 14] = [
     "build",
     "plan",
     "source",
@@ -20,7 +20,6 @@ const COMMANDS: [&str; 15] = [
     "release",
     "fetch",
     "patch",
-    "rootfs",
     "test",
     "bench",
     "doctor",

@@ -3,9 +3,9 @@
 
 mod debian;
 mod docker;
+mod work;
 
-use crate::driver::{Driver, Ended, checkout, emulator, emulator_of, is_root, run, scratch};
-use anyarch_client::files::TempFolder;
+use crate::driver::{Driver, Ended, checkout, emulator_of, run, scratch};
 use debian::{Debian, Owner};
 use docker::Engine;
 use std::fs::{self, File};
@@ -19,6 +19,9 @@ use xtask::facts::series::DEFAULT;
 
 /// The arm64 system as root's debootstrap leaves it; tests that change it take a copy.
 static ARM64: LazyLock<Debian> = LazyLock::new(|| Debian::bootstrap(Owner::root(), "aarch64"));
+
+/// The same of an ordinary user, as `anyarch rootfs` makes it. Nothing is written there.
+static USERS: LazyLock<Debian> = LazyLock::new(|| Debian::made("aarch64", &[]));
 
 /// Packages with maintainer scripts of many kinds; those of python run python.
 const PACKAGES: &str = "ed make perl python3";
@@ -78,17 +81,35 @@ fn starts_the_emulator_in_it(system: &Debian, target: &str, machine: &str) {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn an_arm64_debian_of_an_ordinary_user_installs_packages_that_work() {
-    // Who is not root has none to copy.
-    let system =
-        if is_root() { ARM64.copy_for(Owner::user()) } else { Debian::bootstrap(Owner::user(), "aarch64") };
+fn an_arm64_debian_that_anyarch_made_for_an_ordinary_user_installs_packages_that_work() {
+    let system = USERS.copy_of_user();
     installs_packages_that_work(&system);
     starts_the_emulator_in_it(&system, "aarch64", "aarch64");
     // All ids are there for its own programs.
     let script =
         "su www-data -s /bin/sh -c 'id -un; uname -m'; dpkg --remove ed > /dev/null && echo removed; exit 5";
-    let ended = system.anyarch(&["sh", "-c", script]);
+    let ended = system.anyarch(&[], &["sh", "-c", script]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), "www-data\naarch64\nremoved\n"), "{ended:?}");
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn a_system_that_anyarch_made_is_whole_and_knows_where_it_came_from() {
+    let system = &*USERS;
+    let script = "dpkg --audit; dpkg-query -W -f '${db:Status-Abbrev}\\n' | sort -u; cat /etc/hostname; \
+                  grep -c '^deb .* bookworm main$' /etc/apt/sources.list; stat -c %U:%G:%a /etc/shadow /tmp; \
+                  ls /usr/share/keyrings/debian-archive-keyring.gpg; ls /var/cache/apt/archives; readlink /bin; \
+                  [ ! -e /usr/sbin/policy-rc.d ]; apt-get check --quiet=2; echo 'a b' | awk '{ print $2 }'";
+    assert_eq!(
+        system.works(&["--read-only"], script),
+        "ii \nanyarch\n1\nroot:shadow:640\nroot:root:1777\n/usr/share/keyrings/debian-archive-keyring.gpg\n\
+         partial\nusr/bin\nb\n"
+    );
+    let beside: Vec<_> = fs::read_dir(system.root.parent().unwrap()).unwrap().flatten().collect();
+    assert!(
+        beside.iter().all(|entry| !entry.file_name().to_string_lossy().ends_with(".partial")),
+        "{beside:?}"
+    );
 }
 
 #[test]
@@ -207,26 +228,55 @@ fn runs_as_its_dockerfile_says(engine: &Engine, tag: &str) {
     }
 }
 
-/// A small arm64 system that an ordinary user unpacked, and the emulator beside it. Nothing is written there.
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn a_foreign_debian_runs_for_a_user_with_one_id_and_nothing_registered() {
+    let system = &*USERS;
+    let Owner::User(somebody) = &system.owner else { panic!("a user's") };
+    let guest = |options: &[&str], script: &str| {
+        let mut command = somebody.command(Path::new("unshare"));
+        command.args(["--map-root-user", "--root"]).arg(&system.root).arg("/qemu-aarch64").args(options);
+        Ended::of(command.args(["/bin/sh", "-c", script]))
+    };
+    let execve = ["--execve", "self"];
+    let promises = [
+        ("uname -m", "aarch64"),
+        ("dpkg --print-architecture", "arm64"),
+        ("dpkg --version | head -n 1", "Debian 'dpkg' package management program version"),
+        ("apt-get --version | head -n 1", "(arm64)"),
+        ("seq 5 | sed s/^/n/ | sort -r | tr '\\n' ' '", "n5 n4 n3 n2 n1"),
+        (
+            "printf '#!/bin/sh\\necho script $1 $(uname -m)\\n' > /tmp/s; chmod +x /tmp/s; /tmp/s one",
+            "script one aarch64",
+        ),
+        ("bash -c 'for i in 1 2 3; do (exec /bin/echo $i); done' | wc -l", "3"),
+        ("perl -e 'print qx(uname -m), system(\"false\") >> 8'", "aarch64\n1"),
+        ("env -i /bin/sh -c 'PATH=/bin; uname -m; env | wc -l'", "aarch64\n1\n"),
+        ("find /etc -name passwd -exec basename {} \\;", "passwd\n"),
+        ("ls -ld /etc 2>&1 | grep -c implemented || true", "0\n"),
+        ("cd /usr; ./bin/true; echo $?; no-such-program; echo $?", "0\n127"),
+    ];
+    for (script, said) in promises {
+        let ended = guest(&execve, script);
+        assert!(ended.code == Some(0) && ended.stdout.contains(said), "{script}: {ended:?}");
+    }
+    // Without the option the same child is the kernel's, which has nothing registered for it.
+    let without = guest(&[], "uname -m");
+    assert!(without.code != Some(0) && !without.stdout.contains("aarch64"), "{without:?}");
+}
+
+/// The user's system, run without a change of root.
 struct Unpacked {
-    _home: TempFolder,
     root: String,
     emulator: String,
 }
 
-static UNPACKED: LazyLock<Unpacked> = LazyLock::new(Unpacked::new);
+static UNPACKED: LazyLock<Unpacked> = LazyLock::new(|| {
+    let path = |path: &Path| path.display().to_string();
+    Unpacked { root: path(&USERS.root), emulator: path(USERS.emulator()) }
+});
 
 impl Unpacked {
-    fn new() -> Self {
-        let home = TempFolder::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
-        let root = home.path().join("arm64").display().to_string();
-        Driver::usual().succeed(&["rootfs", "--target", "arm64", &root]);
-        let emulator = emulator("aarch64", home.path()).display().to_string();
-        let error = Command::new(format!("{root}/usr/bin/true")).spawn().unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(8), "ENOEXEC: the kernel knows nothing of the target");
-        Self { _home: home, root, emulator }
-    }
-
     /// The words that run a program of the system, without a chroot.
     fn guest(&self, execve: &str, program: &str) -> Vec<String> {
         let program = format!("{}{program}", self.root);

@@ -1,6 +1,7 @@
 //! `anyarch`, the program for users: what it runs, how that ends, what it installs. Most of it is tried with a root of
 //! this machine's own programs, which needs no emulator; foreign ones stand in `systems`.
 
+mod debians;
 mod ends;
 mod images;
 mod rooms;

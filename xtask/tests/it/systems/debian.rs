@@ -1,13 +1,14 @@
 //! A Debian of a foreign architecture as its users make it: the first stage of `debootstrap` is this
 //! machine's work, all of the second is that of the foreign system's own programs.
 
-use crate::driver::{Ended, Somebody, emulator, is_root, run};
+use crate::driver::{Ended, Somebody, WITH_GUESTS, emulator, emulator_of, is_root, run};
 use anyarch_client::files::TempFolder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::apt::Mirrors;
 use xtask::facts::Target;
+use xtask::facts::series::DEFAULT;
 
 /// How a guest's children are asked for.
 pub const EXECVE: &[&str] = &["--execve", "self"];
@@ -86,7 +87,7 @@ pub fn environment() -> Vec<(String, String)> {
 /// A Debian in a folder, and the emulator that runs it.
 #[derive(Debug)]
 pub struct Debian {
-    owner: Owner,
+    pub owner: Owner,
     target: Target,
     pub root: PathBuf,
     emulator: PathBuf,
@@ -118,6 +119,51 @@ impl Debian {
         system
     }
 
+    /// Has `anyarch rootfs` make one for an ordinary user.
+    pub fn made(target: &str, options: &[&str]) -> Self {
+        let owner = Owner::user();
+        let Owner::User(somebody) = &owner else { panic!("a user") };
+        let target = Target::named(target).unwrap();
+        let root = owner.home().join("root");
+        let prefix = owner.home().join("prefix");
+        let emulator = match WITH_GUESTS.split(',').any(|name| name == target.name) {
+            true => emulator(target.name, &prefix),
+            false => emulator_of(DEFAULT, target.name, &prefix),
+        };
+        let mut command = somebody.command_with_ids(crate::users::program());
+        command.args([
+            "rootfs",
+            "--target",
+            target.name,
+            "--mirror",
+            &Mirrors::of_this_machine().unwrap().main,
+        ]);
+        command.arg("--emulator").arg(&emulator).args(options).arg(&root).envs(environment());
+        let ended = Ended::of(command.env("HOME", owner.home()));
+        assert_eq!(
+            (ended.code, ended.stdout),
+            (Some(0), format!("{}\n", root.display())),
+            "{}",
+            ended.stderr
+        );
+        let mut system = Self { owner, target, root, emulator };
+        system.settle();
+        system.connect();
+        system.nothing_is_registered();
+        system
+    }
+
+    /// A copy that a test may change, of a user's system for a user.
+    pub fn copy_of_user(&self) -> Self {
+        let owner = Owner::user();
+        let root = owner.home().join("root");
+        let words = [self.root.to_str().unwrap(), root.to_str().unwrap()];
+        let ended = Ended::of(&mut owner.namespaces("cp -a \"$1\" \"$2\"", &words));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let emulator = root.join(self.emulator.file_name().unwrap());
+        Self { owner, target: self.target, root, emulator }
+    }
+
     /// dpkg's name of what it is for.
     pub fn architecture(&self) -> &'static str {
         self.target.debian.unwrap().arch
@@ -134,24 +180,6 @@ impl Debian {
         let root = owner.home().join("root");
         run("cp", &["-a", self.root.to_str().unwrap(), root.to_str().unwrap()]);
         Self { owner, target: self.target, root, emulator: self.emulator.clone() }
-    }
-
-    /// The same for a user, whose files it is made of then: those of root and of others belong to the user's ids.
-    pub fn copy_for(&self, owner: Owner) -> Self {
-        let root = owner.home().join("root");
-        // Device files are mounted when it is run, and a user can make none.
-        let mut tar = Command::new("tar")
-            .args(["--numeric-owner", "--exclude=./dev/*", "-C", self.root.to_str().unwrap(), "-c", "."])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let unpack = "mkdir \"$1\"; tar --numeric-owner -C \"$1\" -xp";
-        let mut unpack = owner.namespaces(unpack, &[root.to_str().unwrap()]);
-        let ended = Ended::of(unpack.stdin(tar.stdout.take().unwrap()));
-        assert_eq!((tar.wait().unwrap().code(), ended.code), (Some(0), Some(0)), "{ended:?}");
-        let mut system = Self { owner, target: self.target, root, emulator: self.emulator.clone() };
-        system.settle();
-        system
     }
 
     /// Puts the emulator of a user's system into it.
@@ -245,11 +273,22 @@ impl Debian {
     }
 
     /// Runs a program of a user's system as its users do: by `anyarch run`.
-    pub fn anyarch(&self, words: &[&str]) -> Ended {
+    pub fn anyarch(&self, options: &[&str], words: &[&str]) -> Ended {
         let Owner::User(somebody) = &self.owner else { panic!("a system of root's") };
         let mut command = somebody.command_with_ids(crate::users::program());
-        command.args(["run", "--emulator"]).arg(&self.emulator).arg(&self.root).arg("--").args(words);
-        Ended::of(&mut command)
+        command.args(["run", "--emulator"]).arg(&self.emulator).args(options);
+        for way in environment().iter().map(|(name, _)| name).filter(|name| name.ends_with("_proxy")) {
+            command.args(["--env", way]);
+        }
+        command.arg(&self.root).arg("--").args(words).envs(environment());
+        Ended::of(command.env("HOME", self.owner.home()).stdin(Stdio::null()))
+    }
+
+    /// Runs a script by `anyarch run`, which must end well, and gives what it says.
+    pub fn works(&self, options: &[&str], script: &str) -> String {
+        let ended = self.anyarch(options, &["sh", "-ec", script]);
+        assert_eq!(ended.code, Some(0), "{script}\n{}{}", ended.stdout, ended.stderr);
+        ended.stdout
     }
 
     /// Runs a script, which must end well, and gives what it says.

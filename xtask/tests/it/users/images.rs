@@ -114,9 +114,15 @@ struct Registry(Child);
 
 impl Registry {
     fn start(home: &Path) -> (Self, u16) {
+        Self::start_with(home, "")
+    }
+
+    /// The same with more settings of its server.
+    fn start_with(home: &Path, more: &str) -> (Self, u16) {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\"{more}}}\n",
             home.join("registry").display()
         );
         fs::write(home.join("registry.yml"), config).unwrap();
@@ -201,4 +207,82 @@ fn an_image_in_files_runs_with_one_id_too_and_what_it_is_not_is_told() {
     anyarch(&["No/Such"]).failed(2, &["no folder or archive No/Such", "is not the name of an image"]);
     anyarch(&["localhost:1/no"]).failed(125, &["no folder or archive", "the image localhost:1/no:latest"]);
     anyarch(&["oci:no-such"]).failed(125, &["no-such"]);
+}
+
+#[test]
+fn a_registry_is_asked_over_https_and_over_http_only_if_that_is_said() {
+    if let Some(why) = wants::lacks(&["docker-registry", "openssl"], "docker-registry openssl") {
+        return wants::not_run(&why);
+    }
+    let guest = Guest::new();
+    let home = guest.somebody.home.path();
+    let layout = Layout::make(home.join("layout"), own());
+    let (registry, port) = Registry::start(home);
+    layout.push(port);
+    drop(registry);
+    let at = |name: &str| home.join(name).display().to_string();
+    let (key, certificate) = (at("key"), at("certificate"));
+    let who = ["-subj", "/CN=registry", "-addext", "subjectAltName=DNS:registry.test", "-days", "2"];
+    let kind = ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate];
+    run("openssl", &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"][..], &who, &kind].concat());
+    let hosts = at("hosts");
+    fs::write(&hosts, "127.0.0.1 localhost registry.test\n").unwrap();
+    let words = |image: &str, options: &[&str]| {
+        let start = ["run", "--user", "root", "--bind", "/usr:/usr:ro", "--pull", "always"];
+        let words = [&start[..], options, &[image, "echo $SAYS"]].concat();
+        // By a name that is none of a machine's own, so that it is like any other registry.
+        let named = "mount --bind \"$1\" /etc/hosts; shift; exec \"$@\"";
+        let mut command = guest.somebody.command(Path::new("unshare"));
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", named, "sh", &hosts]);
+        command.arg(program()).args(words);
+        command
+    };
+    let tls = format!(", tls: {{certificate: {certificate}, key: {key}}}");
+    let (registry, port) = Registry::start_with(home, &tls);
+    let image = format!("registry.test:{port}/it:1");
+    let trusted = Ended::of(words(&image, &[]).env("SSL_CERT_FILE", &certificate));
+    assert_eq!((trusted.code, trusted.stdout.as_str()), (Some(0), "so\n"), "{trusted:?}");
+    Ended::of(&mut words(&image, &[])).failed(125, &["cannot be reached", "certificate"]);
+    drop(registry);
+    let (registry, port) = Registry::start(home);
+    let image = format!("registry.test:{port}/it:1");
+    Ended::of(&mut words(&image, &[])).failed(125, &["cannot be reached"]);
+    let plain = Ended::of(&mut words(&image, &["--plain-http"]));
+    assert_eq!((plain.code, plain.stdout.as_str()), (Some(0), "so\n"), "{plain:?}");
+    drop(registry);
+    Ended::of(&mut words("./layout", &["--plain-http"]))
+        .failed(2, &["--plain-http is for images of a registry"]);
+}
+
+#[test]
+fn changes_of_an_image_are_kept_under_a_name_and_its_entry_point_gives_way() {
+    if let Some(why) = wants::lacks(&["newuidmap"], "uidmap") {
+        return wants::not_run(&why);
+    }
+    let guest = Guest::new();
+    let home = guest.somebody.home.path();
+    Layout::make(home.join("layout"), own());
+    let keep = |name: &str, root: &str, script: &str| {
+        let start = ["run", "--bind", "/usr:/usr:ro", "--keep", name, "--user", "root", "--workdir", "/"];
+        anyarch(&guest, &[&start[..], &["--entrypoint", "sh", root, "-ec", script]].concat())
+    };
+    let script = "cat srv/x 2> /dev/null || echo new; echo kept > srv/x; chown 9:9 srv/x; stat -c %u srv/x";
+    let said = |ended: &Ended| (ended.code, ended.stdout.clone());
+    assert_eq!(said(&keep("web", "./layout", script)), (Some(0), "new\n9\n".to_owned()));
+    assert_eq!(said(&keep("web", "./layout", script)), (Some(0), "kept\n9\n".to_owned()));
+    assert_eq!(said(&keep("other", "./layout", script)), (Some(0), "new\n9\n".to_owned()));
+    // A folder stays as it is, too.
+    assert_eq!(said(&keep("folder", "root", "touch x; ls x")), (Some(0), "x\n".to_owned()));
+    assert!(!guest.root.join("x").exists());
+    keep("web", "root", "true").failed(2, &["--keep web: these are changes of", "anyarch kept remove web"]);
+    keep("../x", "root", "true").failed(2, &["is no name for changes"]);
+    assert_eq!(anyarch(&guest, &["cache", "clean"]).code, Some(0));
+    assert_eq!(said(&keep("web", "./layout", "cat srv/x")), (Some(0), "kept\n".to_owned()));
+    let listed = anyarch(&guest, &["kept", "list"]).stdout;
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    for name in ["folder", "other", "web"] {
+        assert_eq!(anyarch(&guest, &["kept", "remove", name]).stdout, format!("removed {name}\n"));
+    }
+    assert_eq!(fs::read_dir(home.join(".local/share/anyarch/kept")).unwrap().count(), 0);
+    anyarch(&guest, &["kept", "remove", "web"]).failed(2, &["there are no changes of the name web"]);
 }
