@@ -2,14 +2,17 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod ended;
 mod names;
 mod releases;
 mod run;
 mod session;
 mod text;
+mod version;
 
 use clap::Parser as _;
+use clap_complete::CompleteEnv;
 use cli::Cli;
 use commands::doctor;
 use run::{enter, image, inside, mapper};
@@ -32,6 +35,8 @@ fn main() -> ExitCode {
     if let Some(ended) = stage {
         return ended.unwrap_or_else(|error| ExitCode::from(ended::report(&error, inside::FAILED, false)));
     }
+    // A shell that completes a word says so by a variable.
+    CompleteEnv::with_factory(cli::completing).var(complete::VARIABLE).complete();
     let cli = Cli::parse();
     let session = Session::new(cli.global.verbose, cli.global.json);
     match cli.command.run(&session) {
