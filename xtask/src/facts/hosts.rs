@@ -60,6 +60,14 @@ pub enum RustLibrary {
 }
 
 impl Rust {
+    /// What rustup is told to get the standard library: `target add x86_64-unknown-linux-musl`.
+    pub fn rustup(&self) -> String {
+        match self.library {
+            RustLibrary::Rustup => format!("target add {}", self.target),
+            RustLibrary::Source => "component add rust-src".to_owned(),
+        }
+    }
+
     /// Whether the C library is the sysroot's, and not one that Rust brings along.
     pub fn takes_libc_of_sysroot(&self) -> bool {
         !self.target.contains("-musl")

@@ -85,20 +85,16 @@ impl Rustc {
     }
 
     fn has_library(&self, rust: &Rust) -> Result<(), Missing> {
-        let Rust { target, library, .. } = rust;
         let libraries = self.sysroot.join("lib/rustlib");
-        let (place, command) = match library {
-            RustLibrary::Rustup => {
-                (libraries.join(target).join("lib"), format!("rustup target add {target}"))
-            }
-            RustLibrary::Source => {
-                (libraries.join("src/rust/library/std"), "rustup component add rust-src".to_owned())
-            }
+        let place = match rust.library {
+            RustLibrary::Rustup => libraries.join(&rust.target).join("lib"),
+            RustLibrary::Source => libraries.join("src/rust/library/std"),
         };
         if place.is_dir() {
             return Ok(());
         }
-        Err(Missing::new(format!("Rust's standard library for {target}"), command))
+        let what = format!("Rust's standard library for {}", rust.target);
+        Err(Missing::new(what, format!("rustup {}", rust.rustup())))
     }
 
     /// A cargo in the checkout, with nothing of the user's environment that could change what comes out.
