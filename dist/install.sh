@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs emulators of an anyarch release, for machines without Rust. docs/install.md is its manual.
+# Installs emulators of an anyarch release, and the program anyarch, for machines without Rust. docs/install.md is its
+# manual.
 #
 # It wants a POSIX shell, curl or wget, tar, xz, and a program that knows SHA-256. All of it is functions, and
 # `main` is called by the last line: a script that arrives cut, as in `curl ... | sh`, does nothing.
@@ -28,12 +29,14 @@ NEWLINE='
 
 help() {
     cat <<'END'
-Downloads, verifies and installs anyarch's emulators into ~/.local.
+Downloads, verifies and installs anyarch's emulators, and the program anyarch,
+into ~/.local.
 
   sh install.sh --target LIST [OPTION...]
 
   --target LIST   what to emulate: aarch64, arm, riscv64 ... and as others call
-                  them: arm64, armhf, amd64, ppc64el; several with commas; or all
+                  them: arm64, armhf, amd64, ppc64el; several with commas; or all;
+                  anyarch is the program that runs foreign systems by emulators
   --host HOST     what it is to run on: amd64, arm64, arm/v7 ...; else this machine
   --prefix DIR    folder to install into: DIR/bin/qemu-<target>; default ~/.local
   --release NAME  release to install; default: the one that this script belongs to
@@ -230,6 +233,14 @@ settle_place() {
 }
 
 # Names ------------------------------------------------------------------------------------------
+
+# The file of what is installed under a name: the emulator of a target, or the program.
+file_of() {
+    case $1 in
+    anyarch) echo anyarch ;;
+    *) echo "qemu-$1" ;;
+    esac
+}
 
 # QEMU's name of a target that Debian, Docker, the kernel or toolchains call otherwise. What is not known here is
 # looked for in the release as it is.
@@ -727,8 +738,8 @@ read_key() {
 write_index() {
     while read -r hash name; do
         case $name in
-        qemu-*-"$release"-linux-*.tar.xz) format=xz ;;
-        qemu-*-"$release"-linux-*.tar.zst) format=zst ;;
+        qemu-*-"$release"-linux-*.tar.xz | anyarch-"$release"-linux-*.tar.xz) format=xz ;;
+        qemu-*-"$release"-linux-*.tar.zst | anyarch-"$release"-linux-*.tar.zst) format=zst ;;
         *) continue ;;
         esac
         pair=${name#qemu-}
@@ -754,13 +765,23 @@ resolve_targets() {
     chosen=
     for one in $(lower "$targets" | tr ',' ' '); do
         if [ "$one" = all ]; then
-            choose_targets "$there"
+            choose_all
             continue
         fi
         one=$(target_named "$one") || exit
         case " $there" in
         *" $one "*) choose_targets "$one" ;;
         *) misused "release $release has no $one${host:+ for $host}; it has $there" ;;
+        esac
+    done
+}
+
+# All is all that emulates; a list has everything.
+choose_all() {
+    for every in $there; do
+        case $every/$list in
+        anyarch/no) ;;
+        *) choose_targets "$every" ;;
         esac
     done
 }
@@ -784,12 +805,13 @@ print_list() {
     ' "$work/index"
 }
 
-# An emulator ------------------------------------------------------------------------------------
+# An emulator, or the program --------------------------------------------------------------------
 
 install_emulator() {
     target=$1
-    emulator=$prefix/bin/qemu-$target
-    docs=share/doc/anyarch/qemu-$target
+    program=$(file_of "$target")
+    emulator=$prefix/bin/$program
+    docs=share/doc/anyarch/$program
     if is_current; then
         say "$emulator is up to date"
     else
@@ -797,7 +819,7 @@ install_emulator() {
         get_archive
         unpack
         put_in_place
-        say "installed qemu-$target of release $release for $host"
+        say "installed $program of release $release for $host"
         greet
     fi
     printf '%s\n' "$emulator"
@@ -901,7 +923,7 @@ not_unpacked() {
 # The first member that has no place in an archive, or the emulator if it is not there. $work/names and $work/kinds
 # list the same members; the second as `ls -l` does, with `d` or `-` in front, and where a link leads at the end.
 odd_members() {
-    awk -v emulator="bin/qemu-$target" -v docs="$docs" '
+    awk -v emulator="bin/$program" -v docs="$docs" '
         function is_folder(name) { return name == "bin" || index(docs "/", name "/") == 1 }
         function is_text(name) {
             return index(name, docs "/") == 1 && substr(name, length(docs) + 2) ~ /^[A-Za-z0-9][A-Za-z0-9._+-]*$/
@@ -940,8 +962,8 @@ bring_emulator() {
     [ ! -d "$emulator" ] || fail "$emulator is a folder, but must be a file"
     make_folder "$prefix/bin" || fail "cannot make $prefix/bin"
     sweep "$prefix/bin"
-    of_emulator=$(sha256 "$tree/bin/qemu-$target")
-    if ! chmod 755 "$tree/bin/qemu-$target" || ! mkdir "$staged" || ! mv -f "$tree/bin/qemu-$target" "$staged/"; then
+    of_emulator=$(sha256 "$tree/bin/$program")
+    if ! chmod 755 "$tree/bin/$program" || ! mkdir "$staged" || ! mv -f "$tree/bin/$program" "$staged/"; then
         fail "cannot write $emulator"
     fi
 }
@@ -986,13 +1008,13 @@ swap() {
         esac
     done
     set -f
-    mv -f "$staged/qemu-$target" "$emulator" || fail "cannot write $emulator"
+    mv -f "$staged/$program" "$emulator" || fail "cannot write $emulator"
     is_swapping=no
 }
 
 # Undoes what `swap` began, unless it has come to its end.
 take_back() {
-    [ -e "$staged/qemu-$target" ] || return 0
+    [ -e "$staged/$program" ] || return 0
     IFS=$NEWLINE
     for file in $placed; do
         rm -f "$file"

@@ -6,6 +6,7 @@ use crate::commands::{
 };
 use crate::run::inside;
 use crate::session::Session;
+use crate::{complete, version};
 use anyarch_binfmt::register::Register;
 use anyarch_binfmt::status::StatusArgs;
 use anyarch_binfmt::unregister::Unregister;
@@ -16,7 +17,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(
     name = "anyarch",
-    version,
+    version = version::SHORT,
+    long_version = version::LONG.as_str(),
     max_term_width = 100,
     before_help = "\
 Examples:
@@ -93,7 +95,7 @@ impl Command {
             Self::Kept(command) => kept::run(session, command),
             Self::Cache(command) => cache::run(session, command),
             Self::Doctor(_) => doctor::run(session),
-            Self::Completions(arguments) => completions::run(Cli::command(), arguments),
+            Self::Completions(arguments) => completions::run(arguments),
         }
     }
 
@@ -104,6 +106,11 @@ impl Command {
             _ => 1,
         }
     }
+}
+
+/// The command line, with what its words complete to.
+pub fn completing() -> clap::Command {
+    complete::with_words(Cli::command())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod ended;
 mod names;
 mod releases;
@@ -9,8 +10,10 @@ mod rootfs;
 mod run;
 mod session;
 mod text;
+mod version;
 
 use clap::Parser as _;
+use clap_complete::CompleteEnv;
 use cli::Cli;
 use commands::doctor;
 use rootfs::stage;
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
     if let Some(ended) = ended {
         return ended.unwrap_or_else(|error| ExitCode::from(ended::report(&error, inside::FAILED, false)));
     }
+    // A shell that completes a word says so by a variable.
+    CompleteEnv::with_factory(cli::completing).var(complete::VARIABLE).complete();
     let cli = Cli::parse();
     let session = Session::new(cli.global.verbose, cli.global.json);
     match cli.command.run(&session) {

@@ -3,10 +3,12 @@
 use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::index::{self, Index};
+use anyarch_client::machine;
 use anyarch_client::mirrors;
 use anyarch_client::signature;
 use anyarch_client::transfer::{Mirrors, RetryPolicy};
-use anyarch_manifest::FileName;
+use anyarch_manifest::layout::PROGRAM;
+use anyarch_manifest::{FileName, Manifest};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::env;
@@ -95,6 +97,14 @@ pub fn open_known(session: &Session, place: &Place, known: &[String]) -> Result<
         })?,
     };
     Ok(Release { index, mirrors, from })
+}
+
+/// Whether a release has a target's emulator for some host, or this program, by its name.
+pub fn has(manifest: &Manifest, target: &str) -> bool {
+    match target {
+        PROGRAM => machine::native().is_ok_and(|host| manifest.program(host).is_some()),
+        target => manifest.artifacts.iter().any(|one| one.target == target),
+    }
 }
 
 /// Whether one release is newer than another: their numbers, one by one.

@@ -27,8 +27,18 @@ fn help_begins_with_examples_and_every_command_has_some() {
 fn every_shell_gets_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, script, _) = anyarch(&["completions", shell]);
-        assert!(code == Some(0) && script.contains("ephemeral"), "{shell}");
+        assert!(code == Some(0) && script.contains("ANYARCH_COMPLETE"), "{shell}: {script}");
     }
+}
+
+#[test]
+fn the_version_names_the_release_and_what_is_installed() {
+    let (code, said, _) = anyarch(&["--version"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(code, Some(0));
+    assert!(lines[0].starts_with("anyarch ") && lines.last().unwrap().starts_with("installed in "), "{said}");
+    let (_, short, _) = anyarch(&["-V"]);
+    assert_eq!(short.trim_end(), lines[0]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a released archive may hold: one emulator and its texts, in folders. Everything else is refused, whoever
+//! What a released archive may hold: one emulator (or the users' program) and its texts, in folders. Everything else is refused, whoever
 //! vouches for it, and nothing is written outside the folder that was meant.
 
 use crate::xz;
@@ -37,7 +37,8 @@ pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Resul
         let mut entry = entry.context("it is truncated or not a tar archive")?;
         room.take(&mut entry)?;
     }
-    let lacks = |name: &str| format!("it has no {name}: truncated, or not an archive of qemu-{target}");
+    let lacks =
+        |name: &str| format!("it has no {name}: truncated, or not an archive of {}", layout::program(target));
     ensure!(into.join(emulator(target)).is_file(), lacks(&emulator(target)));
     ensure!(into.join(docs(target)).is_dir(), lacks(&docs(target)));
     Ok(())

@@ -5,7 +5,8 @@ use crate::files;
 use crate::install::{self, PrefixLock};
 use crate::progress::Progress;
 use crate::transfer::{ExpectedFile, Mirrors};
-use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest};
+use anyarch_manifest::layout::{self, PROGRAM};
+use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest, Program};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub const MAX_ARCHIVE: u64 = 32 << 20;
 /// `dist/install.sh` has this limit, too.
 pub const MAX_UNPACKED: u64 = 256 << 20;
 
-/// An emulator that is installed. Only [`fetch_emulator`] makes one.
+/// An emulator, or the users' program, that is installed. Only [`fetch_emulator`] makes one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Installed {
     target: String,
@@ -33,7 +34,7 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// Target, by QEMU's name.
+    /// Target, by QEMU's name; [`PROGRAM`] for the users' program.
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -108,15 +109,12 @@ pub enum NameFilter {
     Only(Vec<String>),
 }
 
-/// The emulators of a release that are asked for: each of these targets for each of these hosts.
+/// The emulators of a release that are asked for: each of these targets for each of these hosts. Who asks for
+/// [`PROGRAM`] by name gets the users' program; all targets are only emulators.
 ///
 /// # Errors
 /// [`Usage`] when the release lacks one; the message lists what it has.
-pub fn select<'a>(
-    manifest: &'a Manifest,
-    targets: &NameFilter,
-    hosts: &NameFilter,
-) -> Result<Vec<&'a Artifact>> {
+pub fn select(manifest: &Manifest, targets: &NameFilter, hosts: &NameFilter) -> Result<Vec<Artifact>> {
     let there = sorted(manifest.artifacts.iter().map(|one| one.host.as_str()));
     let hosts: Vec<&str> = match hosts {
         NameFilter::All => there.clone(),
@@ -129,18 +127,23 @@ pub fn select<'a>(
             bail!(lacks(manifest, &format!("anything for {host}"), host, "it has emulators for", &there));
         }
         let NameFilter::Only(targets) = targets else {
-            chosen.extend(of_host);
+            chosen.extend(of_host.into_iter().cloned());
             continue;
         };
         for target in targets {
-            let found = of_host.iter().find(|one| one.target == *target);
-            chosen.push(*found.ok_or_else(|| no_target(manifest, target, host))?);
+            let program = (target == PROGRAM).then(|| manifest.program(host)).flatten();
+            let emulator = of_host.iter().find(|one| one.target == *target).copied().cloned();
+            let found = emulator.or_else(|| program.map(Program::as_artifact));
+            chosen.push(found.ok_or_else(|| no_target(manifest, target, host))?);
         }
     }
     Ok(chosen)
 }
 
 fn no_target(manifest: &Manifest, target: &str, host: &str) -> Usage {
+    if target == PROGRAM {
+        return no_program(manifest, host);
+    }
     let all = || manifest.artifacts.iter();
     let targets = sorted(all().filter(|one| one.host == host).map(|one| one.target.as_str()));
     let hosts = sorted(all().filter(|one| one.target == target).map(|one| one.host.as_str()));
@@ -150,6 +153,13 @@ fn no_target(manifest: &Manifest, target: &str, host: &str) -> Usage {
         error.0.push_str(&format!("\n  qemu-{target} it has for: {}", hosts.join(" ")));
     }
     error
+}
+
+/// Some hosts have no program, and the first releases have none at all.
+fn no_program(manifest: &Manifest, host: &str) -> Usage {
+    let hosts = sorted(manifest.programs.iter().map(|one| one.host.as_str()));
+    let hosts = if hosts.is_empty() { "no host".to_owned() } else { hosts.join(" ") };
+    Usage(format!("release {} has {PROGRAM} for {hosts}, not for {host}", manifest.release))
 }
 
 fn lacks(manifest: &Manifest, what: &str, name: &str, of: &str, known: &[&str]) -> Usage {
@@ -187,9 +197,9 @@ pub fn fetch_emulator(
     folders: Folders<'_>,
 ) -> Result<Installed> {
     let Folders { cache, prefix } = folders;
-    let archive = artifact
-        .archive(ArchiveFormat::TarXz)
-        .with_context(|| format!("there is no .tar.xz of qemu-{} for {}", artifact.target, artifact.host))?;
+    let archive = artifact.archive(ArchiveFormat::TarXz).with_context(|| {
+        format!("there is no .tar.xz of {} for {}", layout::program(&artifact.target), artifact.host)
+    })?;
     is_modest(archive.file.as_str(), archive.size, MAX_ARCHIVE)?;
     is_modest(&format!("{} unpacked", archive.file), artifact.unpacked_size, MAX_UNPACKED)?;
     let installed = |state| describe(manifest, artifact, archive, prefix, state);

@@ -1,4 +1,5 @@
-//! What is installed below a prefix: which emulators, of which release, from where. `install` leaves a record among the
+//! What is installed below a prefix: which emulators (and the users' program, under its own name), of which release,
+//! from where. `install` leaves a record among the
 //! texts of each; of those that others installed, the texts themselves say it.
 
 use crate::fetch::Installed;
@@ -17,7 +18,7 @@ const FILE: &str = "installed.json";
 /// What was put where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Target, by QEMU's name.
+    /// Target, by QEMU's name; `anyarch` for the users' program.
     pub target: String,
     /// The release that it is from.
     pub release: String,
@@ -64,7 +65,7 @@ pub fn all(prefix: &Path) -> Vec<Found> {
     let mut all: Vec<Found> = entries
         .filter_map(|entry| {
             let name = entry.file_name();
-            let target = name.to_str()?.strip_prefix(&layout::program(""))?.to_owned();
+            let target = layout::packed_as(name.to_str()?)?.to_owned();
             let path = install::emulator_path(prefix, &target);
             let size = fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|meta| meta.len());
             Some(Found { record: read(&entry.path(), &target), path, size })

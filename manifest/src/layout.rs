@@ -1,16 +1,29 @@
-//! Where things stand in the archive of an emulator, and below the folder that it is installed into. Paths have no
-//! slash at either end. `dist/install.sh` has them, too.
+//! Where things stand in the archive of an emulator or of the users' program, and below the folder that it is installed
+//! into. Paths have no slash at either end. `dist/install.sh` has them, too.
+//!
+//! Emulators go by the names of their targets, the program by its own ([`PROGRAM`]): no target is called so.
 
 /// The folder of programs.
 pub const BIN: &str = "bin";
 
-/// The folder that holds a folder of texts for each emulator.
+/// The name of the users' program.
+pub const PROGRAM: &str = "anyarch";
+
+/// The folder that holds a folder of texts for each emulator, and for the program.
 const DOCS: &str = "share/doc/anyarch";
 
-/// The file name of the emulator of a target, by QEMU's name: `qemu-aarch64`.
+/// The file name of the emulator of a target, by QEMU's name: `qemu-aarch64`. The program's is `anyarch`.
 pub fn program(target: &str) -> String {
-    format!("qemu-{target}")
+    if target == PROGRAM { PROGRAM.to_owned() } else { format!("{EMULATOR}{target}") }
 }
+
+/// What is packed in an archive or installed under a file name: the target of `qemu-aarch64`, or the program.
+pub fn packed_as(file: &str) -> Option<&str> {
+    file.strip_prefix(EMULATOR).or((file == PROGRAM).then_some(file))
+}
+
+/// What the file names of emulators begin with.
+const EMULATOR: &str = "qemu-";
 
 /// The emulator of a target: `bin/qemu-aarch64`.
 pub fn emulator(target: &str) -> String {
@@ -36,5 +49,15 @@ mod tests {
         assert_eq!(emulator("arm"), "bin/qemu-arm");
         assert_eq!(docs("arm"), "share/doc/anyarch/qemu-arm");
         assert_eq!(build_facts("arm"), "share/doc/anyarch/qemu-arm/build.json");
+        assert_eq!(emulator(PROGRAM), "bin/anyarch");
+        assert_eq!(docs(PROGRAM), "share/doc/anyarch/anyarch");
+    }
+
+    #[test]
+    fn a_file_name_tells_what_it_is_of() {
+        for name in ["arm", PROGRAM] {
+            assert_eq!(packed_as(&program(name)), Some(name));
+        }
+        assert_eq!(packed_as("README"), None);
     }
 }

@@ -44,6 +44,9 @@ pub struct Manifest {
     pub builds: BTreeMap<String, Build>,
     /// The emulators, one for each target and host.
     pub artifacts: Vec<Artifact>,
+    /// The users' program `anyarch`, one for each host that has it. The first releases have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<Program>,
     /// The other files of the release.
     pub documents: Vec<Document>,
 }
@@ -135,7 +138,43 @@ pub struct Artifact {
     pub verified: Vec<Check>,
 }
 
-/// An emulator as it lies in its archive.
+/// The users' program for a host, in one or several archives with the same content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Program {
+    /// Host, by Docker's platform name without `linux/`: `amd64`, `arm/v7`.
+    pub host: String,
+    /// The program itself, `bin/anyarch` in every archive.
+    pub program: Emulator,
+    /// Total size of the files in an archive, in bytes.
+    pub unpacked_size: u64,
+    /// Downloadable archives; the first is the best choice for most people.
+    pub archives: Vec<Archive>,
+    /// Checks that passed, and checks that were not run, with the reason.
+    pub verified: Vec<Check>,
+    /// How it was built.
+    pub build: ProgramBuild,
+}
+
+/// How the users' program was built for a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProgramBuild {
+    /// Rust's name of the host: `x86_64-unknown-linux-musl`.
+    pub target: String,
+    /// What `rustc --version` says.
+    pub rustc: String,
+    /// Options of rustc, without paths.
+    pub rustflags: Vec<String>,
+    /// Version of the C compiler: first line of `--version`, without the program's name.
+    pub compiler: String,
+    /// Version of the linker: first line of `--version`, without the program's name.
+    pub linker: String,
+    /// The packages that C headers and static libraries came from, by file name.
+    pub sysroot: Vec<Pinned>,
+}
+
+/// A program as it lies in its archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Emulator {
@@ -280,9 +319,15 @@ impl Manifest {
         self.artifacts.iter().find(|one| one.target == target && one.host == host)
     }
 
+    /// The users' program for a host.
+    pub fn program(&self, host: &str) -> Option<&Program> {
+        self.programs.iter().find(|one| one.host == host)
+    }
+
     /// Every file that the manifest names, with its SHA-256.
     pub fn files(&self) -> impl Iterator<Item = (&FileName, &Sha256)> {
-        let archives = self.artifacts.iter().flat_map(|one| &one.archives);
+        let programs = self.programs.iter().flat_map(|one| &one.archives);
+        let archives = self.artifacts.iter().flat_map(|one| &one.archives).chain(programs);
         let documents = self.documents.iter().map(|one| (&one.file, &one.sha256));
         archives.map(|one| (&one.file, &one.sha256)).chain(documents)
     }
@@ -292,12 +337,18 @@ impl Manifest {
         let mut files = BTreeSet::new();
         let mut pairs = BTreeSet::new();
         for one in &self.artifacts {
-            let pair = format!("{} for {}", one.target, one.host);
-            if !name::is_word(&one.target) || !one.host.split('/').all(name::is_word) {
-                return wrong(format!("`{pair}` does not name a target and a host"));
+            if one.target == layout::PROGRAM {
+                return wrong(format!("{} is no emulator", one.target));
             }
             if !self.builds.contains_key(&one.host) {
                 return wrong(format!("the build of {} is missing", one.host));
+            }
+        }
+        let programs: Vec<Artifact> = self.programs.iter().map(Program::as_artifact).collect();
+        for one in self.artifacts.iter().chain(&programs) {
+            let pair = format!("{} for {}", one.target, one.host);
+            if !name::is_word(&one.target) || !one.host.split('/').all(name::is_word) {
+                return wrong(format!("`{pair}` does not name a target and a host"));
             }
             if !pairs.insert((&one.target, &one.host)) {
                 return wrong(format!("{pair} is listed twice"));
@@ -315,6 +366,20 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+impl Program {
+    /// The same as what readers do with emulators: it is installed as these are, under its own name.
+    pub fn as_artifact(&self) -> Artifact {
+        Artifact {
+            target: layout::PROGRAM.to_owned(),
+            host: self.host.clone(),
+            emulator: self.program.clone(),
+            unpacked_size: self.unpacked_size,
+            archives: self.archives.clone(),
+            verified: self.verified.clone(),
+        }
     }
 }
 

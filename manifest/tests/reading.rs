@@ -36,6 +36,46 @@ fn a_patch_says_its_topic_since_it_has_one() {
 }
 
 #[test]
+fn the_users_program_is_of_a_host_and_may_be_missing() {
+    let first = Manifest::read(FIRST.as_bytes()).unwrap();
+    assert!(first.programs.is_empty() && first.program("amd64").is_none());
+    let program = |change: &dyn Fn(&mut Value)| {
+        with(|value| {
+            let artifact = value["artifacts"][0].clone();
+            let mut archives = artifact["archives"].clone();
+            archives.as_array_mut().unwrap().truncate(1);
+            archives[0]["file"] = json!("anyarch-10.2.2-1-linux-arm-v7.tar.xz");
+            value["programs"] = json!([{
+                "host": "arm/v7",
+                "program": artifact["emulator"],
+                "unpacked_size": artifact["unpacked_size"],
+                "archives": archives,
+                "verified": [],
+                "build": {
+                    "target": "armv7-unknown-linux-gnueabihf", "rustc": "rustc 1", "rustflags": [],
+                    "compiler": "cc", "linker": "ld", "sysroot": [],
+                },
+            }]);
+            change(value);
+        })
+    };
+    let manifest = program(&|_| ()).unwrap();
+    let one = manifest.program("arm/v7").unwrap();
+    assert_eq!(one.as_artifact().target, "anyarch");
+    assert!(manifest.files().any(|(file, _)| file.as_str() == "anyarch-10.2.2-1-linux-arm-v7.tar.xz"));
+    assert_eq!(Manifest::read(manifest.text().as_bytes()).unwrap(), manifest);
+    let refused: [(&dyn Fn(&mut Value), &str); 3] = [
+        (&|value| value["programs"][0]["host"] = json!("../x"), "does not name"),
+        (&|value| value["programs"][0]["archives"] = json!([]), "has no .tar.xz"),
+        (&|value| value["artifacts"][0]["target"] = json!("anyarch"), "is no emulator"),
+    ];
+    for (change, told) in refused {
+        let error = program(change).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
 fn what_later_versions_add_is_passed_over() {
     let manifest = with(|value| {
         value["speed"] = json!("fast");

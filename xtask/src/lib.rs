@@ -11,6 +11,7 @@ pub mod compile;
 pub mod package;
 pub mod patch;
 pub mod plan;
+pub mod program;
 pub mod release;
 pub mod reproduce;
 pub mod source;

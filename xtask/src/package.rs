@@ -1,8 +1,9 @@
 //! Stage 6: a verified emulator as a small archive, the same bytes wherever and whenever it is made.
 
 mod archive;
+pub mod contents;
 
-pub(crate) use archive::{WINDOW, append, xz_with};
+pub(crate) use archive::{Member, WINDOW, append, write_archive, xz_with};
 
 use crate::compile::{self, BuildInfo, Library};
 use crate::facts::{Host, Series, Target};
@@ -15,7 +16,7 @@ use anyarch_client::files;
 use anyarch_client::hash;
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, ensure};
-use archive::{members, write_archive};
+use archive::members;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -270,20 +271,24 @@ pub fn tarballs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Writes `SHA256SUMS` of these tarballs, all of one release, as `sha256sum --check` reads it, unless the folder is
-/// a whole release with these very tarballs. Gives the names of others in that folder, which are not vouched for.
-pub fn write_sums(session: &Session, release: &str, tarballs: &[Tarball]) -> Result<(PathBuf, Vec<String>)> {
+/// A file's name and its SHA-256.
+pub fn listed(path: &Path, sha256: &str) -> (String, String) {
+    (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), sha256.to_owned())
+}
+
+/// Writes `SHA256SUMS` of these archives, all of one release, as `sha256sum --check` reads it, unless the folder is
+/// a whole release with these very archives. Gives the names of others in that folder, which are not vouched for.
+pub fn write_sums(
+    session: &Session,
+    release: &str,
+    listed: &[(String, String)],
+) -> Result<(PathBuf, Vec<String>)> {
     let folder = session.workspace.out.join(release);
     let sums = folder.join(anyarch_manifest::SUMS);
     let _lock = Lock::acquire(&session.workspace.trees.join(format!("sums-{release}")), &session.progress)?;
-    let mut listed: Vec<(String, &str)> = Vec::new();
-    for tarball in tarballs {
-        let name = tarball.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        listed.push((name, &tarball.record.sha256));
-    }
-    let text = self::sums(listed.iter().map(|(name, sha256)| (name.as_str(), *sha256)));
+    let text = self::sums(listed.iter().map(|(name, sha256)| (name.as_str(), sha256.as_str())));
     let mut others = Vec::new();
-    for path in self::tarballs(&folder)? {
+    for path in tarballs(&folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !listed.iter().any(|(known, _)| *known == name) {
             others.push(name);

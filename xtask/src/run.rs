@@ -3,8 +3,8 @@
 use crate::children;
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    bench, build, clean, completions, doctor, fetch, package, patch, plan, release, reproduce, rootfs,
-    source, test, toolchain, verify,
+    bench, build, clean, completions, doctor, fetch, package, patch, plan, program, release, reproduce,
+    rootfs, source, test, toolchain, verify,
 };
 use crate::session::{BuildSession, Session};
 use crate::slots;
@@ -18,17 +18,15 @@ use std::thread::available_parallelism;
 
 /// Runs what the command line says.
 pub fn run(cli: &Cli) -> Result<()> {
+    let global = &cli.global;
+    let workspace =
+        Workspace::locate(global.root.as_deref(), global.build_dir.as_deref(), global.out.as_deref());
     // It needs no checkout.
     if let Command::Completions(arguments) = &cli.command {
-        return completions::run(Cli::command(), arguments);
+        return completions::run(Cli::command(), workspace.ok().as_ref(), arguments);
     }
-    let global = &cli.global;
     let session = Session {
-        workspace: Workspace::locate(
-            global.root.as_deref(),
-            global.build_dir.as_deref(),
-            global.out.as_deref(),
-        )?,
+        workspace: workspace?,
         progress: Progress::new(global.verbose),
         jobs: global.jobs.map_or_else(|| slots::fitting(processors(), slots::free_memory()), usize::from),
         json: global.json,
@@ -61,6 +59,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Verify(arguments) => verify::run(&building(session)?, arguments),
         Command::Reproduce(arguments) => reproduce::run(&building(session)?, arguments),
         Command::Package(arguments) => package::run(&building(session)?, arguments),
+        Command::Program(arguments) => program::run(&building(session)?, arguments),
         Command::Release(arguments) => release::run(&building(session)?, arguments),
         Command::Fetch(arguments) => fetch::run(&session, arguments, global.keep_going),
         Command::Patch(command) => patch::run(&building(session)?, command),

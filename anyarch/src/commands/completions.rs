@@ -1,11 +1,17 @@
 //! `completions`: what a shell needs to complete our command lines.
 
+use crate::complete::VARIABLE;
 use crate::session::print;
-use anyhow::Result;
+use anyarch_client::error::Usage;
+use anyarch_manifest::layout::PROGRAM;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
 /// Print a completion script for a shell
+///
+/// The script asks this program for each word, so it need not be made again after an upgrade.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -17,9 +23,13 @@ pub struct Completions {
     shell: Shell,
 }
 
-/// Prints the script for a whole command line.
-pub fn run(mut command: clap::Command, arguments: &Completions) -> Result<()> {
+/// Prints the script.
+pub fn run(arguments: &Completions) -> Result<()> {
+    let shells = Shells::builtins();
+    let name = arguments.shell.to_string();
+    let shell =
+        shells.completer(&name).ok_or_else(|| Usage(format!("nothing completes words for {name}")))?;
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, "anyarch", &mut script);
+    shell.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script).context("no script")?;
     print(&String::from_utf8_lossy(&script))
 }

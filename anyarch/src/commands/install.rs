@@ -9,6 +9,7 @@ use anyarch_client::error::Usage;
 use anyarch_client::fetch::{self, Folders, Installed, NameFilter};
 use anyarch_client::progress::human_bytes;
 use anyarch_client::{interrupt, machine, record};
+use anyarch_manifest::layout::{self, PROGRAM};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,10 @@ use std::path::{Path, PathBuf};
 Examples:
   anyarch install --target arm64 --from https://example.org/anyarch --key anyarch.pub
   anyarch install --target all --from /mnt/mirror --prefix /usr/local
-  anyarch install --target arm64 --release 10.2.2-1 --from /mnt/mirror")]
+  anyarch install --target arm64 --release 10.2.2-1 --from /mnt/mirror
+  anyarch install --target anyarch --from https://example.org/anyarch --key anyarch.pub")]
 pub struct Install {
-    /// Targets, by any usual name; `all` for every target of the release
+    /// Targets, by any usual name; `all` for every target of the release; `anyarch` for this program itself
     #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
     targets: Vec<String>,
     #[command(flatten)]
@@ -57,12 +59,14 @@ pub fn install(
     let manifest = &release.index.manifest;
     let before = record::all(prefix);
     let mut done = Vec::new();
-    for artifact in fetch::select(manifest, targets, &host)? {
+    for artifact in &fetch::select(manifest, targets, &host)? {
         let old = before.iter().find(|found| found.record.target == artifact.target && found.size.is_some());
         if let Some(old) = old.filter(|old| is_newer(&old.record.release, manifest.release.as_str())) {
             session.progress.say(&format!(
-                "downgrade: qemu-{} {} takes the place of {}, which is newer",
-                artifact.target, manifest.release, old.record.release
+                "downgrade: {} {} takes the place of {}, which is newer",
+                layout::program(&artifact.target),
+                manifest.release,
+                old.record.release
             ));
         }
         let folders = Folders { cache: &session.cache, prefix };
@@ -74,7 +78,7 @@ pub fn install(
     Ok(done)
 }
 
-/// Targets by any name.
+/// Targets by any name; this program by its own.
 ///
 /// # Errors
 /// [`Usage`] for one that is not known.
@@ -84,7 +88,7 @@ pub fn named(words: &[String]) -> Result<NameFilter, Usage> {
     }
     let mut once: Vec<String> = Vec::new();
     for name in words {
-        let name = names::target(name)?.name;
+        let name = if name == PROGRAM { PROGRAM } else { names::target(name)?.name };
         if !once.iter().any(|known| known == name) {
             once.push(name.to_owned());
         }

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// List the emulators that are installed, and whether there are newer ones
+/// List the emulators that are installed, and this program, and whether there are newer ones
 ///
 /// With --from or ANYARCH_FROM, it also says which release is the newest there.
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub fn run(session: &Session, arguments: &List) -> Result<()> {
         .map(|found| {
             let has = |manifest: &&anyarch_manifest::Manifest| {
                 is_newer(manifest.release.as_str(), &found.record.release)
-                    && manifest.artifacts.iter().any(|one| one.target == found.record.target)
+                    && releases::has(manifest, &found.record.target)
             };
             let newer = newest.as_ref().filter(has).map(|manifest| manifest.release.to_string());
             Line { found, newer }

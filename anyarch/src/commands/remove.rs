@@ -6,6 +6,7 @@ use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::fetch::NameFilter;
 use anyarch_client::record::{self, Found};
+use anyarch_manifest::layout::{self, PROGRAM};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ Examples:
   anyarch remove --target arm64
   anyarch remove --target all --prefix /usr/local")]
 pub struct Remove {
-    /// Targets, by any usual name; `all` for every one that is installed
+    /// Targets, by any usual name; `all` for every one that is installed; `anyarch` for this program itself
     #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
     targets: Vec<String>,
     /// Folder that they are installed in [default: ~/.local]
@@ -35,13 +36,17 @@ pub fn run(session: &Session, arguments: &Remove) -> Result<()> {
     session.show(&gone, || gone.iter().map(|path| format!("removed {}\n", path.display())).collect())
 }
 
-/// Those of the targets that are asked for; it is an error if one is not there.
+/// Those of the targets that are asked for; it is an error if one is not there. All are all emulators: who removes them
+/// goes on with this program.
 fn chosen(all: Vec<Found>, targets: &NameFilter, prefix: &str) -> Result<Vec<Found>> {
-    let NameFilter::Only(names) = targets else { return Ok(all) };
+    let NameFilter::Only(names) = targets else {
+        return Ok(all.into_iter().filter(|found| found.record.target != PROGRAM).collect());
+    };
     let has = |name: &&String| all.iter().any(|found| found.record.target == **name);
     if let Some(lost) = names.iter().find(|name| !has(name)) {
         let there: Vec<&str> = all.iter().map(|found| found.record.target.as_str()).collect();
-        bail!(Usage(format!("qemu-{lost} is not installed in {prefix}; there are: {}", there.join(" "))));
+        let lost = layout::program(lost);
+        bail!(Usage(format!("{lost} is not installed in {prefix}; there are: {}", there.join(" "))));
     }
     Ok(all.into_iter().filter(|found| names.contains(&found.record.target)).collect())
 }

@@ -7,12 +7,14 @@ use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::fetch::NameFilter;
 use anyarch_client::record;
+use anyarch_manifest::layout;
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Bring all installed emulators to the newest release
+/// Bring all installed emulators, and this program, to the newest release
 ///
+/// This program only if it was installed there: as `anyarch install --target anyarch` and install.sh do it.
 /// From where they were installed from, if nothing else is said.
 #[derive(Debug, Args)]
 pub struct Upgrade {
@@ -36,11 +38,12 @@ pub fn run(session: &Session, arguments: &Upgrade) -> Result<()> {
     }
     let known = found.iter().find(|one| !one.record.from.is_empty()).map(|one| one.record.from.clone());
     let release = releases::open_known(session, &arguments.place, &known.unwrap_or_default())?;
-    let has = |target: &String| release.index.manifest.artifacts.iter().any(|one| one.target == *target);
+    let has = |target: &String| releases::has(&release.index.manifest, target);
     let (there, lost): (Vec<_>, Vec<_>) = found.into_iter().map(|one| one.record.target).partition(has);
     for target in lost {
         let name = &release.index.manifest.release;
-        session.progress.say(&format!("qemu-{target} stays as it is: release {name} does not have it"));
+        let program = layout::program(&target);
+        session.progress.say(&format!("{program} stays as it is: release {name} does not have it"));
     }
     let done = install(session, &release, &NameFilter::Only(there), &prefix)?;
     session.show(&done, || table(&done))

@@ -5,7 +5,7 @@ use crate::apt::{self, Mirrors};
 use crate::error::{INSTALL, Missing};
 use crate::facts::{Host, Series, series};
 use crate::session::Session;
-use crate::toolchain::{self, Compilers};
+use crate::toolchain::{self, Compilers, Rustc};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -59,11 +59,13 @@ pub fn run(session: &Session) -> Result<()> {
     let others: Vec<Finding> = others.into_iter().map(|(_, finding)| finding).collect();
     let all_hosts = one_command(&others);
     let optional: Vec<Finding> = OPTIONAL.iter().map(find).collect();
+    let rust = rust(session)?;
 
     let result = serde_json::json!({
         "needed": needed,
         "hosts": others,
         "all_hosts": all_hosts,
+        "rust": rust,
         "optional": optional,
         "cache": session.workspace.cache,
     });
@@ -81,6 +83,8 @@ pub fn run(session: &Session) -> Result<()> {
         if let Some(command) = &all_hosts {
             text.push_str(&format!("for all hosts: {command}\n"));
         }
+        text.push_str("to build anyarch, the users' program (`cargo xtask program`):\n");
+        text.extend(rust.iter().map(line));
         text.push_str("optional, needed by some commands:\n");
         text.extend(optional.iter().map(line));
         text.push_str(&format!("cache: {}\n", session.workspace.cache.display()));
@@ -108,6 +112,22 @@ fn compilers(session: &Session) -> Result<Vec<(bool, Finding)>> {
         (host.is_native(), finding)
     };
     Ok(hosts.iter().map(finding).collect())
+}
+
+/// Rust's standard library for each host that has one.
+fn rust(session: &Session) -> Result<Vec<Finding>> {
+    let root = &session.workspace.root;
+    let hosts = Host::all(&root.join("toolchains"))?;
+    let finding = |host: &Host| {
+        let rust = host.rust.as_ref()?;
+        Some(Finding {
+            what: format!("Rust for {}", host.platform),
+            wanted_for: format!("anyarch for {}", host.platform),
+            found: Rustc::find(root, rust).ok().map(|_| rust.target.clone()),
+            get: format!("rustup {}", rust.rustup()),
+        })
+    };
+    Ok(hosts.iter().filter_map(finding).collect())
 }
 
 /// The packages that several commands would install, in one.

@@ -12,6 +12,7 @@ use anyarch_client::mirrors;
 use anyarch_client::progress::{count, human_bytes};
 use anyarch_client::signature;
 use anyarch_client::transfer::{Mirrors, RetryPolicy};
+use anyarch_manifest::layout::{self, PROGRAM};
 use anyarch_manifest::{Artifact, FileName};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -32,7 +33,8 @@ Examples:
   cargo xtask fetch --target arm64,riscv64 --release 10.2.2-1 --from /mnt/mirror --prefix ~/qemu
   ANYARCH_FROM='https://a.example https://b.example' cargo xtask fetch --target all --keep-going")]
 pub struct Fetch {
-    /// Targets, by the names of QEMU, Debian, Docker or the kernel; `all` for every target of the release
+    /// Targets, by the names of QEMU, Debian, Docker or the kernel; `all` for every target of the release; `anyarch` for
+    /// the users' program
     #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
     pub targets: Vec<String>,
     /// Hosts, by Docker's platform names; `native` for this machine, `all` for every host of the release
@@ -79,12 +81,13 @@ pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()>
     let mut done = Vec::new();
     let mut failed = Vec::new();
     for one in &chosen {
+        let program = layout::program(&one.target);
         let folders = Folders { cache: &session.workspace.cache, prefix: &place(one) };
         match fetch::fetch_emulator(&session.progress, &mirrors, &index.manifest, one, folders) {
             Ok(installed) => done.push(installed),
             Err(error) if keep_going => {
-                session.progress.say(&format!("failed: qemu-{} for {}: {error:#}", one.target, one.host));
-                failed.push(format!("qemu-{} for {}", one.target, one.host));
+                session.progress.say(&format!("failed: {program} for {}: {error:#}", one.host));
+                failed.push(format!("{program} for {}", one.host));
             }
             Err(error) => return Err(error),
         }
@@ -111,7 +114,12 @@ fn targets(names: &[String]) -> Result<NameFilter> {
     if names.iter().any(|name| name == "all") {
         return Ok(NameFilter::All);
     }
-    let named = |name: &String| Ok(Target::named(name)?.name.to_owned());
+    let named = |name: &String| {
+        if name == PROGRAM {
+            return Ok(PROGRAM.to_owned());
+        }
+        Ok(Target::named(name)?.name.to_owned())
+    };
     these(names.iter().map(named))
 }
 

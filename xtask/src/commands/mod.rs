@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod package;
 pub mod patch;
 pub mod plan;
+pub mod program;
 pub mod release;
 pub mod reproduce;
 pub mod rootfs;

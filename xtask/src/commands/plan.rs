@@ -4,6 +4,7 @@ use super::print as write_out;
 use super::selection::Selection;
 use super::show;
 use crate::compile;
+use crate::facts::hosts::Rust;
 use crate::facts::{Host, Target};
 use crate::package;
 use crate::patch;
@@ -122,6 +123,7 @@ fn github(plan: &Plan) -> serde_json::Value {
             "runner": tree.host().runner,
             "targets": names.join(","),
             "packages": tree.host().compiler.packages.join(" "),
+            "rust": tree.host().rust.as_ref().map(Rust::rustup).unwrap_or_default(),
         })
     };
     json!({ "include": plan.trees().iter().map(job).collect::<Vec<_>>() })
@@ -283,6 +285,8 @@ mod tests {
         assert_eq!(jobs.len(), plan.trees().len());
         for job in jobs {
             assert!(["host", "name", "runner", "targets"].iter().all(|key| job[key].is_string()), "{job}");
+            let rust = job["rust"].as_str().expect("words, or none");
+            assert_eq!(rust.is_empty(), job["host"] == "mips64le", "{job}");
         }
     }
 }

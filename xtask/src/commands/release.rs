@@ -34,7 +34,7 @@ pub struct ReleaseArgs {
     /// The QEMU series
     #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
     pub series: String,
-    /// Fail if an emulator of the whole matrix is missing
+    /// Fail if an emulator of the whole matrix, or `anyarch` for a host, is missing
     #[arg(long)]
     pub complete: bool,
     /// Also write .tar.zst archives: slightly bigger, faster to unpack
@@ -63,7 +63,7 @@ pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
     package::is_writable(session, &series.release())?;
     let own = session.workspace.out.join(series.release());
     let folders = if arguments.folders.is_empty() { vec![own] } else { arguments.folders.clone() };
-    let release = release::gather(&folders, &series)?;
+    let release = release::gather(&folders, &session.workspace.root, &series)?;
     let whole = Request {
         targets: vec!["all".to_owned()],
         hosts: vec!["all".to_owned()],
@@ -73,7 +73,7 @@ pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
     };
     let lacks = release.missing(&Plan::make(&session.workspace, &whole)?);
     if arguments.complete && !lacks.is_empty() {
-        bail!("the release is missing {}:\n  {}", count(lacks.len(), "emulator"), lacks.join("\n  "));
+        bail!("the release is missing {}:\n  {}", count(lacks.len(), "archive"), lacks.join("\n  "));
     }
     let not_run = release.not_run();
     let options = PublishOptions {
@@ -89,6 +89,7 @@ pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
         "sums": published.sums,
         "signature": published.signature,
         "tarballs": published.tarballs,
+        "programs": published.programs,
         "lacks": lacks,
         "not_run": not_run,
     });
@@ -110,7 +111,11 @@ fn text(release: &Published, lacks: &[String]) -> String {
         let all = human_bytes(sizes.iter().sum());
         text.push_str(&format!("{host:<9} {:>14}, {all:>9}\n", count(sizes.len(), "emulator")));
     }
-    let lacking = if lacks.is_empty() { "nothing".to_owned() } else { count(lacks.len(), "emulator") };
+    if !release.programs.is_empty() {
+        let hosts: Vec<&str> = release.programs.iter().map(|one| one.record().host.as_str()).collect();
+        text.push_str(&format!("anyarch for {}\n", hosts.join(" ")));
+    }
+    let lacking = if lacks.is_empty() { "nothing".to_owned() } else { count(lacks.len(), "archive") };
     text.push_str(&format!(
         "{} for {}; missing from the whole matrix: {lacking}\n{}\n",
         count(release.tarballs.len(), "tarball"),

@@ -7,7 +7,6 @@ use crate::compile::BuildInfo;
 use crate::facts::Target;
 use crate::package;
 use crate::plan::{self, Plan, TreePlan};
-use crate::release;
 use crate::reproduce::{Difference, InputDifference, difference, input_differences};
 use crate::session::{BuildSession, Session};
 use crate::toolchain;
@@ -167,7 +166,7 @@ fn missing(folder: &Path, name: &str) -> anyhow::Error {
 
 fn open(target: Target, path: PathBuf) -> Result<Released> {
     let sha256 = hash::sha256_file(&path)?;
-    let build_info = release::contents::read(&path, target.name)?.build_info;
+    let build_info = package::contents::read::<BuildInfo>(&path, target.name)?.build_info;
     if let Some(record) = package::record(&path) {
         ensure!(record.sha256 == sha256, "it does not match its record: copy both files again");
         ensure!(record.build_info == build_info, "its build.json does not match its record");

@@ -28,6 +28,50 @@ pub struct Host {
     /// How its emulators are tested on other machines.
     #[serde(default)]
     pub proof: Proof,
+    /// How the users' program `anyarch` is made for it; none where it is not.
+    pub rust: Option<Rust>,
+    /// Why the users' program is not made for it.
+    pub without_rust: Option<String>,
+}
+
+/// How Rust makes a static program for a host.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rust {
+    /// Rust's name of the host and its C library: `x86_64-unknown-linux-musl`.
+    pub target: String,
+    /// Where Rust's standard library for it comes from.
+    pub library: RustLibrary,
+    /// Whether the program is static PIE. It need not be as emulators are: Rust brings start code of its own for musl.
+    pub pie: bool,
+    /// Options of rustc for this host only.
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
+/// Where Rust's standard library comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RustLibrary {
+    /// Compiled by Rust's makers: `rustup target add`.
+    Rustup,
+    /// Compiled here, from the source that comes with the compiler: `rustup component add rust-src`.
+    Source,
+}
+
+impl Rust {
+    /// What rustup is told to get the standard library: `target add x86_64-unknown-linux-musl`.
+    pub fn rustup(&self) -> String {
+        match self.library {
+            RustLibrary::Rustup => format!("target add {}", self.target),
+            RustLibrary::Source => "component add rust-src".to_owned(),
+        }
+    }
+
+    /// Whether the C library is the sysroot's, and not one that Rust brings along.
+    pub fn takes_libc_of_sysroot(&self) -> bool {
+        !self.target.contains("-musl")
+    }
 }
 
 /// Programs that turn source into emulators.
@@ -144,6 +188,11 @@ impl Host {
             path.display(),
             host.platform,
             host.file_name()
+        );
+        ensure!(
+            host.rust.is_some() != host.without_rust.is_some(),
+            "{} must say how Rust makes programs for the host (`rust`), or why it does not (`without_rust`)",
+            path.display()
         );
         Ok(host)
     }

@@ -19,9 +19,9 @@ pub(crate) const WINDOW: u32 = 2 << 20;
 
 /// A file of an archive.
 pub struct Member {
-    name: String,
-    mode: u32,
-    content: Vec<u8>,
+    pub name: String,
+    pub mode: u32,
+    pub content: Vec<u8>,
 }
 
 /// The files of an archive, sorted by name; their folders go before them.

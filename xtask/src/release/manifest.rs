@@ -4,6 +4,7 @@ use super::Release;
 use crate::compile::BuildInfo;
 use crate::facts::{Series, series};
 use crate::package::{Record, Tarball};
+use crate::program::{Facts, Packed};
 use crate::verify::{Check, Outcome};
 use anyarch_client::hash;
 use anyarch_manifest as format;
@@ -14,11 +15,16 @@ use format::{
 use std::fs;
 use std::path::Path;
 
-/// The manifest of a release. `more` are archives beside the tarballs, one for each, or none.
+/// The manifest of a release. `more` are archives beside those of the emulators, then beside those of the users' program,
+/// one for each, or none.
 pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -> Result<Manifest> {
     let mut artifacts = Vec::new();
     for (at, tarball) in release.tarballs.iter().enumerate() {
         artifacts.push(artifact(tarball, release.unpacked[at], more.get(at))?);
+    }
+    let mut programs = Vec::new();
+    for (at, packed) in release.programs.iter().enumerate() {
+        programs.push(program(packed, more.get(release.tarballs.len() + at))?);
     }
     let builds = release.tarballs.iter().map(Tarball::record);
     let builds = builds.map(|record| Ok((record.host.clone(), build(&record.build_info)?)));
@@ -28,6 +34,7 @@ pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -
         source: source(&release.series)?,
         builds: builds.collect::<Result<_>>()?,
         artifacts,
+        programs,
         documents,
     })
 }
@@ -83,21 +90,42 @@ fn build(build_info: &BuildInfo) -> Result<Build> {
     })
 }
 
+/// An archive by xz, and another of the same content, if there is one.
+fn archives(path: &Path, size: u64, sha256: &str, more: Option<&Archive>) -> Result<Vec<Archive>> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let packed =
+        Archive { file: file.try_into()?, format: ArchiveFormat::TarXz, size, sha256: hash(sha256)? };
+    Ok([packed].into_iter().chain(more.cloned()).collect())
+}
+
+fn program(packed: &Packed, more: Option<&Archive>) -> Result<format::Program> {
+    let record = packed.record();
+    let Facts { target, rustc, rustflags, compiler, linker, sysroot, .. } = &record.facts;
+    Ok(format::Program {
+        host: record.host.clone(),
+        program: format::Emulator { size: record.program.size, sha256: hash(&record.program.sha256)? },
+        unpacked_size: packed.unpacked(),
+        archives: archives(packed.path(), record.size, &record.sha256, more)?,
+        verified: record.program.checks.iter().map(check).collect(),
+        build: format::ProgramBuild {
+            target: target.clone(),
+            rustc: rustc.clone(),
+            rustflags: rustflags.clone(),
+            compiler: compiler.clone(),
+            linker: linker.clone(),
+            sysroot: pinned(sysroot.iter().map(|(name, sha256)| (name, sha256)))?,
+        },
+    })
+}
+
 fn artifact(tarball: &Tarball, unpacked_size: u64, more: Option<&Archive>) -> Result<Artifact> {
     let record: &Record = tarball.record();
-    let file = tarball.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let packed = Archive {
-        file: file.try_into()?,
-        format: ArchiveFormat::TarXz,
-        size: record.size,
-        sha256: hash(&record.sha256)?,
-    };
     Ok(Artifact {
         target: record.target.clone(),
         host: record.host.clone(),
         emulator: format::Emulator { size: record.emulator.size, sha256: hash(&record.emulator.sha256)? },
         unpacked_size,
-        archives: [packed].into_iter().chain(more.cloned()).collect(),
+        archives: archives(tarball.path(), record.size, &record.sha256, more)?,
         verified: record.emulator.checks.iter().map(check).collect(),
     })
 }

@@ -2,7 +2,6 @@
 //! by the records beside them; what was made from other pins, or twice in different ways, is refused.
 //! What strangers need to trust them is written beside them: see [`publish`](Release::publish).
 
-pub mod contents;
 mod installer;
 mod manifest;
 pub mod page;
@@ -16,13 +15,16 @@ mod zst;
 use crate::compile::BuildInfo;
 use crate::facts::Series;
 use crate::package::{self, Recorded, Tarball};
-use crate::plan::{Plan, Profile};
+use crate::plan::{Plan, Profile, TreePlan};
+use crate::program::{self, Packed};
 use crate::session::BuildSession;
 use anyarch_client::files;
 use anyarch_client::hash;
 use anyarch_client::lock::Lock;
+use anyarch_manifest::layout::PROGRAM;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use peers::Peers;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -35,6 +37,8 @@ pub struct Release {
     tarballs: Vec<Tarball>,
     /// Bytes of all files in each tarball, in the same order.
     unpacked: Vec<u64>,
+    /// The users' program for each host that has it.
+    programs: Vec<Packed>,
 }
 
 /// Options for publishing a release.
@@ -61,6 +65,8 @@ pub struct Published {
     pub signature: Option<PathBuf>,
     /// The tarballs, by name.
     pub tarballs: Vec<Tarball>,
+    /// The users' programs, by name.
+    pub programs: Vec<Packed>,
 }
 
 impl Release {
@@ -69,26 +75,33 @@ impl Release {
         &self.tarballs
     }
 
-    /// The pairs of a plan that it lacks, as `qemu-arm for amd64`.
+    /// The pairs of a plan that it lacks, as `qemu-arm for amd64`; and hosts without the users' program.
     pub fn missing(&self, plan: &Plan) -> Vec<String> {
         let has = |target: &str, host: &str| {
             self.tarballs.iter().any(|one| one.target().name == target && one.host() == host)
         };
         let pairs =
             plan.trees().iter().flat_map(|tree| tree.targets().iter().map(move |target| (tree, target)));
-        pairs
+        let emulators = pairs
             .filter(|(tree, target)| !has(target.name, &tree.host().platform))
-            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host().platform))
-            .collect()
+            .map(|(tree, target)| format!("{} for {}", target.emulator(), tree.host().platform));
+        let has_program = |host: &str| self.programs.iter().any(|one| one.record().host == host);
+        let hosts = plan.trees().iter().map(TreePlan::host).filter(|host| host.rust.is_some());
+        let programs = hosts.filter(|host| !has_program(&host.platform));
+        emulators.chain(programs.map(|host| format!("{PROGRAM} for {}", host.platform))).collect()
     }
 
     /// Checks that were not run, as `guest of qemu-arm for amd64: ...`.
     pub fn not_run(&self) -> Vec<String> {
         let all = self.tarballs.iter().flat_map(|one| one.record().emulator.not_run().map(move |c| (one, c)));
-        all.map(|(one, (check, reason))| {
+        let emulators = all.map(|(one, (check, reason))| {
             format!("{check} of {} for {}: {reason}", one.target().emulator(), one.host())
-        })
-        .collect()
+        });
+        let programs = self.programs.iter().map(Packed::record);
+        let programs = programs.flat_map(|one| one.program.not_run().map(move |not| (&one.host, not)));
+        let programs =
+            programs.map(|(host, (check, reason))| format!("{check} of {PROGRAM} for {host}: {reason}"));
+        emulators.chain(programs).collect()
     }
 
     /// Copies what is not there yet into the release's folder, and writes beside it what a stranger needs:
@@ -102,7 +115,13 @@ impl Release {
         let peers = Peers::read(&session.workspace.root)?;
         self.tarballs =
             self.tarballs.iter().map(|one| put(one, &folder, &self.series)).collect::<Result<_>>()?;
-        let more = if options.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
+        let root = &session.workspace.root;
+        self.programs = self
+            .programs
+            .iter()
+            .map(|one| put_program(one, &folder, root, &self.series))
+            .collect::<Result<_>>()?;
+        let more = if options.zst { zst::write_all(session, &self.paths())? } else { Vec::new() };
         let documents = vec![
             source::write(session, &self.series, &folder)?,
             sbom::write(&self, &folder)?,
@@ -125,7 +144,12 @@ impl Release {
         files.extend(manifest.files().map(|(name, sha256)| (name.to_string(), sha256.to_string())));
         let sums = sums::write(&folder, &files)?;
         let signature = options.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
-        Ok(Published { folder, sums, signature, tarballs: self.tarballs })
+        Ok(Published { folder, sums, signature, tarballs: self.tarballs, programs: self.programs })
+    }
+
+    /// All archives: of emulators, then of the users' program.
+    fn paths(&self) -> Vec<&Path> {
+        self.tarballs.iter().map(Tarball::path).chain(self.programs.iter().map(Packed::path)).collect()
     }
 }
 
@@ -135,19 +159,30 @@ fn name_of(path: &Path) -> String {
 
 /// The tarball in the release's folder; one that is there with other bytes is an error.
 fn put(tarball: &Tarball, folder: &Path, series: &Series) -> Result<Tarball> {
-    let place = folder.join(tarball.path().file_name().context("a tarball without a name")?);
-    if place != tarball.path() {
+    let place = put_archive(tarball.path(), tarball.record(), &tarball.record().sha256, folder)?;
+    package::found(&place, series, Profile::Release)
+        .with_context(|| format!("{} cannot be read back", place.display()))
+}
+
+/// The same of a program's archive.
+fn put_program(packed: &Packed, folder: &Path, root: &Path, series: &Series) -> Result<Packed> {
+    let place = put_archive(packed.path(), packed.record(), &packed.record().sha256, folder)?;
+    program::checked(&place, root, series).with_context(|| format!("{} cannot be read back", place.display()))
+}
+
+fn put_archive(path: &Path, record: &impl Serialize, sha256: &str, folder: &Path) -> Result<PathBuf> {
+    let place = folder.join(path.file_name().context("an archive without a name")?);
+    if place != path {
         ensure!(
-            !place.exists() || hash::sha256_file(&place)? == tarball.record().sha256,
+            !place.exists() || hash::sha256_file(&place)? == sha256,
             "{} already exists with other content; a name is never used twice: raise `revision` in series.toml, \
                  or pass another --out",
             place.display()
         );
-        copy(tarball.path(), &place)?;
-        files::write_json(&package::record_path(&place), tarball.record())?;
+        copy(path, &place)?;
+        files::write_json(&package::record_path(&place), record)?;
     }
-    package::found(&place, series, Profile::Release)
-        .with_context(|| format!("{} cannot be read back", place.display()))
+    Ok(place)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -157,11 +192,13 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     })
 }
 
-/// Gathers the tarballs in these folders, or one level below them.
-pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
+/// Gathers the tarballs in these folders, or one level below them. `root` is the checkout whose pins they must have.
+pub fn gather(folders: &[PathBuf], root: &Path, series: &Series) -> Result<Release> {
     let mut chosen: BTreeMap<String, (Tarball, u64)> = BTreeMap::new();
     let mut hosts: BTreeMap<String, (PathBuf, BuildInfo)> = BTreeMap::new();
-    for path in tarballs(folders)? {
+    let (programs, emulators): (Vec<PathBuf>, Vec<PathBuf>) =
+        tarballs(folders)?.into_iter().partition(|path| program::is_archive(&name_of(path)));
+    for path in emulators {
         let (recorded, unpacked) =
             checked(&path).with_context(|| format!("{} is rejected", path.display()))?;
         let tarball = recorded.of(series, Profile::Release);
@@ -183,20 +220,48 @@ pub fn gather(folders: &[PathBuf], series: &Series) -> Result<Release> {
             }
             None => drop(hosts.insert(record.host.clone(), (path.clone(), record.build_info.clone()))),
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name_of(&path);
         if let Some((other, _)) = chosen.get(&name) {
-            ensure!(
-                other.record().sha256 == record.sha256,
-                "{} and {} have the same name but different content",
-                other.path().display(),
-                path.display()
-            );
+            is_the_same((other.path(), &other.record().sha256), (&path, &record.sha256))?;
         }
         chosen.entry(name).or_insert((tarball, unpacked));
     }
     ensure!(!chosen.is_empty(), "there is no tarball in {}", list(folders));
     let (tarballs, unpacked) = chosen.into_values().unzip();
-    Ok(Release { series: series.clone(), tarballs, unpacked })
+    Ok(Release {
+        series: series.clone(),
+        tarballs,
+        unpacked,
+        programs: gather_programs(programs, root, series)?,
+    })
+}
+
+/// The users' programs in these archives, each once.
+fn gather_programs(paths: Vec<PathBuf>, root: &Path, series: &Series) -> Result<Vec<Packed>> {
+    let mut chosen: BTreeMap<String, Packed> = BTreeMap::new();
+    for path in paths {
+        let packed = program::checked(&path, root, series).with_context(|| {
+            let advice = "leave it out, or build it again: cargo xtask program";
+            format!("{} is rejected\n  {advice}", path.display())
+        })?;
+        let name = name_of(&path);
+        if let Some(other) = chosen.get(&name) {
+            is_the_same((other.path(), &other.record().sha256), (&path, &packed.record().sha256))?;
+        }
+        chosen.entry(name).or_insert(packed);
+    }
+    Ok(chosen.into_values().collect())
+}
+
+/// Two files of one name must have one hash.
+fn is_the_same(one: (&Path, &str), other: (&Path, &str)) -> Result<()> {
+    ensure!(
+        one.1 == other.1,
+        "{} and {} have the same name but different content",
+        one.0.display(),
+        other.0.display()
+    );
+    Ok(())
 }
 
 fn list(folders: &[PathBuf]) -> String {
@@ -223,7 +288,7 @@ fn tarballs(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn checked(path: &Path) -> Result<(Recorded, u64)> {
     let recorded = Recorded::read(path)?;
     let record = recorded.record();
-    let contents = contents::read(path, &record.target)?;
+    let contents = package::contents::read::<BuildInfo>(path, &record.target)?;
     ensure!(contents.emulator == record.emulator.sha256, "its emulator is not the one that was verified");
     ensure!(contents.build_info == record.build_info, "its build.json does not match its record");
     Ok((recorded, contents.unpacked))

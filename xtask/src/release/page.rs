@@ -9,7 +9,9 @@ mod chart;
 
 use super::peers::Peers;
 use anyarch_client::error::Usage;
-use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned};
+use anyarch_manifest::{
+    Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned, Program,
+};
 use anyhow::{Context as _, Result};
 use data_encoding::BASE64;
 use minijinja::syntax::SyntaxConfig;
@@ -45,7 +47,8 @@ pub fn html(manifest: &Manifest, peers: &Peers, base: Option<&str>) -> Result<St
     environment.set_syntax(syntax.context("the template's syntax")?);
     // The name's ending turns escaping on.
     environment.add_template("index.html.jinja", TEMPLATE).context("the page's template is invalid")?;
-    let page = Page::new(manifest, peers, base.map(checked_base).transpose()?);
+    let programs: Vec<Artifact> = manifest.programs.iter().map(Program::as_artifact).collect();
+    let page = Page::new(manifest, &programs, peers, base.map(checked_base).transpose()?);
     let template = environment.get_template("index.html.jinja").context("the page's template is missing")?;
     template.render(Serde(&page)).context("the page cannot be rendered")
 }
@@ -82,6 +85,7 @@ struct Page<'a> {
     upstream: Option<&'a str>,
     hosts: Vec<&'a str>,
     rows: Vec<Row<'a>>,
+    programs: Vec<Cell<'a>>,
     emulators: usize,
     least: String,
     most: String,
@@ -103,7 +107,7 @@ struct Row<'a> {
     not_run: usize,
 }
 
-/// An emulator in the matrix.
+/// An emulator in the matrix; or the users' program for a host.
 #[derive(Debug, Serialize)]
 struct Cell<'a> {
     host: &'a str,
@@ -152,7 +156,12 @@ struct Made<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn new(manifest: &'a Manifest, peers: &'a Peers, base: Option<&'a str>) -> Self {
+    fn new(
+        manifest: &'a Manifest,
+        programs: &'a [Artifact],
+        peers: &'a Peers,
+        base: Option<&'a str>,
+    ) -> Self {
         let hosts = hosts(manifest);
         let rows = rows(manifest, &hosts);
         let sizes = || manifest.artifacts.iter().filter_map(download).map(|archive| archive.size);
@@ -178,6 +187,7 @@ impl<'a> Page<'a> {
             builds: builds(manifest, &hosts),
             hosts,
             rows,
+            programs: programs.iter().filter_map(cell).collect(),
         }
     }
 }
@@ -276,7 +286,7 @@ fn what(document: &Document) -> &'static str {
         DocumentKind::Sbom => {
             "Bill of materials: what was linked, with versions and licences, as CycloneDX says it"
         }
-        DocumentKind::Installer => "Installs an emulator where there is no Rust: POSIX sh",
+        DocumentKind::Installer => "Installs emulators, and anyarch, where there is no Rust: POSIX sh",
         DocumentKind::Unknown => "",
     }
 }

@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// What our `externalParameters` mean: the arguments of `cargo xtask build`.
+/// What our `externalParameters` mean: the arguments of `cargo xtask build`, and as `programs` the hosts of `cargo xtask
+/// program`. What that takes from others is pinned in the checkout's `Cargo.lock`.
 const BUILD_TYPE: &str = "urn:anyarch:xtask-build:1";
 /// Who builds where nobody says.
 const SOMEBODY: &str = "urn:anyarch:builder:unnamed";
@@ -41,6 +42,7 @@ pub fn write(
                     "qemu": manifest.source.series,
                     "targets": manifest.artifacts.iter().map(|one| &one.target).collect::<BTreeSet<_>>(),
                     "hosts": manifest.builds.keys().collect::<Vec<_>>(),
+                    "programs": manifest.programs.iter().map(|one| &one.host).collect::<Vec<_>>(),
                 },
                 "internalParameters": {},
                 "resolvedDependencies": dependencies(manifest, checkout),
@@ -66,7 +68,9 @@ fn dependencies(manifest: &Manifest, checkout: Value) -> Vec<Value> {
     let packages: BTreeSet<(&str, &str)> = manifest
         .builds
         .values()
-        .flat_map(|build| &build.sysroot)
+        .map(|build| &build.sysroot)
+        .chain(manifest.programs.iter().map(|one| &one.build.sysroot))
+        .flatten()
         .map(|one| (one.name.as_str(), one.sha256.as_str()))
         .collect();
     all.extend(packages.into_iter().map(

@@ -5,8 +5,10 @@ use super::Release;
 use super::manifest::document;
 use crate::compile::Library;
 use crate::package::{Record, Tarball};
+use crate::program::{Linked, Packed};
 use anyarch_client::files;
 use anyarch_client::hash;
+use anyarch_manifest::layout::PROGRAM;
 use anyarch_manifest::{Document, DocumentKind};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -15,6 +17,9 @@ use std::path::Path;
 
 /// What QEMU says of itself as a whole, in its `LICENSE`; parts of it are under licences that go with it.
 const QEMU_LICENSE: &str = "GPL-2.0-only";
+
+/// The users' program's own.
+const PROGRAM_LICENSE: &str = "MIT OR Apache-2.0";
 
 /// Writes `anyarch-<release>.cdx.json`.
 pub fn write(release: &Release, folder: &Path) -> Result<Document> {
@@ -41,9 +46,16 @@ fn bom(release: &Release) -> Result<Value> {
         }
     }
     let emulators = release.tarballs.iter().map(Tarball::record).map(|record| emulator(release, record));
-    let components: Vec<Value> =
-        [qemu.clone()].into_iter().chain(libraries.into_values()).chain(emulators).collect();
-    let dependencies: Vec<Value> = release.tarballs.iter().map(Tarball::record).map(needs).collect();
+    let (crates, programs, others) = programs(release);
+    let components: Vec<Value> = [qemu.clone()]
+        .into_iter()
+        .chain(libraries.into_values())
+        .chain(crates)
+        .chain(emulators)
+        .chain(programs)
+        .collect();
+    let dependencies: Vec<Value> =
+        release.tarballs.iter().map(Tarball::record).map(needs).chain(others).collect();
     let name = format!("anyarch {}", release.series.release());
     // The same release has the same number, and another one another.
     let serial = hash::sha256(&serde_json::to_vec(&(&components, &dependencies))?);
@@ -129,6 +141,44 @@ fn emulator(release: &Release, record: &Record) -> Value {
         "hashes": [{ "alg": "SHA-256", "content": record.emulator.sha256 }],
         "licenses": [{ "expression": QEMU_LICENSE }],
         "properties": [{ "name": "anyarch:host", "value": record.host }],
+    })
+}
+
+/// What is linked into the users' programs, these themselves, and which needs what.
+fn programs(release: &Release) -> (Vec<Value>, Vec<Value>, Vec<Value>) {
+    let mut linked = BTreeMap::new();
+    let (mut programs, mut needs) = (Vec::new(), Vec::new());
+    for record in release.programs.iter().map(Packed::record) {
+        let reference = format!("{}/{PROGRAM}", record.host);
+        for one in &record.linked {
+            linked.insert(one.purl.clone(), crate_of(one));
+        }
+        programs.push(json!({
+            "type": "application",
+            "bom-ref": reference,
+            "name": PROGRAM,
+            "version": release.series.release(),
+            "hashes": [{ "alg": "SHA-256", "content": record.program.sha256 }],
+            "licenses": [{ "expression": PROGRAM_LICENSE }],
+            "properties": [
+                { "name": "anyarch:host", "value": record.host },
+                { "name": "anyarch:rustc", "value": record.facts.rustc },
+            ],
+        }));
+        let all: Vec<&str> = record.linked.iter().map(|one| one.purl.as_str()).collect();
+        needs.push(json!({ "ref": reference, "dependsOn": all }));
+    }
+    (linked.into_values().collect(), programs, needs)
+}
+
+fn crate_of(linked: &Linked) -> Value {
+    json!({
+        "type": "library",
+        "bom-ref": linked.purl,
+        "name": linked.name,
+        "version": linked.version,
+        "licenses": [{ "expression": linked.license }],
+        "purl": linked.purl,
     })
 }
 

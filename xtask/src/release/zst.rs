@@ -1,6 +1,6 @@
 //! The same archives packed by zstd: a little bigger, and unpacked several times as fast.
 
-use crate::package::{self, Tarball};
+use crate::package;
 use crate::session::BuildSession;
 use anyarch_client::files;
 use anyarch_client::hash;
@@ -19,9 +19,9 @@ pub const EXTENSION: &str = ".tar.zst";
 const LEVEL: i32 = 19;
 
 /// Writes a `.tar.zst` beside each of these, and gives them in the same order.
-pub fn write_all(session: &BuildSession, tarballs: &[Tarball]) -> Result<Vec<Archive>> {
-    let step = session.progress.step(format!("pack {} with zstd", count(tarballs.len(), "emulator")));
-    let written = tarballs.par_iter().map(|tarball| write(session, tarball.path())).collect::<Result<_>>()?;
+pub fn write_all(session: &BuildSession, tarballs: &[&Path]) -> Result<Vec<Archive>> {
+    let step = session.progress.step(format!("pack {} with zstd", count(tarballs.len(), "archive")));
+    let written = tarballs.par_iter().map(|tarball| write(session, tarball)).collect::<Result<_>>()?;
     step.done("packed");
     Ok(written)
 }

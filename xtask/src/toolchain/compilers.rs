@@ -117,6 +117,11 @@ impl Compilers {
         self.linker.as_ref().map(|linker| format!("ld.{linker}"))
     }
 
+    /// A companion by the variable that names it to QEMU's configure: `AR`.
+    pub fn companion(&self, variable: &str) -> Option<&Path> {
+        self.companions.iter().find(|(name, _)| *name == variable).map(|(_, path)| path.as_path())
+    }
+
     /// Names the companions to QEMU's configure and what it calls.
     pub fn environment(&self, command: &mut Command) {
         command.envs(self.companions.iter().map(|(variable, path)| (*variable, path)));

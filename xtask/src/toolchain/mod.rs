@@ -6,6 +6,7 @@ mod libraries;
 mod origins;
 mod place;
 mod python;
+mod rust;
 mod sysroot;
 mod tooling;
 
@@ -14,6 +15,7 @@ pub use libraries::Origin;
 pub use place::Place;
 use place::engine;
 pub use python::{interpreter, requirements};
+pub use rust::{RustToolchain, Rustc};
 pub use sysroot::{Package, PackageRoot};
 pub use tooling::{CompilerSource, Launcher, ToolchainOptions};
 
@@ -285,18 +287,8 @@ impl Toolchain {
     }
 
     /// What has the compiler take headers, start files and libraries from the sysroot, and from nowhere else.
-    /// A gcc looks beside itself first, whatever `--sysroot` says, and a cross gcc of Debian's into
-    /// `/usr/<triple>`: another C library may be installed there.
     pub fn sysroot_options(&self) -> Vec<String> {
-        let (root, multiarch) = (self.sysroot.path().display(), &self.multiarch);
-        vec![
-            format!("--sysroot={root}"),
-            format!("-B{root}/usr/lib/{multiarch}/"),
-            "-isystem".to_owned(),
-            format!("{root}/usr/include/{multiarch}"),
-            "-isystem".to_owned(),
-            format!("{root}/usr/include"),
-        ]
+        sysroot_options(&self.sysroot, &self.multiarch)
     }
 
     /// An error if the C library is not the sysroot's.
@@ -349,6 +341,21 @@ impl Toolchain {
             python,
         ))
     }
+}
+
+/// What has a compiler take headers, start files and libraries from a sysroot, and from nowhere else. A gcc looks beside
+/// itself first, whatever `--sysroot` says, and a cross gcc of Debian's into `/usr/<triple>`: another C library may be
+/// installed there.
+fn sysroot_options(sysroot: &PackageRoot, multiarch: &str) -> Vec<String> {
+    let root = sysroot.path().display();
+    vec![
+        format!("--sysroot={root}"),
+        format!("-B{root}/usr/lib/{multiarch}/"),
+        "-isystem".to_owned(),
+        format!("{root}/usr/include/{multiarch}"),
+        "-isystem".to_owned(),
+        format!("{root}/usr/include"),
+    ]
 }
 
 /// The multiarch folder of this machine's Debian architecture.

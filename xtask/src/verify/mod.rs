@@ -2,7 +2,7 @@
 //! as not run, with the reason. Only what went through here can be packed.
 
 mod contract;
-mod elf;
+pub mod elf;
 mod guest;
 mod leaks;
 mod partial;
@@ -148,8 +148,8 @@ impl Runner {
         Self { emulator: emulator.to_owned(), cpu: host.proof.cpu.clone() }
     }
 
-    /// A command for an emulator of the other host, with nothing of the user's environment.
-    fn command(&self, emulator: &Path) -> Command {
+    /// A command for a program of the other host, with nothing of the user's environment.
+    pub fn command(&self, emulator: &Path) -> Command {
         let mut command = alone(&self.emulator);
         // The emulator starts itself for its guest's children: to the runner, programs of the runner's.
         command.args(["--execve", "self"]);
@@ -278,10 +278,10 @@ fn says_version(series: &Series, target: Target, mut command: Command) -> Result
 const RELEASE: &str = "6.6.6-anyarch";
 
 /// An emulator that hangs must not hang a build: no check takes a tenth of this.
-const TIMEOUT: Duration = Duration::from_secs(300);
+pub const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A command for a guest, with nothing of the user's environment: `QEMU_*` would be options.
-fn alone(program: &Path) -> Command {
+pub fn alone(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command

@@ -118,6 +118,34 @@ fn several_targets_and_all_are_installed_at_once() {
 }
 
 #[test]
+fn the_users_program_is_installed_by_its_name_and_is_no_emulator() {
+    let home = crate::driver::scratch();
+    let release = FakeRelease::make(&home.path().join("mirror"), RELEASE).with_program(&["amd64", "arm64"]);
+    let from = release.base.to_str().unwrap().to_owned();
+    by_each(|machine| {
+        let ended = machine.run(&from, &["--target", "anyarch", "--host", "amd64"]);
+        let path = machine.prefix().join("bin/anyarch");
+        assert_eq!(
+            (ended.code, ended.stdout),
+            (Some(0), format!("{}\n", path.display())),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(fs::read(&path).unwrap(), release.emulator("anyarch", "amd64"));
+        assert!(machine.prefix().join("share/doc/anyarch/anyarch/LICENSE").is_file());
+        let again = machine.run(&from, &["--target", "anyarch", "--host", "amd64"]);
+        assert!(again.stderr.contains("anyarch is up to date"), "{}", again.stderr);
+        let ended = machine.run(&from, &["--target", "all", "--host", "amd64", "--prefix", "other"]);
+        assert!(ended.code == Some(0) && !machine.home.path().join("other/bin/anyarch").exists());
+        let listed = machine.run(&from, &["--list"]);
+        assert!(listed.stdout.contains("anyarch: amd64 arm64\n"), "{}", listed.stdout);
+        machine
+            .run(&from, &["--target", "anyarch", "--host", "arm/v7"])
+            .failed(2, &["has no anyarch for arm-v7"]);
+    });
+}
+
+#[test]
 fn an_emulator_for_this_machine_says_its_version() {
     for shell in SHELLS {
         let (release, server) = mirror();

@@ -13,6 +13,7 @@ use super::{plan as plan_command, show};
 use crate::facts::{Host, Target};
 use crate::package::{self, Tarball};
 use crate::plan::{Impossible, Plan};
+use crate::program;
 use crate::session::{BuildSession, Session};
 use crate::verify::Report;
 use anyarch_client::error::Usage;
@@ -159,7 +160,10 @@ fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) 
     };
     made.rows.sort_by_key(place);
     let folder = session.workspace.out.join(plan.release());
-    let listed = current(&folder, &plan, &made)?;
+    let current = current(&folder, &plan, &made)?;
+    let mut listed: Vec<(String, String)> =
+        current.iter().map(|one| package::listed(one.path(), &one.record().sha256)).collect();
+    listed.extend(programs(session, &folder, &plan)?);
     let (sums, others) = package::write_sums(session, plan.release(), &listed)?;
     if !others.is_empty() {
         session.progress.say(&format!(
@@ -233,6 +237,13 @@ fn current(folder: &Path, plan: &Plan, made: &MatrixResult) -> Result<Vec<Tarbal
         listed.extend(package::found(&path, plan.series(), plan.profile()).filter(same_key));
     }
     Ok(listed)
+}
+
+/// The users' programs that `program` made of this checkout, for the same sums.
+fn programs(session: &Session, folder: &Path, plan: &Plan) -> Result<Vec<(String, String)>> {
+    let all = program::archives(folder)?.into_iter();
+    let ours = all.filter_map(|path| program::found(&path, &session.workspace.root, plan.series()));
+    Ok(ours.map(|one| package::listed(one.path(), &one.record().sha256)).collect())
 }
 
 fn table(built: &Built) -> String {

@@ -9,9 +9,10 @@
 //! ```
 
 use super::run;
+use anyarch_manifest::layout::{self, PROGRAM};
 use anyarch_manifest::{
     Archive, ArchiveFormat, Artifact, Build, Check, Emulator, FILE, FileName, Manifest, Outcome, Patch,
-    Sha256, Source,
+    Program, ProgramBuild, Sha256, Source,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -72,6 +73,7 @@ impl FakeRelease {
                 source,
                 builds: builds.into(),
                 artifacts: Vec::new(),
+                programs: Vec::new(),
                 documents: Vec::new(),
             },
         };
@@ -83,6 +85,26 @@ impl FakeRelease {
         release
     }
 
+    /// Gives the release the users' program for these hosts: a script, as emulators are ones here.
+    pub fn with_program(mut self, hosts: &[&str]) -> Self {
+        for host in hosts {
+            let Artifact { emulator, unpacked_size, archives, verified, .. } = self.artifact(PROGRAM, host);
+            let build = ProgramBuild {
+                target: "x86_64-unknown-linux-musl".to_owned(),
+                rustc: "rustc 1".to_owned(),
+                rustflags: Vec::new(),
+                compiler: "cc 1".to_owned(),
+                linker: "ld 1".to_owned(),
+                sysroot: Vec::new(),
+            };
+            let host = (*host).to_owned();
+            let program = Program { host, program: emulator, unpacked_size, archives, verified, build };
+            self.manifest.programs.push(program);
+        }
+        self.write();
+        self
+    }
+
     /// The folder of the release.
     pub fn folder(&self) -> PathBuf {
         self.base.join(&self.name)
@@ -90,7 +112,7 @@ impl FakeRelease {
 
     /// The name of an archive.
     pub fn archive(&self, target: &str, host: &str) -> String {
-        format!("qemu-{target}-{}-linux-{}.tar.xz", self.name, host.replace('/', "-"))
+        format!("{}-{}-linux-{}.tar.xz", layout::program(target), self.name, host.replace('/', "-"))
     }
 
     /// The emulator of a pair: a script that knows `--version`, as many bytes of noise behind it as make the
@@ -98,8 +120,9 @@ impl FakeRelease {
     pub fn emulator(&self, target: &str, host: &str) -> Vec<u8> {
         let version = &self.manifest.source.version;
         let script = format!(
-            "#!/bin/sh\n# {target} for {host} of {}\necho \"qemu-{target} version {version}\"\nexit 0\n",
-            self.name
+            "#!/bin/sh\n# {target} for {host} of {}\necho \"{} version {version}\"\nexit 0\n",
+            self.name,
+            layout::program(target)
         );
         let mut bytes = script.into_bytes();
         let mut state =
@@ -113,17 +136,17 @@ impl FakeRelease {
 
     /// Its texts; those of two releases differ.
     pub fn docs(&self, target: &str) -> Vec<(String, Vec<u8>)> {
-        let at = |name: &str| format!("share/doc/anyarch/qemu-{target}/{name}");
+        let at = |name: &str| format!("{}/{name}", layout::docs(target));
         let build = format!("{{\"release\": \"{}\"}}\n", self.name);
         vec![(at("LICENSE"), b"GPL\n".to_vec()), (at("build.json"), build.into_bytes())]
     }
 
     /// The members of a right archive, as they stand in it.
     pub fn members(&self, target: &str, host: &str) -> Vec<Member> {
-        let doc = format!("share/doc/anyarch/qemu-{target}/");
+        let doc = format!("{}/", layout::docs(target));
         let mut all = vec![
             Member::folder("bin/"),
-            Member::file(&format!("bin/qemu-{target}"), 0o755, &self.emulator(target, host)),
+            Member::file(&layout::emulator(target), 0o755, &self.emulator(target, host)),
         ];
         all.extend(["share/", "share/doc/", "share/doc/anyarch/", &doc].map(Member::folder));
         all.extend(self.docs(target).iter().map(|(name, text)| Member::file(name, 0o644, text)));

@@ -1,6 +1,6 @@
 //! What the page says, and that nothing in a manifest becomes markup: read without a browser.
 
-use super::{BASE, HOSTILE, all, artifact, manifest, page, release, small, text, whole, words};
+use super::{BASE, HOSTILE, all, artifact, manifest, page, release, sha, small, text, whole, words};
 use crate::driver::checkout;
 use anyarch_client::error::Usage;
 use data_encoding::BASE64;
@@ -28,6 +28,31 @@ fn links_lead_to_the_files_of_the_release_and_to_qemus_source_only() {
         let named = format!("[id='{}']", &anchor[1..]);
         assert_eq!(all(&document, &named).len(), 1, "{anchor} leads nowhere");
     }
+}
+
+#[test]
+fn the_users_program_is_offered_where_a_release_has_it() {
+    let without = Html::parse_document(&page(&small(), Some(BASE)));
+    assert!(all(&without, "#program, a[href='#program']").is_empty());
+    let mut value = small();
+    let file = "anyarch-10.2.2-1-linux-amd64.tar.xz";
+    value["programs"] = json!([{
+        "host": "amd64", "unpacked_size": 5_000_000, "program": { "size": 4_000_000, "sha256": sha("program") },
+        "archives": [{ "file": file, "format": "tar.xz", "size": 1_633_124, "sha256": sha(file) }],
+        "verified": [{ "name": "install", "outcome": "passed", "detail": HOSTILE }],
+        "build": {
+            "target": "x86_64-unknown-linux-musl", "rustc": "rustc 1", "rustflags": [], "compiler": "gcc",
+            "linker": "ld", "sysroot": [],
+        },
+    }]);
+    let document = Html::parse_document(&page(&value, Some(BASE)));
+    let said = text(&document, "#program");
+    for word in
+        ["install.sh | sh -s -- --target anyarch", &sha("program"), HOSTILE, "1\u{202f}633\u{202f}124"]
+    {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert_eq!(all(&document, &format!("#program a[href='{file}']")).len(), 1);
 }
 
 #[test]

@@ -82,6 +82,71 @@ fn emulators_are_installed_listed_upgraded_and_removed_without_a_trace() {
 }
 
 #[test]
+fn this_program_is_installed_listed_upgraded_and_removed_by_its_own_name() {
+    let shelf = Shelf::new();
+    let (mirror, home) = (shelf.at("mirror"), shelf.home.path().join("home"));
+    let newest = |name: &str| {
+        let base = shelf.home.path().join("mirror");
+        FakeRelease::make(&base, name).with_program(&["amd64", "arm64"]);
+        let _ = fs::remove_file(base.join("latest"));
+        symlink(name, base.join("latest")).unwrap();
+    };
+    newest("1.2.3-1");
+    fs::create_dir_all(home.join(".local")).unwrap();
+    let path = home.join(".local/bin/anyarch");
+    let said = shelf.succeed(&["install", "--target", "anyarch,arm64", "--from", &mirror]);
+    assert!(said.stdout.contains(path.to_str().unwrap()) && path.is_file(), "{said:?}");
+    let listed = shelf.listed(&[]);
+    assert_eq!((&listed[1]["target"], &listed[1]["release"]), (&"anyarch".into(), &"1.2.3-1".into()));
+    // All that emulates is something else than all.
+    shelf.succeed(&["install", "--target", "all", "--from", &mirror, "--prefix", &shelf.at("other")]);
+    assert!(!shelf.home.path().join("other/bin/anyarch").exists());
+    newest("1.2.10-1");
+    assert_eq!(shelf.listed(&["--from", &mirror])[1]["newer"], "1.2.10-1");
+    shelf.succeed(&["upgrade"]);
+    assert!(fs::read_to_string(&path).is_err(), "noise is no text");
+    assert!(String::from_utf8_lossy(&fs::read(&path).unwrap()).contains("of 1.2.10-1"));
+    shelf.succeed(&["remove", "--target", "all"]);
+    assert!(path.is_file() && !home.join(".local/bin/qemu-aarch64").exists());
+    shelf.succeed(&["remove", "--target", "anyarch"]);
+    assert_eq!(fs::read_dir(home.join(".local")).unwrap().count(), 0, "no folder is left");
+}
+
+#[test]
+fn a_release_without_this_program_is_read_and_says_so() {
+    let shelf = Shelf::new();
+    shelf.newest("1.2.3-1");
+    let words = ["install", "--target", "anyarch", "--from", &shelf.at("mirror")];
+    shelf.run(&words).failed(2, &["release 1.2.3-1 has anyarch for no host, not for "]);
+}
+
+#[test]
+fn words_are_completed_from_what_is_there() {
+    let shelf = Shelf::new();
+    shelf.newest("1.2.3-1");
+    shelf.newest("1.2.10-1");
+    let mirror = shelf.at("mirror");
+    let complete = |words: &[&str]| -> Vec<String> {
+        let mut command = Command::new(built());
+        command.arg("--").arg("anyarch").args(words).env_clear().env("HOME", shelf.at("home"));
+        command.env("ANYARCH_COMPLETE", "fish");
+        let said = Ended::of(&mut command);
+        assert_eq!(said.code, Some(0), "{words:?}: {said:?}");
+        said.stdout.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    };
+    let from = ["install", "--from", &mirror, "--release", "1"];
+    assert_eq!(complete(&from), ["1.2.10-1", "1.2.3-1"]);
+    assert_eq!(complete(&["install", "--target", "aarch"]), ["aarch64", "aarch64_be"]);
+    assert_eq!(complete(&["install", "--target", "sh4,any"]), ["sh4,anyarch"]);
+    assert_eq!(complete(&["run", "--platform", "linux/arm/"]), ["linux/arm/v6", "linux/arm/v7"]);
+    assert_eq!(complete(&["register", "loon"]), ["loongarch64"]);
+    shelf.succeed(&["install", "--target", "arm64", "--from", &mirror]);
+    // A server is not asked: nothing answers there.
+    let installed = ["upgrade", "--from", "http://127.0.0.1:1/", "--release", ""];
+    assert_eq!(complete(&installed), ["1.2.10-1"]);
+}
+
+#[test]
 fn an_emulator_that_nobody_installed_is_fetched_once() {
     let shelf = Shelf::new();
     let (mirror, root) = (shelf.at("mirror"), shelf.at("root"));

@@ -1,11 +1,11 @@
 //! What a tarball holds, read member by member: nothing is unpacked to the disk.
 
-use crate::compile::BuildInfo;
 use anyarch_client::archive;
 use anyarch_client::hash;
 use anyarch_client::xz;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, anyhow, ensure};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -17,17 +17,17 @@ const MAX_BUILD_INFO: u64 = 1 << 20;
 
 /// What a tarball contains.
 #[derive(Debug)]
-pub struct TarballContents {
+pub struct TarballContents<T> {
     /// Content of its `build.json`.
-    pub build_info: BuildInfo,
-    /// SHA-256 of the emulator in it, lower-case hex.
+    pub build_info: T,
+    /// SHA-256 of the emulator, or the users' program, in it, lower-case hex.
     pub emulator: String,
     /// Total size of all files in it, in bytes.
     pub unpacked: u64,
 }
 
-/// Reads the tarball of a target whole.
-pub fn read(path: &Path, target: &str) -> Result<TarballContents> {
+/// Reads the tarball of a target, or of the users' program by its name, whole.
+pub fn read<T: DeserializeOwned>(path: &Path, target: &str) -> Result<TarballContents<T>> {
     let file = File::open(path).context("it cannot be read")?;
     let mut tar = Archive::new(xz::Decoder::new(BufReader::new(file), xz::RELEASED)?);
     let emulator = PathBuf::from(layout::emulator(target));
