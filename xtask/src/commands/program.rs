@@ -81,7 +81,7 @@ pub fn run(session: &BuildSession, arguments: &Program) -> Result<()> {
 }
 
 /// The hosts that are asked for, this machine's own first. Hosts without Rust are told of, or refused by name.
-fn selected<'a>(
+pub fn selected<'a>(
     session: &BuildSession,
     names: &[String],
     known: &'a [Host],

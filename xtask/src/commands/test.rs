@@ -33,12 +33,13 @@ const LONG: &str = "long_";
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 12] = [
+const HEAVY: [&str; 13] = [
     "clusters",
     "emulators",
     "hosts",
     "join",
     "kills",
+    "program",
     "registered",
     "release",
     "reproduce",
