@@ -52,7 +52,7 @@ fn platforms() -> Vec<CompletionCandidate> {
 /// Releases in the folders that are named as places, and those that are installed.
 fn releases() -> Vec<CompletionCandidate> {
     let words: Vec<OsString> = env::args_os().collect();
-    let mut names: BTreeSet<String> = folders(&words).iter().flat_map(|folder| releases_in(folder)).collect();
+    let mut names: BTreeSet<String> = folders(&words).iter().flat_map(releases_in).collect();
     let home = env::home_dir().unwrap_or_default();
     names.extend(record::all(&home.join(".local")).into_iter().map(|one| one.record.release));
     names.remove("unknown");

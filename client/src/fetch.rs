@@ -123,7 +123,7 @@ pub fn select(manifest: &Manifest, targets: &NameFilter, hosts: &NameFilter) -> 
     let mut chosen = Vec::new();
     for host in hosts {
         let of_host: Vec<&Artifact> = manifest.artifacts.iter().filter(|one| one.host == host).collect();
-        if of_host.is_empty() {
+        if of_host.is_empty() && manifest.program(host).is_none() {
             bail!(lacks(manifest, &format!("anything for {host}"), host, "it has emulators for", &there));
         }
         let NameFilter::Only(targets) = targets else {

@@ -336,19 +336,17 @@ impl Manifest {
         let wrong = |what: String| Err(Error::Inconsistent(what));
         let mut files = BTreeSet::new();
         let mut pairs = BTreeSet::new();
-        for one in &self.artifacts {
-            if one.target == layout::PROGRAM {
-                return wrong(format!("{} is no emulator", one.target));
-            }
-            if !self.builds.contains_key(&one.host) {
-                return wrong(format!("the build of {} is missing", one.host));
-            }
+        if self.artifacts.iter().any(|one| one.target == layout::PROGRAM) {
+            return wrong(format!("{} is no emulator", layout::PROGRAM));
         }
         let programs: Vec<Artifact> = self.programs.iter().map(Program::as_artifact).collect();
         for one in self.artifacts.iter().chain(&programs) {
             let pair = format!("{} for {}", one.target, one.host);
             if !name::is_word(&one.target) || !one.host.split('/').all(name::is_word) {
                 return wrong(format!("`{pair}` does not name a target and a host"));
+            }
+            if one.target != layout::PROGRAM && !self.builds.contains_key(&one.host) {
+                return wrong(format!("the build of {} is missing", one.host));
             }
             if !pairs.insert((&one.target, &one.host)) {
                 return wrong(format!("{pair} is listed twice"));

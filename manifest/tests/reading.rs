@@ -39,7 +39,8 @@ fn a_patch_says_its_topic_since_it_has_one() {
 fn the_users_program_is_of_a_host_and_may_be_missing() {
     let first = Manifest::read(FIRST.as_bytes()).unwrap();
     assert!(first.programs.is_empty() && first.program("amd64").is_none());
-    let program = |change: &dyn Fn(&mut Value)| {
+    type Change = fn(&mut Value);
+    let program = |change: Change| {
         with(|value| {
             let artifact = value["artifacts"][0].clone();
             let mut archives = artifact["archives"].clone();
@@ -59,15 +60,15 @@ fn the_users_program_is_of_a_host_and_may_be_missing() {
             change(value);
         })
     };
-    let manifest = program(&|_| ()).unwrap();
+    let manifest = program(|_| ()).unwrap();
     let one = manifest.program("arm/v7").unwrap();
     assert_eq!(one.as_artifact().target, "anyarch");
     assert!(manifest.files().any(|(file, _)| file.as_str() == "anyarch-10.2.2-1-linux-arm-v7.tar.xz"));
     assert_eq!(Manifest::read(manifest.text().as_bytes()).unwrap(), manifest);
-    let refused: [(&dyn Fn(&mut Value), &str); 3] = [
-        (&|value| value["programs"][0]["host"] = json!("../x"), "does not name"),
-        (&|value| value["programs"][0]["archives"] = json!([]), "has no .tar.xz"),
-        (&|value| value["artifacts"][0]["target"] = json!("anyarch"), "is no emulator"),
+    let refused: [(Change, &str); 3] = [
+        (|value| value["programs"][0]["host"] = json!("../x"), "does not name"),
+        (|value| value["programs"][0]["archives"] = json!([]), "has no .tar.xz"),
+        (|value| value["artifacts"][0]["target"] = json!("anyarch"), "is no emulator"),
     ];
     for (change, told) in refused {
         let error = program(change).unwrap_err().to_string();

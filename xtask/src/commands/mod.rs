@@ -18,6 +18,7 @@ pub mod test;
 pub mod toolchain;
 pub mod verify;
 
+mod reproduce_program;
 mod runner;
 mod selection;
 

@@ -81,7 +81,7 @@ pub fn run(session: &BuildSession, arguments: &Program) -> Result<()> {
 }
 
 /// The hosts that are asked for, this machine's own first. Hosts without Rust are told of, or refused by name.
-fn selected<'a>(
+pub fn selected<'a>(
     session: &BuildSession,
     names: &[String],
     known: &'a [Host],
@@ -142,8 +142,9 @@ fn ready(
     key: &Key,
     runner: &Runners<'_>,
 ) -> Option<Packed> {
-    // Most of the time nothing is there.
-    record_path(place).is_file().then_some(())?;
+    if !record_path(place).is_file() {
+        return None;
+    }
     let found = program::found(place, &session.workspace.root, series)?;
     let proven = session.offline || !runner.are_there() || !found.record().program.is_incomplete();
     (proven && key.is_of(found.record())).then_some(found)

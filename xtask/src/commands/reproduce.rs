@@ -2,7 +2,7 @@
 
 use super::build::Prepared;
 use super::selection::Selection;
-use super::{runner, show};
+use super::{reproduce_program, runner, show};
 use crate::compile::BuildInfo;
 use crate::facts::Target;
 use crate::package;
@@ -16,6 +16,7 @@ use anyarch_client::files::{self, TempFolder};
 use anyarch_client::hash;
 use anyarch_client::interrupt;
 use anyarch_client::progress::count;
+use anyarch_manifest::layout::PROGRAM;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
@@ -23,7 +24,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Rebuild released emulators from scratch and compare them with the release, byte by byte
+/// Rebuild released emulators, or anyarch, from scratch and compare them with the release, byte by byte
 ///
 /// Prints the first difference, if there is one. Nothing is built if source, patches, compiler or packages
 /// differ from those that the archives were built with.
@@ -31,7 +32,8 @@ use std::process;
 #[command(after_help = "\
 Examples:
   cargo xtask reproduce ~/Downloads/10.2.2-1 --target aarch64
-  cargo xtask reproduce dist/10.2.2-1 --target all --host all")]
+  cargo xtask reproduce dist/10.2.2-1 --target all --host all
+  cargo xtask reproduce dist/10.2.2-1 --target anyarch")]
 pub struct Reproduce {
     /// The folder with the released archives
     #[arg(value_name = "DIR")]
@@ -91,6 +93,13 @@ pub fn run(session: &BuildSession, arguments: &Reproduce) -> Result<()> {
     if !selection.profile.is_static() {
         let name = selection.profile.name();
         bail!(Usage(format!("{name} emulators are never packaged, so there is none to reproduce")));
+    }
+    if selection.targets.iter().any(|name| name == PROGRAM) {
+        ensure!(
+            selection.targets.len() == 1,
+            Usage(format!("{PROGRAM} is made otherwise than emulators: name it alone"))
+        );
+        return reproduce_program::run(session, folder, &selection.hosts, &selection.series);
     }
     let plan = Plan::make(&session.workspace, &selection.request())?;
     let released: Vec<(&TreePlan, Vec<Released>)> =

@@ -53,7 +53,7 @@ const LANES: [&[&str]; 3] = [
         "workflow",
         "kills",
     ],
-    &["providers", "series", "release", "reproduce", "join", "toolchains"],
+    &["providers", "series", "program", "release", "reproduce", "join", "toolchains"],
 ];
 
 /// Tests of the other crates that stand in a program of their own.

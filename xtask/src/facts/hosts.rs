@@ -42,7 +42,7 @@ pub struct Rust {
     pub target: String,
     /// Where Rust's standard library for it comes from.
     pub library: RustLibrary,
-    /// Whether the program is static PIE. It need not be as emulators are: Rust brings start code of its own for musl.
+    /// Whether the program is static PIE, which Rust decides: it links so for few targets.
     pub pie: bool,
     /// Options of rustc for this host only.
     #[serde(default)]

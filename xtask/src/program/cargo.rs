@@ -1,13 +1,13 @@
 //! Compiles the program for a host: the same bytes in every folder and for every user.
 
 use super::crates::{Linkage, Linked, linkage};
-use super::facts::Facts;
+use super::facts::{Facts, source};
 use crate::facts::hosts::{Rust, RustLibrary};
 use crate::facts::{Host, Series};
 use crate::process::LoggedCommand;
 use crate::session::BuildSession;
 use crate::toolchain::RustToolchain;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,6 +69,10 @@ pub fn compile(
     LoggedCommand::new(command, &log)
         .run(&session.progress, |_| ())
         .with_context(|| format!("anyarch does not compile for {}", host.platform))?;
+    ensure!(
+        facts.source == source(&session.workspace.root)?,
+        "the source of anyarch changed while it was compiled; run the command again"
+    );
     step.done("compiled");
     let path = folder.join(&rust.target).join("release/anyarch");
     let (host, rust) = (host.clone(), rust.clone());

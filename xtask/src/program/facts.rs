@@ -20,7 +20,7 @@ const SETTINGS: [&str; 4] = [".cargo/config.toml", "Cargo.lock", "Cargo.toml", "
 pub struct Facts {
     /// The release that it belongs to, as it says with `--version`.
     pub release: String,
-    /// The targets that the release has emulators for, as it says with `--version`.
+    /// The targets that the release has emulators for on this host, as it says with `--version`.
     pub targets: Vec<String>,
     /// Hash of its source in the checkout, with all that pins its dependencies: SHA-256, lower-case hex.
     pub source: String,
@@ -53,7 +53,7 @@ impl Facts {
     ) -> Result<Self> {
         Ok(Self {
             release: series.release(),
-            targets: series.pins.build.targets.clone(),
+            targets: targets(series, host)?,
             source: source(root)?,
             target: rust.target.clone(),
             library: rust.library,
@@ -81,12 +81,16 @@ impl Facts {
     }
 }
 
+/// The targets that the series has emulators for on a host.
+fn targets(series: &Series, host: &Host) -> Result<Vec<String>> {
+    let fits = |bits: u8| series.pins.build.wide_on_narrow || host.elf.bits >= bits;
+    let targets = series.targets()?.into_iter().filter(|target| fits(target.bits));
+    Ok(targets.map(|target| target.name.to_owned()).collect())
+}
+
 /// Options of rustc for a host, without those that hold paths.
 fn rustflags(host: &Host, rust: &Rust) -> Vec<String> {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    if !rust.pie {
-        flags.push("-Crelocation-model=static".to_owned());
-    }
     let linker = host.compiler.linker.iter().map(|linker| format!("-fuse-ld={linker}"));
     let told = ["-Wl,--build-id=sha1".to_owned(), "-Wl,-z,noexecstack".to_owned()].into_iter().chain(linker);
     flags.extend(told.chain(host.compiler.options.iter().cloned()).map(|word| format!("-Clink-arg={word}")));
@@ -183,14 +187,25 @@ mod tests {
         for host in &hosts {
             let Some(rust) = &host.rust else { continue };
             let flags = rustflags(host, rust);
+            let linker = host.compiler.linker.as_ref();
+            let linker = linker.map(|linker| format!("-Clink-arg=-fuse-ld={linker}"));
+            assert!(linker.is_none_or(|flag| flags.contains(&flag)), "{}: {flags:?}", host.platform);
+            assert!(flags.iter().all(|flag| !flag.contains(' ')), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_32_bit_host_names_no_emulators_that_it_has_not() {
+        let series = Series::read(&root().join("patches"), series::DEFAULT).expect("a series");
+        for host in Host::all(&root().join("toolchains")).expect("hosts") {
+            let targets = targets(&series, &host).expect("targets");
+            assert!(targets.iter().any(|name| name == "arm"));
             assert_eq!(
-                flags.contains(&"-Crelocation-model=static".to_owned()),
-                !rust.pie,
+                targets.iter().any(|name| name == "aarch64"),
+                host.elf.bits == 64,
                 "{}",
                 host.platform
             );
-            assert!(flags.iter().all(|flag| !flag.contains(' ')), "{flags:?}");
         }
-        assert!(Series::read(&root().join("patches"), series::DEFAULT).is_ok());
     }
 }

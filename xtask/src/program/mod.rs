@@ -11,6 +11,6 @@ mod proof;
 
 pub use cargo::{Compiled, compile};
 pub use crates::Linked;
-pub use facts::Facts;
+pub use facts::{Facts, source};
 pub use packed::{Key, Packed, Record, archives, checked, file_name, found, is_archive, pack};
 pub use proof::{Proven, prove};

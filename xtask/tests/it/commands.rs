@@ -10,13 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 use xtask::facts::Host;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "build",
     "plan",
     "source",
     "toolchain",
     "verify",
     "package",
+    "program",
     "release",
     "fetch",
     "patch",
@@ -72,10 +73,18 @@ fn completions_are_a_script_that_the_shell_reads() {
     fs::write(&script, Driver::fresh(home.path()).succeed(&["completions", "bash"])).unwrap();
     let script = script.to_str().unwrap();
     run("bash", &["-n", script]);
-    let complete = format!(
-        ". {script}; COMP_WORDS=(xtask ver); COMP_CWORD=1; _xtask xtask ver; echo \"${{COMPREPLY[@]}}\""
-    );
-    assert_eq!(run("bash", &["-c", &complete]).trim(), "verify");
+    let complete = |words: &str, at: usize, word: &str, before: &str| {
+        let set = format!("COMP_WORDS=({words}); COMP_CWORD={at}");
+        let script =
+            format!(". {script}; {set}; _xtask xtask '{word}' '{before}'; echo \"${{COMPREPLY[@]}}\"");
+        run("bash", &["-c", &script]).trim().to_owned()
+    };
+    assert_eq!(complete("xtask ver", 1, "ver", "xtask"), "verify");
+    for (option, word, completed) in
+        [("--target", "loon", "loongarch64"), ("--host", "s3", "s390x"), ("--qemu", "7", "7.2")]
+    {
+        assert_eq!(complete(&format!("xtask build {option} {word}"), 3, word, option), completed);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod install;
 mod join;
 mod kills;
 mod page;
+mod program;
 mod providers;
 mod registered;
 mod release;

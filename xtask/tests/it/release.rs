@@ -36,6 +36,7 @@ impl Published {
         for file in [own.clone(), PathBuf::from(own.to_str().unwrap().replace(".tar.xz", ".json"))] {
             fs::copy(&file, parts.join(file.file_name().unwrap())).unwrap();
         }
+        add_program(&parts);
         let mut published = Self { folder: driver.out.join(RELEASE), home, driver, key, manifest: empty() };
         published.release(&parts);
         published.manifest =
@@ -65,6 +66,43 @@ impl Published {
             .map(|path| (path.clone(), sha256_file(&self.folder.join(path)).unwrap()))
             .collect()
     }
+}
+
+/// The users' program for amd64, as `cargo xtask program` leaves it. That one is compiled by `program`; a script stands
+/// for it here.
+fn add_program(parts: &Path) {
+    let name = format!("anyarch-{RELEASE}-linux-amd64");
+    let tree = parts.join("tree");
+    let docs = mkdir(&tree.join("share/doc/anyarch/anyarch")).to_owned();
+    let script = format!("#!/bin/sh\necho anyarch {RELEASE}\n");
+    let program = mkdir(&tree.join("bin")).join("anyarch");
+    fs::write(&program, &script).unwrap();
+    let facts = serde_json::json!({
+        "release": RELEASE, "targets": ["arm"],
+        "source": xtask::program::source(&crate::driver::checkout()).unwrap(),
+        "target": "x86_64-unknown-linux-musl", "library": "rustup", "rustc": "rustc 1.95.0", "rustflags": [],
+        "compiler": "12.2.0", "compiler_options": [], "linker": "2.40",
+        "sysroot": [["linux-libc-dev_6.1.192-2_amd64.deb", "0".repeat(64)]],
+    });
+    fs::write(docs.join("build.json"), facts.to_string()).unwrap();
+    fs::write(docs.join("LICENSE-MIT"), "MIT\n").unwrap();
+    let archive = parts.join(format!("{name}.tar.xz"));
+    run("tar", &["-C", tree.to_str().unwrap(), "-cJf", archive.to_str().unwrap(), "bin", "share"]);
+    fs::remove_dir_all(&tree).unwrap();
+    let record = serde_json::json!({
+        "host": "amd64", "key": "", "sha256": sha256_file(&archive).unwrap(),
+        "size": fs::metadata(&archive).unwrap().len(),
+        "program": {
+            "sha256": anyarch_client::hash::sha256(script.as_bytes()), "size": script.len(),
+            "checks": [{ "name": "version", "passed": "anyarch" }],
+        },
+        "facts": facts,
+        "linked": [{
+            "name": "anyhow", "version": "1.0.104", "license": "MIT OR Apache-2.0",
+            "purl": "pkg:cargo/anyhow@1.0.104",
+        }],
+    });
+    fs::write(parts.join(format!("{name}.json")), record.to_string()).unwrap();
 }
 
 /// What stands for a manifest until there is one.
@@ -97,7 +135,7 @@ fn the_sums_vouch_for_every_file_and_the_signature_for_them(published: &Publishe
     let listed: Vec<&str> = sums.lines().map(|line| line.split_once("  ").unwrap().1).collect();
     for path in files(&published.folder) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let is_record = name.starts_with("qemu-") && name.ends_with(".json");
+        let is_record = name.contains("-linux-") && name.ends_with(".json");
         let is_own = name.starts_with("SHA256SUMS");
         assert_eq!(listed.contains(&name), !is_record && !is_own, "{name}");
     }
@@ -157,6 +195,10 @@ fn the_sbom_names_what_was_linked(published: &Published) {
     assert!(checked.passed(), "{checked:?}");
     let value: Value = serde_json::from_slice(&text).unwrap();
     let components = value["components"].as_array().unwrap();
+    let needs = value["dependencies"].as_array().unwrap();
+    let program = needs.iter().find(|one| one["ref"] == "amd64/anyarch").unwrap();
+    assert_eq!(program["dependsOn"][0], "pkg:cargo/anyhow@1.0.104");
+    assert!(components.iter().any(|one| one["purl"] == "pkg:cargo/anyhow@1.0.104"));
     for (host, arch) in [("amd64", "amd64"), ("arm64", "arm64"), ("s390x", "s390x")] {
         let packages = &published.manifest.builds[host].sysroot;
         let known = [("libc.a", "libc6-dev", "LGPL-2.1"), ("libglib-2.0.a", "libglib2.0-dev", "LGPL-2.1")];
@@ -187,12 +229,13 @@ fn the_provenance_names_every_file(published: &Published) {
         let path = published.path(&subject["name"].as_str().unwrap());
         assert_eq!(sha256_file(&path).unwrap(), subject["digest"]["sha256"].as_str().unwrap());
     }
-    // Three emulators packed in two ways, three documents, the manifest, the page.
-    assert_eq!(subjects.len(), 3 * 2 + 3 + 2);
+    // Three emulators and the program packed in two ways, three documents, the manifest, the page.
+    assert_eq!(subjects.len(), (3 + 1) * 2 + 3 + 2);
     let text = statement["predicate"].to_string();
     let commit = run("git", &["-C", crate::driver::checkout().to_str().unwrap(), "rev-parse", "HEAD"]);
     let qemu = published.manifest.source.commit.clone().unwrap();
-    for word in [commit.trim(), &qemu, "pkg:deb/debian/libc6-dev@", "common/execve/0001-"] {
+    let package = "pkg:deb/debian/linux-libc-dev@6.1.192-2?arch=amd64";
+    for word in [commit.trim(), &qemu, "pkg:deb/debian/libc6-dev@", package, "common/execve/0001-"] {
         assert!(text.contains(word), "{word} is not in {text}");
     }
 }
@@ -237,6 +280,16 @@ fn both_ways_install_the_same_emulator(published: &Published) {
     for prefix in [&fetched, &installed] {
         assert_eq!(sha256_file(&prefix.join("bin/qemu-arm")).unwrap(), expected.as_str());
         assert!(prefix.join("share/doc/anyarch/qemu-arm/COPYING").is_file());
+    }
+    let program = &published.manifest.program("amd64").unwrap().program.sha256;
+    let arguments = ["fetch", "--target", "anyarch", "--from", from, "--key", key, "--prefix"];
+    published.driver.succeed(&[&arguments[..], &[fetched.to_str().unwrap()]].concat());
+    let ended = Ended::of(Command::new("sh").arg(&script).args(&arguments[1..]).arg(&installed));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("anyarch {RELEASE}\n")), "{}", ended.stderr);
+    for prefix in [&fetched, &installed] {
+        assert_eq!(sha256_file(&prefix.join("bin/anyarch")).unwrap(), program.as_str());
+        assert!(prefix.join("share/doc/anyarch/anyarch/LICENSE-MIT").is_file());
     }
     let said = run(fetched.join("bin/qemu-arm").to_str().unwrap(), &["--version"]);
     assert!(said.contains(&format!("anyarch-{RELEASE}")), "{said}");

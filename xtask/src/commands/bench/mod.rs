@@ -7,6 +7,7 @@ mod emulator;
 mod exec;
 mod idle;
 mod matrix;
+mod program;
 mod rounds;
 mod sizes;
 mod speed;
@@ -78,6 +79,8 @@ pub enum Measure {
     Sizes,
     /// How much each size optimization saves: the emulator is built without it
     Bytes,
+    /// The archives of anyarch in the output folder, and how long it takes to start
+    Program,
 }
 
 /// The target that stands for one.
@@ -140,6 +143,7 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
             Measure::Speed => speed::measure(session, &arguments.emulator, &arguments.speed)?,
             Measure::Sizes => sizes::measure(session)?,
             Measure::Bytes => bytes::measure(&bench()?)?,
+            Measure::Program => program::measure(session)?,
         });
     }
     show(session, &figures, || {
