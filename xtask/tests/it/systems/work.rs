@@ -3,7 +3,11 @@
 
 use super::debian::Debian;
 use crate::driver::wants;
+use std::path::Path;
 use std::time::Instant;
+
+/// The certificates that Debian's programs trust.
+const TRUSTED: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A piece of work.
 struct Work {
@@ -112,7 +116,10 @@ fn is_worked_in(target: &str) {
             system.works(&environment, &install);
         }
         let installed = begun.elapsed().as_secs();
-        let said = system.works(&[&environment, work.options].concat(), work.script);
+        // Whom this machine trusts, as its ways to the network may want; packages have written their own list before.
+        let trusted = format!("{TRUSTED}:{TRUSTED}:ro");
+        let trusted: &[&str] = if Path::new(TRUSTED).exists() { &["--bind", &trusted] } else { &[] };
+        let said = system.works(&[&environment, trusted, work.options].concat(), work.script);
         for words in work.said {
             assert!(said.contains(words), "{}: no `{words}` in\n{said}", work.name);
         }
