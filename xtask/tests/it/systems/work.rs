@@ -3,7 +3,11 @@
 
 use super::debian::Debian;
 use crate::driver::wants;
+use std::path::Path;
 use std::time::Instant;
+
+/// The certificates that Debian's programs trust.
+const TRUSTED: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A piece of work.
 struct Work {
@@ -73,13 +77,14 @@ const ALL: [Work; 8] = [
         said: &["true linux\n"],
     },
     Work {
-        name: "go build, with a module",
-        packages: "golang-go ca-certificates",
+        name: "go build, of two packages",
+        packages: "golang-go",
         options: &[],
-        script: "mkdir -p /root/g; cd /root/g; printf 'module g\\n' > go.mod\n\
-                 printf 'package main\\nimport \"rsc.io/quote\"\\nfunc main() { println(quote.Glass()) }\\n' > m.go\n\
-                 go get rsc.io/quote@v1.5.2; go build -o g .; ./g 2>&1",
-        said: &["I can eat glass and it doesn't hurt me."],
+        script: "mkdir -p /root/g/word; cd /root/g; printf 'module g\\n' > go.mod\n\
+                 printf 'package word\\nfunc Of(n int) string { return [2]string{\"even\", \"odd\"}[n & 1] }\\n' > word/word.go\n\
+                 printf 'package main\\nimport (\"fmt\"; \"g/word\")\\nfunc main() { fmt.Println(word.Of(7)) }\\n' > m.go\n\
+                 go build -o g.out .; ./g.out",
+        said: &["odd\n"],
     },
     Work {
         name: "cargo build, cargo test",
@@ -112,7 +117,10 @@ fn is_worked_in(target: &str) {
             system.works(&environment, &install);
         }
         let installed = begun.elapsed().as_secs();
-        let said = system.works(&[&environment, work.options].concat(), work.script);
+        // Whom this machine trusts, as its ways to the network may want; packages have written their own list before.
+        let trusted = format!("{TRUSTED}:{TRUSTED}:ro");
+        let trusted: &[&str] = if Path::new(TRUSTED).exists() { &["--bind", &trusted] } else { &[] };
+        let said = system.works(&[&environment, trusted, work.options].concat(), work.script);
         for words in work.said {
             assert!(said.contains(words), "{}: no `{words}` in\n{said}", work.name);
         }
