@@ -10,7 +10,9 @@ pub mod peers;
 mod provenance;
 mod sbom;
 mod source;
+pub mod speed;
 pub mod sums;
+mod template;
 mod zst;
 
 use crate::compile::BuildInfo;
