@@ -25,6 +25,7 @@ use anyarch_client::hash;
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use peers::Peers;
+use speed::Speed;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -102,6 +103,7 @@ impl Release {
         let lock = session.workspace.trees.join(format!("sums-{}", self.series.release()));
         let _lock = Lock::acquire(&lock, &session.progress)?;
         let peers = Peers::read(&session.workspace.root)?;
+        let speed = Speed::read(&session.workspace.root)?;
         self.tarballs =
             self.tarballs.iter().map(|one| put(one, &folder, &self.series)).collect::<Result<_>>()?;
         let more = if options.zst { zst::write_all(session, &self.tarballs)? } else { Vec::new() };
@@ -116,7 +118,7 @@ impl Release {
             )?,
         ];
         let manifest = manifest::describe(&self, &more, documents)?;
-        let page = page::html(&manifest, &peers, options.base.as_deref())?;
+        let page = page::html(&manifest, &peers, &speed, options.base.as_deref())?;
         let mut files = Vec::new();
         for (name, text) in [(anyarch_manifest::FILE, manifest.text()), (page::FILE, page)] {
             files::write_file(&folder.join(name), text.as_bytes())?;
