@@ -108,7 +108,7 @@ impl Speed {
         }
         match self.measurements.iter_mut().find(|old| old.is_same_run(run)) {
             Some(same) => same.loads.push(load),
-            None => self.measurements.push(Measurement { loads: vec![load], ..run.clone() }),
+            None => self.measurements.insert(0, Measurement { loads: vec![load], ..run.clone() }),
         }
         self.measurements.retain(|one| !one.loads.is_empty());
         for one in &mut self.measurements {
@@ -203,10 +203,6 @@ mod tests {
     }
 
     fn names(speed: &Speed) -> Vec<(&str, &str, Vec<&str>)> {
-        let loads = |one: &'_ Measurement| -> Vec<String> {
-            one.loads.iter().map(|load| load.name.clone()).collect()
-        };
-        assert!(speed.measurements.iter().all(|one| !loads(one).is_empty()));
         let all = speed.measurements.iter();
         all.map(|one| {
             let loads = one.loads.iter().map(|load| load.name.as_str()).collect();
@@ -241,6 +237,17 @@ mod tests {
             names(&speed),
             [("aarch64", "2026-11-28", vec!["true", "gcc", "xz"]), ("riscv64", "2026-11-20", vec!["true"])]
         );
+    }
+
+    #[test]
+    fn the_later_one_of_a_day_is_the_first() {
+        let mut speed = Speed {
+            measurements: vec![run("aarch64", "2026-11-28", vec![load("true", 6.0), load("xz", 1.4)])],
+        };
+        let other = Measurement { machine: "another".into(), ..run("aarch64", "2026-11-28", vec![]) };
+        speed.record(&other, load("xz", 1.5), &ORDER);
+        let machines: Vec<&str> = speed.measurements.iter().map(|one| one.machine.as_str()).collect();
+        assert_eq!(machines, ["another", "two cores"]);
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn draw(session: &BuildSession) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn options(loads: &[&str]) -> SpeedOptions {
+    pub(super) fn options(loads: &[&str]) -> SpeedOptions {
         let loads = loads.iter().map(|name| (*name).to_owned()).collect();
         SpeedOptions {
             system: None,

@@ -33,7 +33,7 @@ impl Record {
     ) -> Result<Self> {
         let peer = peer.filter(|_| loads.iter().any(|load| is_recorded(load)));
         let peer = peer.ok_or_else(|| {
-            Usage(format!("--record is for loads that are timed; pass one of these: {}", names().join(" ")))
+            Usage(format!("--record is for loads that are timed; pass some of --loads {}", names().join(",")))
         })?;
         Speed::read(root)?;
         let (ours, peer) = (Version::of(ours)?, Version::of(peer)?);
@@ -159,6 +159,7 @@ fn today() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::options;
     use super::*;
 
     #[test]
@@ -182,6 +183,16 @@ mod tests {
         assert_eq!((all.tree, all.folder, all.registered, all.peer_seconds), (4.0, 8.0, Some(2.25), 8.0));
         assert_eq!((all.name.as_str(), all.what.as_str()), (load.name, load.what));
         assert_eq!(measured(load, &load.goal.columns(false), &rounds(4)).registered, None);
+    }
+
+    #[test]
+    fn loads_that_are_not_timed_are_refused_before_anything_is_measured() {
+        let options = options(&["private-memory", "resident-memory"]);
+        let target = Target::named("aarch64").expect("a target");
+        let (nowhere, file) = (Path::new("/nowhere"), Path::new("/nowhere/file"));
+        let error = Record::open(nowhere, target, file, Some(file), &options.chosen(), &options);
+        let error = error.expect_err("refused");
+        assert!(error.is::<Usage>() && error.to_string().contains("--loads true,commands,gcc,"), "{error:#}");
     }
 
     #[test]
