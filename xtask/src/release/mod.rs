@@ -9,7 +9,9 @@ pub mod peers;
 mod provenance;
 mod sbom;
 mod source;
+pub mod speed;
 pub mod sums;
+mod template;
 mod zst;
 
 use crate::compile::BuildInfo;
@@ -25,6 +27,7 @@ use anyarch_manifest::layout::PROGRAM;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use peers::Peers;
 use serde::Serialize;
+use speed::Speed;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -113,6 +116,7 @@ impl Release {
         let lock = session.workspace.trees.join(format!("sums-{}", self.series.release()));
         let _lock = Lock::acquire(&lock, &session.progress)?;
         let peers = Peers::read(&session.workspace.root)?;
+        let speed = Speed::read(&session.workspace.root)?;
         self.tarballs =
             self.tarballs.iter().map(|one| put(one, &folder, &self.series)).collect::<Result<_>>()?;
         let root = &session.workspace.root;
@@ -133,7 +137,7 @@ impl Release {
             )?,
         ];
         let manifest = manifest::describe(&self, &more, documents)?;
-        let page = page::html(&manifest, &peers, options.base.as_deref())?;
+        let page = page::html(&manifest, &peers, &speed, options.base.as_deref())?;
         let mut files = Vec::new();
         for (name, text) in [(anyarch_manifest::FILE, manifest.text()), (page::FILE, page)] {
             files::write_file(&folder.join(name), text.as_bytes())?;

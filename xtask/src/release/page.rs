@@ -8,15 +8,14 @@
 mod chart;
 
 use super::peers::Peers;
+use super::speed::{Measurement, Speed, chart::Chart};
+use super::template;
 use anyarch_client::error::Usage;
 use anyarch_manifest::{
     Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned, Program,
 };
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use data_encoding::BASE64;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -40,17 +39,10 @@ const FIRST_TARGET: &str = "aarch64";
 ///
 /// # Errors
 /// When `base` is no address that can stand in a shell command as it is.
-pub fn html(manifest: &Manifest, peers: &Peers, base: Option<&str>) -> Result<String> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.context("the template's syntax")?);
-    // The name's ending turns escaping on.
-    environment.add_template("index.html.jinja", TEMPLATE).context("the page's template is invalid")?;
+pub fn html(manifest: &Manifest, peers: &Peers, speed: &Speed, base: Option<&str>) -> Result<String> {
     let programs: Vec<Artifact> = manifest.programs.iter().map(Program::as_artifact).collect();
-    let page = Page::new(manifest, &programs, peers, base.map(checked_base).transpose()?);
-    let template = environment.get_template("index.html.jinja").context("the page's template is missing")?;
-    template.render(Serde(&page)).context("the page cannot be rendered")
+    let page = Page::new(manifest, &programs, peers, speed, base.map(checked_base).transpose()?);
+    template::render(FILE, TEMPLATE, &page)
 }
 
 /// An address that a shell, curl and the driver take for one word, without the slash at its end.
@@ -93,6 +85,7 @@ struct Page<'a> {
     not_run: usize,
     first_target: &'a str,
     chart: Option<chart::Chart<'a>>,
+    speed: Option<Chart<'a>>,
     documents: Vec<Paper<'a>>,
     builds: Vec<Made<'a>>,
 }
@@ -160,6 +153,7 @@ impl<'a> Page<'a> {
         manifest: &'a Manifest,
         programs: &'a [Artifact],
         peers: &'a Peers,
+        speed: &'a Speed,
         base: Option<&'a str>,
     ) -> Self {
         let hosts = hosts(manifest);
@@ -183,6 +177,7 @@ impl<'a> Page<'a> {
             not_run: rows.iter().map(|row| row.not_run).sum(),
             first_target: if is_there { FIRST_TARGET } else { "" },
             chart: chart::Chart::new(manifest, peers),
+            speed: Chart::new(&fitting(speed, manifest)),
             documents: papers(manifest),
             builds: builds(manifest, &hosts),
             hosts,
@@ -206,6 +201,20 @@ fn hosts(manifest: &Manifest) -> Vec<&str> {
     let mut hosts: Vec<&str> = FIRST_HOSTS.into_iter().filter_map(|first| all.get(first).copied()).collect();
     hosts.extend(all.iter().filter(|host| !FIRST_HOSTS.contains(host)));
     hosts
+}
+
+/// What was measured of this release's targets and series: another series is not as fast.
+fn fitting<'a>(speed: &'a Speed, manifest: &Manifest) -> Vec<&'a Measurement> {
+    let has = |target: &str| manifest.artifacts.iter().any(|one| one.target == target);
+    let release = series(manifest.release.as_str());
+    let fits = |one: &&Measurement| has(&one.target) && series(&one.release) == release;
+    speed.measurements.iter().filter(fits).collect()
+}
+
+/// `10.2` of `10.2.2-1`.
+fn series(release: &str) -> &str {
+    let end = release.match_indices('.').nth(1).map(|(at, _)| at);
+    &release[..end.unwrap_or(release.len())]
 }
 
 fn rows<'a>(manifest: &'a Manifest, hosts: &[&'a str]) -> Vec<Row<'a>> {

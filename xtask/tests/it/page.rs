@@ -14,6 +14,7 @@ use std::fs;
 use xtask::facts::targets::TARGETS;
 use xtask::release::page as writer;
 use xtask::release::peers::Peers;
+use xtask::release::speed::Speed;
 
 const BASE: &str = "https://downloads.example/anyarch";
 const HOSTS: [&str; 10] =
@@ -111,7 +112,12 @@ fn manifest(value: &Value) -> Manifest {
 }
 
 fn page(value: &Value, base: Option<&str>) -> String {
-    writer::html(&manifest(value), &Peers::read(&checkout()).unwrap(), base).unwrap()
+    page_with(value, &Speed::read(&checkout()).unwrap(), base)
+}
+
+/// The same with other figures of speed.
+fn page_with(value: &Value, speed: &Speed, base: Option<&str>) -> String {
+    writer::html(&manifest(value), &Peers::read(&checkout()).unwrap(), speed, base).unwrap()
 }
 
 fn all<'a>(document: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {

@@ -190,6 +190,43 @@ fn it_fits_phones_and_desks_by_day_and_by_night() {
     assert_eq!(scrolls, true, "the matrix scrolls by itself on a phone");
 }
 
+/// Ratios of the chart of speed that are cut off, lie over another one, or are not at the end of their bar.
+const MISPLACED: &str = r"
+    const wrong = [];
+    const page = document.documentElement.clientWidth;
+    for (const ratio of document.querySelectorAll('#speed .ratio')) {
+        const bar = ratio.previousElementSibling.getBoundingClientRect();
+        const text = ratio.getBoundingClientRect();
+        const middle = (text.top + text.bottom) / 2;
+        const fits = text.right <= page && text.left >= bar.right && text.left < bar.right + 10;
+        if (!fits || middle < bar.top || middle > bar.bottom) wrong.push(ratio.textContent);
+    }
+    return wrong;
+";
+
+#[test]
+#[ignore = "wants chromium; run by `cargo xtask test`"]
+fn the_chart_of_speed_fits_a_phone_and_its_table_is_folded() {
+    let (_home, address) = file(&page(&whole(), Some(BASE)));
+    let browser = Browser::start(Scripts::Run);
+    browser.open(&address);
+    browser.resize(390, 844);
+    browser.run("document.querySelector('#speed').scrollIntoView()");
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        browser.picture(&picture(&format!("speed-{scheme}")), false);
+        assert_eq!(browser.run(MISPLACED), json!([]), "{scheme}");
+    }
+    let bars = browser.run("return document.querySelectorAll('#speed .ratio').length");
+    assert!(bars.as_u64().unwrap() >= 16, "{bars}");
+    assert!(!browser.text("#speed").contains("seconds"), "the table is there before it is unfolded");
+    browser.click("#speed summary");
+    assert!(browser.text("#speed table").contains("200 x /bin/true from bash"));
+    let over =
+        browser.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth");
+    assert_eq!(over, 0, "the table must be scrolled sideways");
+}
+
 #[test]
 #[ignore = "wants chromium; run by `cargo xtask test`"]
 fn the_keyboard_reaches_everything_and_is_seen_there() {

@@ -1,6 +1,8 @@
 //! What the page says, and that nothing in a manifest becomes markup: read without a browser.
 
-use super::{BASE, HOSTILE, all, artifact, manifest, page, release, sha, small, text, whole, words};
+use super::{
+    BASE, HOSTILE, all, artifact, manifest, page, page_with, release, sha, small, text, whole, words,
+};
 use crate::driver::checkout;
 use anyarch_client::error::Usage;
 use data_encoding::BASE64;
@@ -10,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use xtask::release::page as writer;
 use xtask::release::peers::Peers;
+use xtask::release::speed::Speed;
 
 #[test]
 fn links_lead_to_the_files_of_the_release_and_to_qemus_source_only() {
@@ -149,7 +152,7 @@ fn a_base_that_a_shell_would_run_is_refused() {
     let peers = Peers::read(&checkout()).unwrap();
     for bad in ["https://x.example/$(reboot)", "https://x.example/a b", "ftp://x.example", "--upload-file=x"]
     {
-        let error = writer::html(&manifest(&small()), &peers, Some(bad)).unwrap_err();
+        let error = writer::html(&manifest(&small()), &peers, &Speed::default(), Some(bad)).unwrap_err();
         assert!(error.is::<Usage>() && error.to_string().contains(bad), "{error:#}");
     }
 }
@@ -183,6 +186,57 @@ fn the_chart_and_its_table_hold_the_measured_sizes() {
     let drawn = of("ours")[0] / of("peer-1")[0];
     assert!((drawn - 1_234_567.0 / packed.xz as f64).abs() < 0.001, "bars of other lengths than the sizes");
     assert!(of("more").iter().all(|width| *width <= 100.0));
+}
+
+#[test]
+fn the_chart_of_speed_and_its_table_hold_the_measured_ratios() {
+    let mut speed = Speed::read(&checkout()).unwrap();
+    let run = &mut speed.measurements[0];
+    run.machine = HOSTILE.to_owned();
+    (run.loads[0].tree, run.loads[0].folder, run.loads[0].registered) = (6.25, 0.97, Some(4.0));
+    run.loads[1].registered = None;
+    let document = Html::parse_document(&page_with(&small(), &speed, None));
+    let run = &speed.measurements[0];
+    let caption = text(&document, "#speed figcaption");
+    for word in [HOSTILE, &run.peer, &run.peer_version, &run.release, &run.measured] {
+        assert!(caption.contains(word), "{word} is not in {caption}");
+    }
+    let label = all(&document, "#speed li svg[role='img']")[0].attr("aria-label").unwrap();
+    assert!(label.starts_with("200 x /bin/true from bash: 6.2 times as fast in one tree, 0.97 "), "{label}");
+    let rows: Vec<Vec<String>> = all(&document, "#speed tbody tr")
+        .into_iter()
+        .map(|row| row.child_elements().map(words).collect())
+        .collect();
+    assert_eq!(rows.len(), run.loads.len());
+    let seconds = format!("{:.2}", run.loads[0].peer_seconds);
+    assert_eq!(rows[0], ["200 x /bin/true from bash", "6.2", "0.97", "4.0", &seconds]);
+    assert_eq!(rows[1][3], "–not measured");
+    let width = |class: &str| -> f64 {
+        let bars = all(&document, &format!("#speed li svg[role='img'] rect.{class}"));
+        bars[0].attr("width").unwrap().trim_end_matches('%').parse().unwrap()
+    };
+    assert!((width("tree") / width("folder") - 6.25 / 0.97).abs() < 0.01, "bars of other lengths");
+    let peer = all(&document, "#speed li svg[role='img'] line.peer")[0].attr("x1").unwrap();
+    let peer: f64 = peer.trim_end_matches('%').parse().unwrap();
+    assert!((width("registered") / peer - 4.0).abs() < 0.01, "the peer's line is not at 1");
+}
+
+#[test]
+fn what_was_measured_of_another_series_or_target_is_not_in_a_release() {
+    let speed = Speed::read(&checkout()).unwrap();
+    let shows = |value: &_, speed: &_| {
+        let document = Html::parse_document(&page_with(value, speed, None));
+        let (sections, links) = (all(&document, "#speed").len(), all(&document, "[href='#speed']").len());
+        assert_eq!(sections, links);
+        sections == 1
+    };
+    assert!(shows(&small(), &speed));
+    let mut other = speed.clone();
+    other.measurements.iter_mut().for_each(|run| run.release = "10.2.1-3".to_owned());
+    assert!(shows(&small(), &other), "a revision of the same series");
+    other.measurements.iter_mut().for_each(|run| run.release = "10.0.13-1".to_owned());
+    assert!(!shows(&small(), &other), "another series");
+    assert!(!shows(&release(&[artifact("sh4", "amd64", 1_000_000)]), &speed), "another target");
 }
 
 #[test]

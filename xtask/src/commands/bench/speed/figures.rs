@@ -79,13 +79,26 @@ fn measured(column: Column, goal: Goal, samples: &[Sample]) -> Measured {
 }
 
 fn ratio(goal: Goal, columns: &[Column], round: &[Sample]) -> f64 {
-    let value = |wanted: Column| {
-        let place = columns.iter().position(|column| *column == wanted);
-        place.map_or(f64::NAN, |place| round[place].value)
-    };
-    let (over, under) = goal.ratio();
-    let of_the_same_run = || round[0].base.unwrap_or(f64::NAN);
-    value(over) / under.map_or_else(of_the_same_run, value)
+    match goal.ratio() {
+        (over, Some(under)) => ratio_of(columns, round, over, under),
+        (over, None) => value(columns, round, over) / round[0].base.unwrap_or(f64::NAN),
+    }
+}
+
+/// The ratio of two columns in a round; no number where one was not measured.
+pub fn ratio_of(columns: &[Column], round: &[Sample], over: Column, under: Column) -> f64 {
+    value(columns, round, over) / value(columns, round, under)
+}
+
+/// What a column measured in a round; no number where it did not.
+pub fn value(columns: &[Column], round: &[Sample], wanted: Column) -> f64 {
+    let place = columns.iter().position(|column| *column == wanted);
+    place.map_or(f64::NAN, |place| round[place].value)
+}
+
+/// The median of what `read` reads off each round.
+pub fn middle(rounds: &[Vec<Sample>], read: impl Fn(&[Sample]) -> f64) -> f64 {
+    quantile(&sorted(rounds.iter().map(|round| read(round))), 0.5)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod column;
 mod figures;
 mod loads;
 mod readings;
+mod record;
 mod system;
 
 use super::emulator::{EmulatorOptions, build};
@@ -14,6 +15,7 @@ use super::rounds::in_turns;
 use super::{Figure, Setting};
 use crate::error::Missing;
 use crate::facts::Target;
+use crate::release::speed::{Speed, drawing};
 use crate::session::BuildSession;
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result};
@@ -21,6 +23,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use column::Column;
 use loads::{LOADS, Load};
+use record::Record;
 use std::path::{Path, PathBuf};
 use system::System;
 
@@ -52,6 +55,18 @@ pub struct SpeedOptions {
     /// speed: number of times that each emulator runs each load
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// speed: write the figures of timed loads into dist/speed.toml, and draw docs/speed.svg anew
+    ///
+    /// Each load is written as soon as it was measured. Loads that were not measured, and other targets, keep the
+    /// figures and the day that they have.
+    #[arg(long)]
+    pub record: bool,
+    /// speed: the machine in words, for --record; by default its number of processors and their model
+    #[arg(long, value_name = "TEXT", requires = "record")]
+    pub machine: Option<String>,
+    /// speed: measure nothing; draw docs/speed.svg anew from dist/speed.toml
+    #[arg(long, conflicts_with_all = ["record", "machine"])]
+    pub draw: bool,
 }
 
 fn load_names() -> PossibleValuesParser {
@@ -122,6 +137,10 @@ pub fn measure(
     ours: &EmulatorOptions,
     options: &SpeedOptions,
 ) -> Result<Vec<Figure>> {
+    if options.draw {
+        draw(session)?;
+        return Ok(Vec::new());
+    }
     let target = ours.target()?;
     let root = options.system(target)?;
     let (loads, missing) = options.runnable(&root, target)?;
@@ -133,8 +152,11 @@ pub fn measure(
         Some(path) => path.clone(),
         None => build(&Setting::new(session)?, target)?,
     };
+    let checkout = &session.workspace.root;
+    let open = || Record::open(checkout, target, &emulator, peer.as_deref(), &loads, options);
+    let record = options.record.then(open).transpose()?;
     let home = TempFolder::new(&session.workspace.trees)?;
-    let sources = session.workspace.root.join("guests/bench");
+    let sources = checkout.join("guests/bench");
     let system = System::prepare(target, &sources, home.path(), root, &emulator, peer.as_deref())?;
     let mut figures = Vec::new();
     for load in loads {
@@ -147,24 +169,39 @@ pub fn measure(
             let run = system.run(columns[way], load.script)?;
             load.goal.read(&run).with_context(|| format!("by {}", columns[way].name()))
         });
-        figures.push(figures::figure(
-            load,
-            &columns,
-            &rounds.with_context(|| format!("the load {}", load.name))?,
-            system.registered(),
-        ));
+        let rounds = rounds.with_context(|| format!("the load {}", load.name))?;
+        if let Some(record) = &record {
+            record.add(load, &columns, &rounds)?;
+        }
+        figures.push(figures::figure(load, &columns, &rounds, system.registered()));
         step.done("ran");
     }
     Ok(figures)
+}
+
+fn draw(session: &BuildSession) -> Result<()> {
+    let root = &session.workspace.root;
+    drawing::write(&Speed::read(root)?, root)?;
+    session.progress.say(&format!("drew {}", drawing::FILE));
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn options(loads: &[&str]) -> SpeedOptions {
+    pub(super) fn options(loads: &[&str]) -> SpeedOptions {
         let loads = loads.iter().map(|name| (*name).to_owned()).collect();
-        SpeedOptions { system: None, peer: None, registered: false, loads, rounds: 1 }
+        SpeedOptions {
+            system: None,
+            peer: None,
+            registered: false,
+            loads,
+            rounds: 1,
+            record: false,
+            machine: None,
+            draw: false,
+        }
     }
 
     #[test]
