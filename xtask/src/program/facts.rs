@@ -94,7 +94,6 @@ fn rustflags(host: &Host, rust: &Rust) -> Vec<String> {
     let linker = host.compiler.linker.iter().map(|linker| format!("-fuse-ld={linker}"));
     let told = ["-Wl,--build-id=sha1".to_owned(), "-Wl,-z,noexecstack".to_owned()].into_iter().chain(linker);
     flags.extend(told.chain(host.compiler.options.iter().cloned()).map(|word| format!("-Clink-arg={word}")));
-    flags.extend(rust.options.iter().cloned());
     flags
 }
 
