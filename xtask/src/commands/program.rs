@@ -126,7 +126,7 @@ fn make(
         return Ok(Row { packed, up_to_date: true, seconds: 0.0 });
     }
     let compiled = program::compile(session, series, host, rust, &toolchain)?;
-    let runner = runner.find()?;
+    let runner = runner.find()?.map(|runner| runner.on(rust.cpu.as_deref()));
     let step = session.progress.step(format!("{:<8} verify and pack anyarch", host.platform));
     let proven = program::prove(session, compiled, runner.as_ref())?;
     let packed = program::pack(session, &proven, &key, series.pins.epoch)?;

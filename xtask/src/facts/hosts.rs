@@ -44,9 +44,8 @@ pub struct Rust {
     pub library: RustLibrary,
     /// Whether the program is static PIE, which Rust decides: it links so for few targets.
     pub pie: bool,
-    /// Options of rustc for this host only.
-    #[serde(default)]
-    pub options: Vec<String>,
+    /// The oldest processor that the program must run on, by QEMU's name, where emulators run on older ones.
+    pub cpu: Option<String>,
 }
 
 /// Where Rust's standard library comes from.

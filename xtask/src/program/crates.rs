@@ -173,7 +173,7 @@ fn libc(session: &Session, host: &Host, rust: &Rust, toolchain: &RustToolchain) 
         let linked = Linked { name: origin.package, version: origin.version, license, purl };
         return Ok((linked, copyright));
     }
-    let path = session.workspace.root.join("dist/licenses/musl.txt");
+    let path = session.workspace.root.join("dist/musl-license.txt");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     // Rust's makers do not say in the library which version it is: that of their compiler names it.
     let version = format!("rust-{}", toolchain.rustc.version.split(' ').nth(1).unwrap_or_default());

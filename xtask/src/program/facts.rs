@@ -58,7 +58,7 @@ impl Facts {
             target: rust.target.clone(),
             library: rust.library,
             rustc: toolchain.rustc.version.clone(),
-            rustflags: rustflags(host, rust),
+            rustflags: rustflags(host),
             compiler: toolchain.cc_version.clone(),
             compiler_options: host.compiler.options.clone(),
             linker: toolchain.ld_version.clone(),
@@ -89,12 +89,11 @@ fn targets(series: &Series, host: &Host) -> Result<Vec<String>> {
 }
 
 /// Options of rustc for a host, without those that hold paths.
-fn rustflags(host: &Host, rust: &Rust) -> Vec<String> {
+fn rustflags(host: &Host) -> Vec<String> {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     let linker = host.compiler.linker.iter().map(|linker| format!("-fuse-ld={linker}"));
     let told = ["-Wl,--build-id=sha1".to_owned(), "-Wl,-z,noexecstack".to_owned()].into_iter().chain(linker);
     flags.extend(told.chain(host.compiler.options.iter().cloned()).map(|word| format!("-Clink-arg={word}")));
-    flags.extend(rust.options.iter().cloned());
     flags
 }
 
@@ -185,8 +184,7 @@ mod tests {
     fn options_say_what_the_hosts_data_says() {
         let hosts = Host::all(&root().join("toolchains")).expect("hosts");
         for host in &hosts {
-            let Some(rust) = &host.rust else { continue };
-            let flags = rustflags(host, rust);
+            let flags = rustflags(host);
             let linker = host.compiler.linker.as_ref();
             let linker = linker.map(|linker| format!("-Clink-arg=-fuse-ld={linker}"));
             assert!(linker.is_none_or(|flag| flags.contains(&flag)), "{}: {flags:?}", host.platform);

@@ -148,6 +148,12 @@ impl Runner {
         Self { emulator: emulator.to_owned(), cpu: host.proof.cpu.clone() }
     }
 
+    /// The same with another processor, if one is named.
+    #[must_use]
+    pub fn on(self, cpu: Option<&str>) -> Self {
+        Self { cpu: cpu.map(str::to_owned).or(self.cpu), ..self }
+    }
+
     /// A command for a program of the other host, with nothing of the user's environment.
     pub fn command(&self, emulator: &Path) -> Command {
         let mut command = alone(&self.emulator);
@@ -329,6 +335,10 @@ mod tests {
             let cpu = host.proof.cpu.as_deref().unwrap_or_default();
             assert!(shown(&host.platform).contains(&format!(" -cpu {cpu} ")), "{}", host.platform);
         }
+        let host = Host::named("386", &hosts).expect("a host");
+        let newer = Runner::of(Path::new("/runner"), host).on(Some("coreduo"));
+        let newer = crate::process::show(&newer.command(Path::new("/anyarch")));
+        assert_eq!(newer, "/runner --execve self -cpu coreduo /anyarch");
         let any = Host { proof: Proof::default(), ..hosts[0].clone() };
         let plain = Runner::of(Path::new("/runner"), &any).command(Path::new("/emulator"));
         assert_eq!(crate::process::show(&plain), "/runner --execve self /emulator");

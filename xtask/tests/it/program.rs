@@ -160,7 +160,8 @@ fn started(driver: &Driver, host: &Host, program: &Path, home: &Path) -> Command
     let tarball = PathBuf::from(built["tarballs"][0]["path"].as_str().unwrap());
     let emulator = crate::driver::unpack(&tarball, target, &home.join("emulators"));
     let mut command = Command::new(emulator);
-    if let Some(cpu) = &host.proof.cpu {
+    let own = host.rust.as_ref().and_then(|rust| rust.cpu.as_ref());
+    if let Some(cpu) = own.or(host.proof.cpu.as_ref()) {
         command.args(["-cpu", cpu]);
     }
     command.arg(program);
