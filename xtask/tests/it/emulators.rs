@@ -3,7 +3,7 @@
 
 use crate::driver::foreign::all_proven;
 use crate::driver::{
-    Driver, Ended, RELEASE, SHORT_CONTRACT, WITH_CONTRACT, WITH_GUESTS, builder, emulator, files, released,
+    Driver, Ended, RELEASE, SHORT_CONTRACT, WITH_CONTRACT, WITH_GUESTS, emulator, exclusive, files, released,
     run, scratch, tarball, wants,
 };
 use serde_json::Value;
@@ -19,7 +19,7 @@ use xtask::facts::{Host, Target};
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn targets_with_a_guest_are_built_proven_and_packed() {
-    let _one = builder();
+    let _one = exclusive();
     assert_eq!(RELEASE.len(), WITH_GUESTS.split(',').count());
     for row in RELEASE.iter() {
         let target = row["target"].as_str().unwrap();
@@ -41,7 +41,7 @@ fn targets_with_a_guest_are_built_proven_and_packed() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_tarball_holds_the_emulator_its_licences_and_how_it_was_made() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let emulator = emulator("aarch64", home.path());
     let expected = ["bin/qemu-aarch64", "COPYING", "COPYING.LIB", "LICENSE", "build.json"];
@@ -71,7 +71,7 @@ fn a_tarball_holds_the_emulator_its_licences_and_how_it_was_made() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn nothing_to_do_takes_seconds_at_most_and_what_is_lost_is_packed_again() {
-    let _one = builder();
+    let _one = exclusive();
     let old = released("aarch64")["sha256"].clone();
     let driver = Driver::usual();
     let started = Instant::now();
@@ -104,7 +104,7 @@ fn long_the_execve_contract_holds_where_guests_can_be_compiled() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_a_cache_of_translations_changes_nothing() {
-    let _one = builder();
+    let _one = exclusive();
     let targets = "aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64";
     let json = Driver::usual().succeed(&["verify", "--json", "--tb-cache", "60", "--target", targets]);
     let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
@@ -122,7 +122,7 @@ fn long_a_cache_of_translations_changes_nothing() {
 }
 
 fn contract_holds(targets: &str) {
-    let _one = builder();
+    let _one = exclusive();
     LazyLock::force(&RELEASE);
     let json = Driver::usual().succeed(&["verify", "--json", "--target", targets]);
     let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
@@ -150,7 +150,7 @@ fn contract_holds(targets: &str) {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_all_thirty_three_targets_are_built_and_packed() {
-    let _one = builder();
+    let _one = exclusive();
     let json = Driver::usual().succeed(&["build", "--json", "--target", "all"]);
     let built: Value = serde_json::from_str(&json).unwrap();
     let rows = built["tarballs"].as_array().unwrap();
@@ -162,7 +162,7 @@ fn long_all_thirty_three_targets_are_built_and_packed() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_a_dev_build_keeps_its_symbols_and_is_no_release() {
-    let _one = builder();
+    let _one = exclusive();
     let json = Driver::usual().succeed(&["build", "--json", "--profile", "dev", "--target", "x86_64"]);
     let built: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(built["release"], "10.2.2-1-dev");
@@ -223,7 +223,7 @@ fn long_ctrl_c_and_kill_at_four_more_moments_do_not_change_the_tarball() {
 }
 
 fn survives_ctrl_c_and_kill(moments: &[Moment], environment: Vec<(String, String)>) {
-    let _one = builder();
+    let _one = exclusive();
     let undisturbed = released("aarch64")["sha256"].clone();
     let home = scratch();
     // Runs that begin with nothing have a cache of their own. The others have the user's, by whose path a ccache knows
@@ -287,7 +287,7 @@ fn is_partial(path: &Path) -> bool {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn two_runs_at_the_same_time_do_not_harm_each_other() {
-    let _one = builder();
+    let _one = exclusive();
     LazyLock::force(&RELEASE);
     let home = scratch();
     let mut driver = Driver::warm(home.path());
@@ -343,7 +343,7 @@ fn is_live(text: &str) -> bool {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_terminal_shows_how_far_compiling_is_how_fast_it_goes_and_what_time_is_left() {
-    let _one = builder();
+    let _one = exclusive();
     LazyLock::force(&RELEASE);
     let home = scratch();
     let driver = Driver { out: home.path().join("out"), ..Driver::usual() };
@@ -373,7 +373,7 @@ fn a_terminal_shows_how_far_compiling_is_how_fast_it_goes_and_what_time_is_left(
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
-    let _one = builder();
+    let _one = exclusive();
     LazyLock::force(&RELEASE);
     let home = scratch();
     let mut driver = Driver::usual();
@@ -399,7 +399,7 @@ fn an_output_folder_that_is_full_or_read_only_is_told_and_left_clean() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_proof_that_could_not_be_run_is_told_and_made_up_for() {
-    let _one = builder();
+    let _one = exclusive();
     LazyLock::force(&RELEASE);
     let mut driver = Driver::usual();
     let home = scratch();
@@ -428,7 +428,7 @@ fn a_proof_that_could_not_be_run_is_told_and_made_up_for() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn checksums_vouch_only_for_what_this_checkout_makes() {
-    let _one = builder();
+    let _one = exclusive();
     let folder = tarball("arm").parent().unwrap().to_owned();
     let stranger = folder.join("qemu-stranger-10.2.2-1-linux-amd64.tar.xz");
     fs::write(&stranger, "from elsewhere").unwrap();

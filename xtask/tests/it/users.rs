@@ -8,17 +8,17 @@ mod rooms;
 mod shelf;
 mod terminals;
 
-use crate::driver::{Ended, Somebody, mkdir};
+use crate::driver::{Ended, Somebody, mkdir, public_folder};
+use anyarch_client::files::TempFolder;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use tempfile::TempDir;
 
 /// The program, where every user can start it.
-static PROGRAM: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
-    let home = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/var/tmp").unwrap();
+static PROGRAM: LazyLock<(TempFolder, PathBuf)> = LazyLock::new(|| {
+    let home = public_folder();
     fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
     let path = home.path().join("anyarch");
     // By another process: a child that a test begins meanwhile would hold a file of ours open for writing.

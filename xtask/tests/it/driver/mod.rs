@@ -6,6 +6,7 @@ pub mod releases;
 pub mod server;
 pub mod wants;
 
+use anyarch_client::files::TempFolder;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::thread;
-use std::time::Duration;
 use tempfile::TempDir;
 use xtask::facts::Series;
 
@@ -31,25 +31,12 @@ pub fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("t").tempdir_in(folder).unwrap()
 }
 
-/// How many tests may build at once. A build uses every processor, but not all the time: it configures, links, packs
-/// and verifies on one.
-const BUILDERS: usize = 2;
-
-/// Waits until this test may build, also where each test is a process (`cargo nextest`).
+/// Builds are long and use every processor: one at a time, also where each test is a process (`cargo nextest`).
 /// Dropping the file lets the next one begin.
-pub fn builder() -> File {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let places: Vec<_> = (0..BUILDERS)
-        .map(|place| File::create(folder.join(format!("builder-{place}.lock"))).unwrap())
-        .collect();
-    loop {
-        for place in &places {
-            if place.try_lock().is_ok() {
-                return place.try_clone().unwrap();
-            }
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+pub fn exclusive() -> File {
+    let file = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine.lock")).unwrap();
+    file.lock().unwrap();
+    file
 }
 
 /// What a command that succeeds says with `--json`.
@@ -216,16 +203,21 @@ pub fn is_root() -> bool {
     run("id", &["-u"]).trim() == "0"
 }
 
+/// A new folder below one that every user can enter. What a static holds is never dropped: a later run removes that.
+pub fn public_folder() -> TempFolder {
+    TempFolder::new(&Path::new("/var/tmp").join(format!("anyarch-{}", run("id", &["-u"]).trim()))).unwrap()
+}
+
 /// An ordinary user with a folder of their own: `nobody`, when the tests run as root.
 #[derive(Debug)]
 pub struct Somebody {
-    pub home: TempDir,
+    pub home: TempFolder,
     is_root: bool,
 }
 
 impl Somebody {
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("anyarch-").tempdir_in("/var/tmp").unwrap();
+        let home = public_folder();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let is_root = is_root();
         if is_root {
