@@ -107,16 +107,17 @@ else
     limited "no new cache" "ulimit -f 1000" "tb_cache: off: there is no room*"
     limited "a cache" "ulimit -n 24" "*blocks translated*"
 
-    # What a container says of its memory, whichever control group and version of them this process is in.
+    # What a container says of its memory, whichever control group and version of them this process is in. The mount is
+    # in a namespace of its own, also for root: the machine's control groups stay where they are.
     in_container() {
         mkdir -p fake/memory
         echo "$1" > fake/memory.max
         echo "$1" > fake/memory/memory.limit_in_bytes
         shift
         # shellcheck disable=SC2086,SC2016
-        $as_root sh -c 'mount --bind fake /sys/fs/cgroup && exec "$@"' sh "$@"
+        $as_root unshare --mount sh -c 'mount --bind fake /sys/fs/cgroup && exec "$@"' sh "$@"
     }
-    if [ "$as_root" ] && in_container max true 2> /dev/null; then
+    if [ "$as_root" ] && $as_root unshare --mount true 2> /dev/null && in_container max true 2> /dev/null; then
         for memory in 67108864 134217727; do
             like "no cache in a container of $memory bytes" "tb_cache: off: there is no room*" in_container $memory "$emu" --execve self -d tb_cache ./guest --exit 0
         done
