@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{Write as _, stdout};
+use std::iter;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use xshell::cmd;
 
 /// Run all tests: formatting, lints, unit tests, real builds, real guest programs
@@ -32,38 +34,26 @@ const LONG: &str = "long_";
 /// `part`, its name, the reason, with tabs between.
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
-/// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 13] = [
-    "clusters",
-    "emulators",
-    "hosts",
-    "join",
-    "kills",
-    "program",
-    "registered",
-    "release",
-    "reproduce",
-    "robust",
-    "systems",
-    "toolchains",
-    "topics",
-];
-
-/// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
-/// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
-/// git and apt work on one, and guest programs wait for each other. The lists take equally long.
-const LIGHT: [&str; 11] = [
-    "bad_input",
-    "commands",
-    "corpus",
-    "fetch",
-    "install",
-    "page",
-    "providers",
-    "series",
-    "upstream",
-    "users",
-    "workflow",
+/// The modules of `xtask/tests/it`, in lists that run side by side, each one module after the other.
+///
+/// Two processors are busy for two thirds of the time with two lists: git and apt work on one, guest programs wait for
+/// each other, servers and clocks are waited for. The first list has what measures, and real systems. The second begins
+/// with the unit tests and with what builds nothing. The lists take about equally long.
+const LANES: [&[&str]; 3] = [
+    &["clusters", "emulators", "hosts", "registered", "robust", "systems", "topics"],
+    &[
+        "bad_input",
+        "commands",
+        "corpus",
+        "fetch",
+        "install",
+        "page",
+        "users",
+        "upstream",
+        "workflow",
+        "kills",
+    ],
+    &["providers", "series", "program", "release", "reproduce", "join", "toolchains"],
 ];
 
 /// Tests of the other crates that stand in a program of their own.
@@ -116,11 +106,12 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         };
         let (linted, compiled) = rayon::join(lint, compile);
         linted.and(compiled)?;
-        let mut light = vec![tests(&["--lib", "--bins"], None)];
-        light.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
-        light.extend(LIGHT.iter().map(module));
-        light.push(tests(&["--doc"], None));
-        side_by_side(session, HEAVY.iter().map(module).collect(), light)?
+        let [first, second, third] = LANES.map(|lane| lane.iter().map(module).collect::<Vec<_>>());
+        let mut quick = vec![tests(&["--lib", "--bins"], None)];
+        quick.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
+        quick.push(tests(&["--doc"], None));
+        quick.extend(second);
+        side_by_side(session, first, vec![quick, third])?
     };
     let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
     // The closing lines of every run, for people and for CI.
@@ -204,34 +195,36 @@ fn one_after_the_other(session: &Session, parts: Vec<Part>, mut on_line: impl Fn
     Ok(count)
 }
 
-/// Runs test programs, and others meanwhile. The first ones' output is shown as it comes; that of each of the
+/// Runs lists of test programs side by side. The first list's output is shown as it comes; that of each program of the
 /// others waits until it is whole and no program is in the middle of its own.
-fn side_by_side(session: &Session, first: Vec<Part>, others: Vec<Part>) -> Result<Count> {
+fn side_by_side(session: &Session, first: Vec<Part>, others: Vec<Vec<Part>>) -> Result<Count> {
     let whole = Mutex::new(String::new());
-    let whole = || -> MutexGuard<'_, String> { whole.lock().unwrap_or_else(PoisonError::into_inner) };
-    let (first, others) = rayon::join(
-        || {
-            one_after_the_other(session, first, |line| {
-                if program(line).is_some() {
-                    print(&mem::take(&mut *whole()));
-                }
-                show(line);
-            })
-        },
-        || {
+    let take = || mem::take(&mut *whole.lock().unwrap_or_else(PoisonError::into_inner));
+    let give = |text: &str| whole.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+    let counts = thread::scope(|scope| {
+        let beside = |parts| {
             let mut said = String::new();
-            let count = one_after_the_other(session, others, |line| {
+            let count = one_after_the_other(session, parts, |line| {
                 if program(line).is_some() {
-                    whole().push_str(&mem::take(&mut said));
+                    give(&mem::take(&mut said));
                 }
                 add(&mut said, line);
             });
-            whole().push_str(&said);
+            give(&said);
             count
-        },
-    );
-    print(&whole());
-    Ok(first?.and(others?))
+        };
+        let others: Vec<_> = others.into_iter().map(|parts| scope.spawn(move || beside(parts))).collect();
+        let first = one_after_the_other(session, first, |line| {
+            if program(line).is_some() {
+                print(&take());
+            }
+            show(line);
+        });
+        let others = others.into_iter().map(|other| other.join().expect("a lane does not panic"));
+        iter::once(first).chain(others).collect::<Vec<_>>()
+    });
+    print(&take());
+    counts.into_iter().try_fold(Count::default(), |sum, count| Ok(sum.and(count?)))
 }
 
 /// The test program that cargo is about to run, by the line that it says so with.
@@ -429,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_test_programs_of_both_lanes_are_told() {
+    fn the_slowest_test_programs_of_all_lanes_are_told() {
         let read = |lines: &[&str]| {
             let mut count = Count::default();
             lines.iter().for_each(|line| count.read(line));
@@ -453,16 +446,16 @@ mod tests {
     }
 
     #[test]
-    fn every_module_of_tests_is_either_heavy_or_light() {
+    fn every_module_of_tests_is_in_one_lane() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let main = fs::read_to_string(root.join("xtask/tests/it/main.rs")).expect("tests");
         let found = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
         // What they all use.
         let mut found: Vec<_> = found.filter(|name| *name != "driver").collect();
         found.sort_unstable();
-        let mut known = [&HEAVY[..], &LIGHT].concat();
+        let mut known = LANES.concat();
         known.sort_unstable();
-        assert_eq!(found, known, "HEAVY and LIGHT name what `cargo xtask test` runs");
+        assert_eq!(found, known, "LANES names what `cargo xtask test` runs");
 
         let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
         let mut programs = Vec::new();
@@ -490,7 +483,7 @@ mod tests {
             let files = fs::read_dir(folder.path()).expect("a module").flatten();
             below.extend(files.map(|entry| entry.path().with_extension("").display().to_string()));
         }
-        let all = [&HEAVY[..], &LIGHT].concat();
+        let all = LANES.concat();
         for name in &all {
             assert!(!below.iter().any(|path| path.ends_with(&format!("/{name}"))), "{name} is below another");
             assert!(!all.iter().any(|other| other != name && other.ends_with(name)), "{name} ends another");
