@@ -10,7 +10,7 @@ use crate::run::root::Source;
 use crate::run::tarball;
 use crate::text::Text;
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{self as sys, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{self as sys, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     self, FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags,
@@ -288,10 +288,11 @@ impl<'a> House<'a> {
         };
         let mounted = self.mounted.iter().map(path).collect::<Result<Vec<_>>>()?;
         let text = fs::read_to_string("/proc/self/mountinfo").context("cannot list the mounts")?;
-        for place in mount_points(&text).into_iter().filter(|place| is_fixed(place, &mounted)) {
-            let open = sys::open(&place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            open.and_then(|open| read_only(&open))
-                .with_context(|| format!("cannot make {} read-only", place.display()))?;
+        for (id, place) in mount_points(&text).into_iter().filter(|(_, place)| is_fixed(place, &mounted)) {
+            let what = || format!("cannot make {} read-only", place.display());
+            if let Some(open) = uncovered(id, &place).with_context(what)? {
+                read_only(&open).with_context(what)?;
+            }
         }
         Ok(())
     }
@@ -301,6 +302,19 @@ impl<'a> House<'a> {
 fn is_fixed(place: &Path, mounted: &[(PathBuf, bool)]) -> bool {
     let above = mounted.iter().filter(|(path, _)| place.starts_with(path));
     above.max_by_key(|(path, _)| path.as_os_str().len()).is_some_and(|(_, is_fixed)| *is_fixed)
+}
+
+/// A mount by its number and its place. None if another mount lies over it or over a folder above it: then nobody
+/// reaches it, and the kernel lets nobody take away what covers it who may not change it anyhow.
+fn uncovered(id: u64, place: &Path) -> rustix::io::Result<Option<OwnedFd>> {
+    let open = match sys::open(place, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        other => other?,
+    };
+    let found = sys::statx(&open, "", sys::AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    // Kernels before 5.8 do not tell the number.
+    let is_told = found.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+    Ok((!is_told || found.stx_mnt_id == id).then_some(open))
 }
 
 /// A file system of its own, not yet mounted anywhere.
@@ -392,10 +406,14 @@ fn read_only(mounted: impl AsFd) -> rustix::io::Result<()> {
     mount::mount_remount(handover::name(mounted), flags, "")
 }
 
-/// The places of all mounts that `/proc/self/mountinfo` lists.
-fn mount_points(text: &str) -> Vec<PathBuf> {
-    let field = |line: &str| line.split(' ').nth(4).map(unescape);
-    text.lines().filter_map(field).collect()
+/// The numbers and places of all mounts that `/proc/self/mountinfo` lists.
+fn mount_points(text: &str) -> Vec<(u64, PathBuf)> {
+    let mount = |line: &str| {
+        let mut fields = line.split(' ');
+        let id = fields.next()?.parse().ok()?;
+        Some((id, unescape(fields.nth(3)?)))
+    };
+    text.lines().filter_map(mount).collect()
 }
 
 /// `\040` and the like as the kernel writes them there.
@@ -426,7 +444,7 @@ mod tests {
     #[test]
     fn mounts_are_found_by_the_places_that_the_kernel_lists() {
         let text = "22 1 0:21 / / rw - ext4 /dev/vda rw\n30 22 0:5 / /mnt/a\\040b\\134c rw - tmpfs none rw\n";
-        assert_eq!(mount_points(text), [PathBuf::from("/"), PathBuf::from("/mnt/a b\\c")]);
+        assert_eq!(mount_points(text), [(22, PathBuf::from("/")), (30, PathBuf::from("/mnt/a b\\c"))]);
         assert_eq!(unescape("\\9"), PathBuf::from("\\9"));
     }
 

@@ -126,6 +126,24 @@ fn binds_are_seen_where_the_root_leads_and_never_outside() {
     assert!(root.join("mnt/c").is_dir() && !home.join("mnt").exists());
 }
 
+/// A mount that another one lies over can't be reached, by nobody: it is in nobody's way.
+#[test]
+fn what_is_bound_read_only_may_have_mounts_that_others_cover() {
+    let guest = Guest::new();
+    let shared = guest.somebody.home.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let script = "mkdir \"$1/a\"; mount -t tmpfs one \"$1/a\"; mkdir \"$1/a/b\"; mount -t tmpfs two \"$1/a/b\"; \
+                  mount -t tmpfs three \"$1/a\"; mount -t tmpfs four \"$1/a\"; \
+                  shift; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]).arg(&shared);
+    command.arg(program()).args(["run", "--bind", "/usr:/usr:ro", "--bind"]);
+    command.arg(format!("{}:/mnt:ro", shared.display())).arg(&guest.root);
+    let change = "for name in /mnt/x /mnt/a/x; do echo x 2> /dev/null > $name || echo refused; done";
+    let ended = Ended::of(command.args(["--", "sh", "-c", change]).env("HOME", guest.somebody.home.path()));
+    assert_eq!(ended.stdout, "refused\nrefused\n", "{ended:?}");
+}
+
 #[test]
 fn changes_are_refused_or_forgotten_where_that_is_asked_for() {
     let guest = Guest::new();
