@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void lacks(const char *what)
@@ -35,23 +36,61 @@ static void lacks(const char *what)
     exit(3);
 }
 
-static void put(const char *path, const char *text)
+static int is_put(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || close(fd) < 0) {
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0;
+}
+
+static void put(const char *path, const char *text)
+{
+    if (!is_put(path, text)) {
         lacks(path);
     }
 }
 
-/* A user namespace in which we are root. */
+/*
+ * Leaves a child behind that gives our new user namespace all ids of this one, as only
+ * root may, and as only a process outside can. It does so when it reads a byte.
+ */
+static int map_all_later(pid_t *child)
+{
+    const char *all = "0 0 4294967295";
+    char path[64], groups[64], byte;
+    pid_t parent = getpid();
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0 || (*child = fork()) < 0) {
+        lacks("no process to map ids");
+    }
+    if (*child > 0) {
+        close(ends[0]);
+        return ends[1];
+    }
+    close(ends[1]);
+    if (read(ends[0], &byte, 1) != 1) {
+        _exit(1);
+    }
+    snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)parent);
+    snprintf(groups, sizeof(groups), "/proc/%d/gid_map", (int)parent);
+    _exit(!is_put(path, all) || !is_put(groups, all));
+}
+
+/* A user namespace in which we are root: with all ids if we were root of the machine before. */
 static void be_root(void)
 {
     unsigned uid = geteuid(), gid = getegid();
     char text[64];
+    pid_t child;
+    int begin = uid == 0 ? map_all_later(&child) : -1, status;
 
     if (unshare(CLONE_NEWUSER) < 0) {
         lacks("no user namespaces");
+    }
+    if (begin >= 0 && write(begin, "", 1) == 1 && close(begin) == 0 &&
+        waitpid(child, &status, 0) == child && status == 0) {
+        return;
     }
     put("/proc/self/setgroups", "deny");
     snprintf(text, sizeof(text), "0 %u 1", uid);

@@ -1,12 +1,13 @@
 /*
  * Runs a program in a root file system that stays as it is, and tells what that took.
  *
- *     root ROOT FILES PROGRAM [ARGUMENT...]
+ *     root kept|changed ROOT FILES PROGRAM [ARGUMENT...]
  *
  * To be started where mounts are ours alone, as by binfmt.c. In ROOT, /tmp becomes an
  * empty file system in memory, the folder FILES appears as /tmp/in, /proc is this machine's, and
  * /dev has the few devices that harm nobody. PROGRAM is named as ROOT names it, runs in
- * /tmp, and its exit code is ours.
+ * /tmp, and its exit code is ours. With "changed" it may write everywhere: its changes are
+ * in memory, too, and gone when it ends.
  *
  * The last line on standard output: the nanoseconds that it took from before the fork until
  * after the wait, and those of processor time, its children's included.
@@ -81,6 +82,18 @@ static void put_devices(const char *root)
     }
 }
 
+/* Lays a file system in memory over ROOT. */
+static void put_changes(const char *root)
+{
+    const char *options = "lowerdir=.,upperdir=tmp/upper,workdir=tmp/work,userxattr";
+
+    put_memory(below(root, "tmp"));
+    if (mkdir(below(root, "tmp/upper"), 0755) < 0 || mkdir(below(root, "tmp/work"), 0755) < 0 ||
+        chdir(root) < 0 || mount("overlay", ".", "overlay", 0, options) < 0) {
+        lacks("no file system in memory over a folder");
+    }
+}
+
 static void enter(const char *root, const char *files)
 {
     put_memory(below(root, "tmp"));
@@ -115,16 +128,19 @@ int main(int argc, char **argv)
     int status;
     pid_t pid;
 
-    if (argc < 4) {
-        fprintf(stderr, "usage: root ROOT FILES PROGRAM [ARGUMENT...]\n");
+    if (argc < 5 || (strcmp(argv[1], "kept") && strcmp(argv[1], "changed"))) {
+        fprintf(stderr, "usage: root kept|changed ROOT FILES PROGRAM [ARGUMENT...]\n");
         return 2;
     }
-    enter(argv[1], argv[2]);
+    if (!strcmp(argv[1], "changed")) {
+        put_changes(argv[2]);
+    }
+    enter(argv[2], argv[3]);
     begin = now();
     pid = vfork();
     if (pid == 0) {
-        execv(argv[3], argv + 3);
-        fprintf(stderr, "root: %s: %s\n", argv[3], strerror(errno));
+        execv(argv[4], argv + 4);
+        fprintf(stderr, "root: %s: %s\n", argv[4], strerror(errno));
         _exit(127);
     }
     if (pid < 0 || wait4(pid, &status, 0, &used) < 0) {

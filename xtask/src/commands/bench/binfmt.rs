@@ -1,6 +1,7 @@
 //! Programs that run while an emulator is registered in binfmt_misc, with the F flag, and where nobody else is
 //! disturbed by that.
 
+use super::emulator::MARK;
 use crate::error::Missing;
 use crate::facts::Target;
 use crate::process::{capture, ended, output};
@@ -78,13 +79,15 @@ pub fn compile(compiler: &Path, options: &[&str], source: &Path, to: &Path) -> R
     Ok(())
 }
 
-/// What is written to `register`: programs of a target, F flag.
+/// What is written to `register`: programs of a target that are not [marked](super::emulator::mark), F flag.
 pub fn registration(target: Target, emulator: &Path) -> Result<String> {
     let interpreter =
         can_be_told(emulator).context("binfmt_misc takes no emulator with a colon in its name")?;
+    let mut format = Format::of(target.known()?);
+    format.mask[MARK as usize] = 0xff;
     let registration = Registration {
         name: format!("anyarch-{}", std::process::id()),
-        format: Format::of(target.known()?),
+        format,
         interpreter: interpreter.to_owned(),
         flags: "F".to_owned(),
     };
@@ -103,5 +106,7 @@ mod tests {
         assert_eq!((fields[2], fields[3], fields[6], fields[7]), ("M", "", "/e/qemu", "F"));
         assert!(fields[4].ends_with(r"\x00\x02\x00\x16"), "{text}");
         assert!(registration(target, Path::new("/e:/qemu")).is_err());
+        let masks: Vec<&str> = fields[5].split(r"\x").collect();
+        assert_eq!(masks[1 + MARK as usize], "ff", "marked programs are none of them: {text}");
     }
 }

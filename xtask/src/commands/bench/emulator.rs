@@ -7,6 +7,7 @@ use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// Options of the measures that run an emulator.
@@ -21,9 +22,14 @@ pub struct EmulatorOptions {
 }
 
 impl EmulatorOptions {
-    /// The target, if this machine needs an emulator for it. The kernel runs the machine's own programs itself.
+    /// The target.
     pub fn target(&self) -> Result<Target> {
-        let target = Target::named(&self.target)?;
+        Ok(Target::named(&self.target)?)
+    }
+
+    /// The target, if this machine needs an emulator for it. The kernel runs the machine's own programs itself.
+    pub fn foreign_target(&self) -> Result<Target> {
+        let target = self.target()?;
         let own = Target::named(native()?)?.name;
         let narrow = match own {
             "x86_64" => "i386",
@@ -36,6 +42,9 @@ impl EmulatorOptions {
         Ok(target)
     }
 }
+
+/// The last byte of `e_ident`, which is padding: the kernel does not look at it, and compilers leave it zero.
+pub const MARK: u64 = 15;
 
 /// The emulator in the usual build tree, which is made if need be.
 pub fn build(bench: &Setting<'_>, target: Target) -> Result<PathBuf> {
@@ -52,5 +61,14 @@ pub fn build(bench: &Setting<'_>, target: Target) -> Result<PathBuf> {
 pub fn copy(home: &Path, emulator: &Path, name: &str) -> Result<PathBuf> {
     let to = home.join(name);
     fs::copy(emulator, &to).with_context(|| format!("cannot copy {}", emulator.display()))?;
+    mark(&to)?;
     Ok(to)
+}
+
+/// Marks one of this machine's own programs: under [`registration`](super::binfmt::registration), it is run by this
+/// machine also where the target's programs are of the same kind.
+pub fn mark(program: &Path) -> Result<()> {
+    let what = || format!("cannot mark {}", program.display());
+    let file = fs::OpenOptions::new().write(true).open(program).with_context(what)?;
+    file.write_all_at(&[1], MARK).with_context(what)
 }

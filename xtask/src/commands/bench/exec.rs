@@ -65,7 +65,7 @@ struct Child {
 
 /// Measures both ways with a static and with a dynamic program.
 pub fn measure(bench: &Setting<'_>, ours: &EmulatorOptions, options: &ExecOptions) -> Result<Vec<Figure>> {
-    let target = ours.target()?;
+    let target = ours.foreign_target()?;
     let programs = Programs::compile(bench, target)?;
     let home = bench.home.path();
     let emulator = match &ours.emulator {

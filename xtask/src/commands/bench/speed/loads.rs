@@ -4,6 +4,8 @@ use super::column::Column;
 use super::readings::{Run, memory, translated};
 use crate::commands::bench::Limit;
 use anyhow::Result;
+use std::fs;
+use std::path::Path;
 
 /// Something to run in the root file system.
 #[derive(Debug)]
@@ -14,10 +16,42 @@ pub struct Load {
     pub what: &'static str,
     /// What it shall show.
     pub goal: Goal,
-    /// The program of the root that it is about, where not every root has it; the package has the same name.
-    pub needs: Option<&'static str>,
+    /// What it is about, where not every root has it.
+    pub needs: Option<Need>,
+    /// Whether it changes the root, in memory: then only root of the machine can run it, who has all ids.
+    pub changes: bool,
     /// For the root's `bash -ec`, in an empty `/tmp`. [`super::system`] says what is in `/tmp/in`.
     pub script: &'static str,
+}
+
+/// What not every root has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A program; its package has the same name.
+    Program(&'static str),
+    /// A package that apt has downloaded, with those that it depends on.
+    Download(&'static str),
+}
+
+impl Need {
+    /// The name of the package.
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::Program(name) | Self::Download(name) => name,
+        }
+    }
+
+    /// Whether `root` has it.
+    pub fn is_in(self, root: &Path) -> bool {
+        match self {
+            Self::Program(name) => root.join("usr/bin").join(name).exists(),
+            Self::Download(name) => {
+                let downloads = fs::read_dir(root.join("var/cache/apt/archives"));
+                let mut names = downloads.into_iter().flatten().flatten().map(|entry| entry.file_name());
+                names.any(|file| file.to_string_lossy().starts_with(&format!("{name}_")))
+            }
+        }
+    }
 }
 
 /// Children of the load that [`Goal::Private`] looks at.
@@ -28,6 +62,8 @@ const SLEEPERS: usize = 30;
 pub enum Goal {
     /// Elapsed time, the peer's / ours: at least this.
     Faster(f64),
+    /// The same of a first run: no column has what an earlier one translated.
+    First(f64),
     /// Private memory of the children, ours / the peer's: at most this.
     Private(f64),
     /// Resident memory, with the cache of translations / without: at most this.
@@ -51,7 +87,7 @@ impl Goal {
     /// Where the ratio shall lie.
     pub fn limit(self) -> Limit {
         match self {
-            Self::Faster(ratio) => Limit::AtLeast(ratio),
+            Self::Faster(ratio) | Self::First(ratio) => Limit::AtLeast(ratio),
             Self::Private(ratio) | Self::Resident(ratio) | Self::Translated(ratio) => Limit::AtMost(ratio),
         }
     }
@@ -59,7 +95,7 @@ impl Goal {
     /// The columns whose ratio is the figure; a single one has both in each of its runs.
     pub fn ratio(self) -> (Column, Option<Column>) {
         match self {
-            Self::Faster(_) => (Column::Peer, Some(Column::Ours)),
+            Self::Faster(_) | Self::First(_) => (Column::Peer, Some(Column::Ours)),
             Self::Private(_) => (Column::Ours, Some(Column::Peer)),
             Self::Resident(_) => (Column::Ours, Some(Column::Uncached)),
             Self::Translated(_) => (Column::Logged, None),
@@ -69,7 +105,7 @@ impl Goal {
     /// That ratio in words.
     pub fn ratio_name(self) -> &'static str {
         match self {
-            Self::Faster(_) => "peer / ours",
+            Self::Faster(_) | Self::First(_) => "peer / ours",
             Self::Private(_) => "ours / peer",
             Self::Resident(_) => "with the cache / without",
             Self::Translated(_) => "second / first",
@@ -79,7 +115,7 @@ impl Goal {
     /// What measurements are in.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Faster(_) => "s",
+            Self::Faster(_) | Self::First(_) => "s",
             Self::Private(_) | Self::Resident(_) => "MB",
             Self::Translated(_) => "blocks",
         }
@@ -88,8 +124,10 @@ impl Goal {
     /// All columns that run the load; ours under binfmt_misc if that is asked for.
     pub fn columns(self, registered: bool) -> Vec<Column> {
         match self {
-            Self::Faster(_) | Self::Private(_) => {
-                let mut columns = vec![Column::Peer, Column::Ours, Column::Kept, Column::Uncached];
+            Self::Faster(_) | Self::First(_) | Self::Private(_) => {
+                let mut columns = vec![Column::Peer, Column::Ours];
+                columns.extend((!matches!(self, Self::First(_))).then_some(Column::Kept));
+                columns.push(Column::Uncached);
                 columns.extend(registered.then_some(Column::Registered));
                 columns
             }
@@ -102,7 +140,7 @@ impl Goal {
     pub fn read(self, run: &Run) -> Result<Sample> {
         let mut base = None;
         let value = match self {
-            Self::Faster(_) => run.elapsed,
+            Self::Faster(_) | Self::First(_) => run.elapsed,
             Self::Private(_) => memory(&run.said, &["Private_Clean", "Private_Dirty"], SLEEPERS)?,
             Self::Resident(_) => memory(&run.said, &["Rss"], 1)?,
             Self::Translated(_) => {
@@ -115,14 +153,15 @@ impl Goal {
     }
 }
 
-/// All of them: many short programs, starts, steady state, the cache's price and yield, memory, and two that people
-/// wait for.
-pub const LOADS: [Load; 15] = [
+/// All of them: many short programs, starts, steady state, the cache's price and yield, memory, and what people wait
+/// for.
+pub const LOADS: [Load; 16] = [
     Load {
         name: "true",
         what: "200 x /bin/true from bash",
         goal: Goal::Faster(8.0),
         needs: None,
+        changes: false,
         script: "for i in {1..200}; do /bin/true; done",
     },
     Load {
@@ -130,6 +169,7 @@ pub const LOADS: [Load; 15] = [
         what: "500 small commands and pipes",
         goal: Goal::Faster(8.0),
         needs: None,
+        changes: false,
         script: r#"
 for i in {1..100}; do
     echo "line $i" | sed s/line/row/ | tr a-z A-Z > out
@@ -144,6 +184,7 @@ done
         what: "10 x gcc -c of a small file",
         goal: Goal::Faster(4.5),
         needs: None,
+        changes: false,
         script: "for i in {1..10}; do gcc -c in/hello.c -o hello.o; done",
     },
     Load {
@@ -151,6 +192,7 @@ done
         what: "the tests of a configure script: 30 x gcc, with sed, grep and expr",
         goal: Goal::Faster(6.0),
         needs: None,
+        changes: false,
         script: r#"
 for header in stdio stdlib string strings unistd errno fcntl signal time wchar; do
     echo "checking for $header.h" >> log
@@ -172,6 +214,7 @@ done
         what: "10 x python3 -c pass",
         goal: Goal::Faster(5.0),
         needs: None,
+        changes: false,
         script: "for i in {1..10}; do python3 -c pass; done",
     },
     Load {
@@ -179,6 +222,7 @@ done
         what: "xz -1 of 8 MB",
         goal: Goal::Faster(1.1),
         needs: None,
+        changes: false,
         script: "xz -1 -c in/data > data.xz",
     },
     Load {
@@ -186,6 +230,7 @@ done
         what: "sha256sum of 100 MB of zeros",
         goal: Goal::Faster(1.1),
         needs: None,
+        changes: false,
         script: "head -c 100MB /dev/zero | sha256sum",
     },
     Load {
@@ -193,6 +238,7 @@ done
         what: "a loop of 3,000,000 in python",
         goal: Goal::Faster(1.1),
         needs: None,
+        changes: false,
         script: "python3 -c 'for i in range(3_000_000): i * i'",
     },
     Load {
@@ -200,13 +246,15 @@ done
         what: "gcc -O2 -S of 3,000 functions",
         goal: Goal::Faster(1.1),
         needs: None,
+        changes: false,
         script: "gcc -O2 -S in/large.c -o large.s",
     },
     Load {
         name: "first-run",
         what: "gcc -c once, nothing cached",
-        goal: Goal::Faster(0.85),
+        goal: Goal::First(0.85),
         needs: None,
+        changes: false,
         script: "gcc -c in/hello.c -o hello.o",
     },
     Load {
@@ -214,6 +262,7 @@ done
         what: "blocks translated by the second gcc -c of a tree",
         goal: Goal::Translated(0.01),
         needs: None,
+        changes: false,
         script: r#"
 gcc -c in/hello.c -o hello.o
 echo "== first ends ==" >&2
@@ -226,6 +275,7 @@ echo "== second ends ==" >&2
         what: "private memory of 30 x sleep",
         goal: Goal::Private(0.7),
         needs: None,
+        changes: false,
         // All have long been asleep when their memory is looked at.
         script: r#"
 for i in {1..30}; do sleep 60 & done
@@ -240,6 +290,7 @@ wait || true
         what: "resident memory of a python program",
         goal: Goal::Resident(1.1),
         needs: None,
+        changes: false,
         script: r#"
 python3 -c '
 import argparse, ast, email, json, re, unittest
@@ -252,15 +303,30 @@ print(open("/proc/self/smaps_rollup").read())
         name: "cargo",
         what: "cargo build of a new crate",
         goal: Goal::Faster(1.0),
-        needs: Some("cargo"),
+        needs: Some(Need::Program("cargo")),
+        changes: false,
         script: "cargo init --quiet --vcs none --name hello hello && cd hello && cargo build --quiet --offline",
     },
     Load {
         name: "npm",
         what: "npm --version",
         goal: Goal::Faster(1.0),
-        needs: Some("npm"),
+        needs: Some(Need::Program("npm")),
+        changes: false,
         script: "npm --version > version",
+    },
+    Load {
+        name: "apt",
+        what: "apt-get install of ca-certificates, openssl with it",
+        goal: Goal::Faster(1.0),
+        needs: Some(Need::Download("ca-certificates")),
+        changes: true,
+        // Everything was downloaded before; apt's own user for downloads would have no rights to a `/tmp` in memory.
+        script: r#"
+export DEBIAN_FRONTEND=noninteractive
+apt-get install --quiet=2 --yes --no-download --no-install-recommends -o APT::Sandbox::User=root ca-certificates > log
+grep -q 'Processing triggers for ca-certificates' log
+"#,
     },
 ];
 

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use column::Column;
-use loads::{LOADS, Load};
+use loads::{LOADS, Load, Need};
 use record::Record;
 use std::path::{Path, PathBuf};
 use system::System;
@@ -82,14 +82,15 @@ impl SpeedOptions {
     }
 
     /// The chosen ones that `root` has the programs for. Asked for by name, a load must run.
-    fn runnable(&self, root: &Path, target: Target) -> Result<(Vec<&'static Load>, Vec<&'static str>)> {
-        let has = |load: &&Load| load.needs.is_none_or(|name| root.join("usr/bin").join(name).exists());
+    fn runnable(&self, root: &Path, target: Target) -> Result<(Vec<&'static Load>, Vec<Need>)> {
+        let has = |load: &&Load| load.needs.is_none_or(|need| need.is_in(root));
         let (loads, others): (Vec<&'static Load>, Vec<&'static Load>) =
             self.chosen().into_iter().partition(has);
         let missing: Vec<_> = others.into_iter().filter_map(|load| load.needs).collect();
         if !self.loads.is_empty() && !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(|need| need.package()).collect();
             return Err(Missing::new(
-                format!("{} in {}", missing.join(", "), root.display()),
+                format!("{} in {}", names.join(", "), root.display()),
                 how_to_make(target, &missing),
             )
             .into());
@@ -126,9 +127,18 @@ impl SpeedOptions {
 }
 
 /// The command that makes a root with what loads need, and more.
-fn how_to_make(target: Target, more: &[&str]) -> String {
-    let packages = [&["gcc", "libc6-dev", "python3", "xz-utils"], more].concat().join(",");
-    format!("anyarch rootfs --target {} --include {packages} DIR", target.name)
+fn how_to_make(target: Target, more: &[Need]) -> String {
+    let mut packages = vec!["gcc", "libc6-dev", "python3", "xz-utils"];
+    let mut then = String::new();
+    for need in more {
+        match need {
+            Need::Program(name) => packages.push(name),
+            Need::Download(name) => {
+                then = format!(" && anyarch run DIR apt-get install --yes --download-only {name}");
+            }
+        }
+    }
+    format!("anyarch rootfs --target {} --include {} DIR{then}", target.name, packages.join(","))
 }
 
 /// Runs the loads, one after the other, each by all its columns in turns.
@@ -144,8 +154,8 @@ pub fn measure(
     let target = ours.target()?;
     let root = options.system(target)?;
     let (loads, missing) = options.runnable(&root, target)?;
-    for name in missing {
-        session.progress.say(&format!("not run: {name}, which {} has not", root.display()));
+    for need in missing {
+        session.progress.say(&format!("not run: {}, which {} has not", need.package(), root.display()));
     }
     let peer = options.peer(target, &loads)?;
     let emulator = match &ours.emulator {
@@ -163,10 +173,10 @@ pub fn measure(
         let columns = load.goal.columns(options.registered);
         let step = session.progress.step(format!("run {} by {} emulators", load.name, columns.len()));
         if columns.contains(&Column::Kept) {
-            system.run(Column::Kept, load.script)?;
+            system.run(Column::Kept, load)?;
         }
         let rounds = in_turns(options.rounds as usize, columns.len(), |_, way| {
-            let run = system.run(columns[way], load.script)?;
+            let run = system.run(columns[way], load)?;
             load.goal.read(&run).with_context(|| format!("by {}", columns[way].name()))
         });
         let rounds = rounds.with_context(|| format!("the load {}", load.name))?;
@@ -227,6 +237,14 @@ mod tests {
         std::fs::create_dir_all(root.path().join("usr/bin")).expect("a folder");
         std::fs::write(root.path().join("usr/bin/npm"), "").expect("a file");
         assert_eq!(names(&options(&["npm"])).expect("npm"), ["npm"]);
+        let text = format!("{:#}", names(&options(&["apt"])).expect_err("nothing is downloaded"));
+        assert!(text.contains("ca-certificates in "), "{text}");
+        let advice = how_to_make(target, &[Need::Download("ca-certificates")]);
+        assert!(advice.ends_with(" DIR && anyarch run DIR apt-get install --yes --download-only ca-certificates"));
+        let downloads = root.path().join("var/cache/apt/archives");
+        std::fs::create_dir_all(&downloads).expect("a folder");
+        std::fs::write(downloads.join("ca-certificates_20230311_all.deb"), "").expect("a file");
+        assert_eq!(names(&options(&["apt"])).expect("apt"), ["apt"]);
     }
 
     #[test]

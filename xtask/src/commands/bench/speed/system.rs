@@ -4,9 +4,10 @@
 //! loads read: `hello.c`, `large.c`, `data`.
 
 use super::column::Column;
+use super::loads::Load;
 use super::readings::Run;
 use crate::commands::bench::binfmt::{Binfmt, compile_helper, registration};
-use crate::commands::bench::emulator::copy;
+use crate::commands::bench::emulator::{copy, mark};
 use crate::facts::Target;
 use crate::process::{ended, output_within};
 use anyhow::{Context as _, Result, ensure};
@@ -52,8 +53,9 @@ impl System {
         let peer = peer.map(|peer| registration(target, &copy(home, peer, "peer")?)).transpose()?;
         let (helper, binfmt) = (home.join("root"), home.join("binfmt"));
         compile_helper(&sources.join("root.c"), &helper)?;
+        mark(&helper)?;
         compile_helper(&sources.join("binfmt.c"), &binfmt)?;
-        let probe = [helper.as_os_str(), root.as_os_str(), files.as_os_str(), OsStr::new("/bin/true")];
+        let probe = [helper.as_os_str(), OsStr::new("kept"), root.as_os_str(), files.as_os_str(), OsStr::new("/bin/true")];
         let binfmt = Binfmt::find(&binfmt, home, &ours, &probe)?;
         Ok(Self { root, files, helper, binfmt, ours, peer })
     }
@@ -63,19 +65,19 @@ impl System {
         self.binfmt.registered
     }
 
-    /// Runs a script once.
-    pub fn run(&self, column: Column, script: &str) -> Result<Run> {
+    /// Runs a load once.
+    pub fn run(&self, column: Column, load: &Load) -> Result<Run> {
         let registration = match column {
             Column::Peer => self.peer.as_deref().context("there is no peer")?,
             Column::Registered => &self.ours,
             Column::Ours | Column::Kept | Column::Uncached | Column::Logged => "",
         };
         let mut command = self.binfmt.command(registration);
-        command.arg(&self.helper).arg(&self.root).arg(&self.files);
+        command.arg(&self.helper).arg(if load.changes { "changed" } else { "kept" }).arg(&self.root).arg(&self.files);
         if let Some(options) = column.options() {
             command.arg(OURS_INSIDE).args(options);
         }
-        command.args(["/bin/bash", "-ec", script]);
+        command.args(["/bin/bash", "-ec", load.script]);
         command.envs([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/tmp"), ("LC_ALL", "C")]);
         let done = output_within(LIMIT, &mut command)?;
         let log = String::from_utf8_lossy(&done.stderr).into_owned();
