@@ -17,6 +17,7 @@ use anyarch_client::hash;
 use anyarch_client::lock::Lock;
 use anyhow::{Context as _, Result, ensure};
 use archive::members;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,23 +71,9 @@ pub struct Recorded {
 impl Recorded {
     /// Reads the record of this archive, and compares the archive with it.
     pub fn read(path: &Path) -> Result<Self> {
-        let record = record(path).with_context(|| {
-            let place = record_path(path);
-            format!(
-                "its record {} is missing, truncated or written by another version of anyarch",
-                place.display()
-            )
+        let record: Record = as_recorded(path, |record: &Record| {
+            (record.sha256.clone(), expected_name(record), format!(", {} for {}", record.target, record.host))
         })?;
-        let same = hash::sha256_file(path).is_ok_and(|found| found == record.sha256);
-        ensure!(same, "it does not match its record: copy both files again");
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        ensure!(
-            name == expected_name(&record),
-            "its record describes {}, {} for {}",
-            expected_name(&record),
-            record.target,
-            record.host
-        );
         let target = Target::named(&record.target).ok();
         let target =
             target.with_context(|| format!("its record is of an unknown target, {}", record.target))?;
@@ -214,6 +201,27 @@ pub fn ready(
 /// The record of a tarball, read from the JSON file beside it.
 pub fn record(tarball: &Path) -> Option<Record> {
     files::read_json(&record_path(tarball))
+}
+
+/// The record beside an archive, if the archive is still what it says. `said` reads off a record the archive's SHA-256,
+/// its file name, and what it is for, as the error of another name shows it.
+pub fn as_recorded<R: DeserializeOwned>(
+    archive: &Path,
+    said: impl Fn(&R) -> (String, String, String),
+) -> Result<R> {
+    let place = record_path(archive);
+    let record: R = files::read_json(&place).with_context(|| {
+        format!(
+            "its record {} is missing, truncated or written by another version of anyarch",
+            place.display()
+        )
+    })?;
+    let (sha256, expected, what) = said(&record);
+    let same = hash::sha256_file(archive).is_ok_and(|found| found == sha256);
+    ensure!(same, "it does not match its record: copy both files again");
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    ensure!(name == expected, "its record describes {expected}{what}");
+    Ok(record)
 }
 
 /// The tarball in this file, if its record stands beside it, it is still the same, and it was made from what the

@@ -156,11 +156,6 @@ fn members(root: &Path, program: Vec<u8>, facts: &Facts, licenses: &str) -> Resu
     Ok(members)
 }
 
-/// The record of an archive, read from the JSON file beside it.
-pub fn record(archive: &Path) -> Option<Record> {
-    files::read_json(&record_path(archive))
-}
-
 /// The archive in this file, if its record stands beside it, it is still the same, inside and out, and it was made from
 /// this checkout's source.
 pub fn found(path: &Path, root: &Path, series: &Series) -> Option<Packed> {
@@ -169,18 +164,9 @@ pub fn found(path: &Path, root: &Path, series: &Series) -> Option<Packed> {
 
 /// The same; an error says what is wrong.
 pub fn checked(path: &Path, root: &Path, series: &Series) -> Result<Packed> {
-    let place = record_path(path);
-    let record = record(path).with_context(|| {
-        format!(
-            "its record {} is missing, truncated or written by another version of anyarch",
-            place.display()
-        )
+    let record = package::as_recorded(path, |record: &Record| {
+        (record.sha256.clone(), file_name(&record.facts.release, &record.host), String::new())
     })?;
-    let same = hash::sha256_file(path).is_ok_and(|found| found == record.sha256);
-    ensure!(same, "it does not match its record: copy both files again");
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let expected = file_name(&record.facts.release, &record.host);
-    ensure!(name == expected, "its record describes {expected}");
     let contents = contents::read::<Facts>(path, PROGRAM)?;
     ensure!(contents.emulator == record.program.sha256, "its program is not the one that was verified");
     ensure!(contents.build_info == record.facts, "its build.json does not match its record");

@@ -240,7 +240,9 @@ mod tests {
         let text = format!("{:#}", names(&options(&["apt"])).expect_err("nothing is downloaded"));
         assert!(text.contains("ca-certificates in "), "{text}");
         let advice = how_to_make(target, &[Need::Download("ca-certificates")]);
-        assert!(advice.ends_with(" DIR && anyarch run DIR apt-get install --yes --download-only ca-certificates"));
+        assert!(
+            advice.ends_with(" DIR && anyarch run DIR apt-get install --yes --download-only ca-certificates")
+        );
         let downloads = root.path().join("var/cache/apt/archives");
         std::fs::create_dir_all(&downloads).expect("a folder");
         std::fs::write(downloads.join("ca-certificates_20230311_all.deb"), "").expect("a file");

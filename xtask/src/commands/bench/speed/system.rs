@@ -55,7 +55,13 @@ impl System {
         compile_helper(&sources.join("root.c"), &helper)?;
         mark(&helper)?;
         compile_helper(&sources.join("binfmt.c"), &binfmt)?;
-        let probe = [helper.as_os_str(), OsStr::new("kept"), root.as_os_str(), files.as_os_str(), OsStr::new("/bin/true")];
+        let probe = [
+            helper.as_os_str(),
+            OsStr::new("kept"),
+            root.as_os_str(),
+            files.as_os_str(),
+            OsStr::new("/bin/true"),
+        ];
         let binfmt = Binfmt::find(&binfmt, home, &ours, &probe)?;
         Ok(Self { root, files, helper, binfmt, ours, peer })
     }
@@ -73,7 +79,11 @@ impl System {
             Column::Ours | Column::Kept | Column::Uncached | Column::Logged => "",
         };
         let mut command = self.binfmt.command(registration);
-        command.arg(&self.helper).arg(if load.changes { "changed" } else { "kept" }).arg(&self.root).arg(&self.files);
+        command
+            .arg(&self.helper)
+            .arg(if load.changes { "changed" } else { "kept" })
+            .arg(&self.root)
+            .arg(&self.files);
         if let Some(options) = column.options() {
             command.arg(OURS_INSIDE).args(options);
         }
