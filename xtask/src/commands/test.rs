@@ -87,11 +87,12 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     let module = |name: &&str| tests(&["--test", "it"], Some(name));
     let compile = cargo(&["test", "--workspace", "--no-run"]);
     let compile = || step(session, compile, "fix what does not compile", show);
-    let count = if arguments.filter.is_some() {
+    let (linted, count) = if arguments.filter.is_some() {
         compile()?;
-        one_after_the_other(session, vec![tests(&[], None)], show)?
+        (Ok(()), one_after_the_other(session, vec![tests(&[], None)], show)?)
     } else {
         step(session, cargo(&["fmt", "--all", "--check"]), "run `cargo fmt`", show)?;
+        compile()?;
         // cargo locks the folder that it compiles in.
         let target = workspace::target_dir(&session.workspace.root)?;
         let folder = target.join("clippy");
@@ -104,18 +105,18 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
             print(&said);
             ended
         };
-        let (linted, compiled) = rayon::join(lint, compile);
-        linted.and(compiled)?;
         let [first, second, third] = LANES.map(|lane| lane.iter().map(module).collect::<Vec<_>>());
         let mut quick = vec![tests(&["--lib", "--bins"], None)];
         quick.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
         quick.push(tests(&["--doc"], None));
         quick.extend(second);
-        side_by_side(session, first, vec![quick, third])?
+        let (linted, count) = rayon::join(lint, || side_by_side(session, first, vec![quick, third]));
+        (linted, count?)
     };
     let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
     // The closing lines of every run, for people and for CI.
     print(&closing(&count, &notes));
+    linted?;
     if let Some(status) = count.broken {
         bail!("the tests {}; one alone: cargo xtask test NAME", ended(status));
     }
