@@ -27,6 +27,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 /// Make a foreign Debian in a folder, configured, without root
 ///
@@ -54,6 +55,9 @@ pub struct Rootfs {
     /// Keys that vouch for the archive [default: those of the package debian-archive-keyring]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     keyring: Option<PathBuf>,
+    /// Take a suite also when its mirror should have a newer one by now: a snapshot of sid, or of security updates
+    #[arg(long)]
+    allow_expired: bool,
     /// The emulator [default: from ~/.local/bin, PATH or the cache, else it is fetched]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     emulator: Option<PathBuf>,
@@ -205,8 +209,13 @@ fn make(
     let _claim =
         claim::shared(&session.cache).context("set ANYARCH_CACHE to a folder that you can write to")?;
     let release = archive.suite(suite, verifier)?;
-    if let Some(until) = &release.valid_until {
-        session.progress.detail(&format!("{suite} of {} is valid until {until}", archive.address));
+    let is_past = release.is_past(SystemTime::now());
+    if let (true, false, Some(until)) = (is_past, arguments.allow_expired, &release.valid_until) {
+        bail!(
+            "{suite} of {} was valid until {until}: it may lack what was mended since\n  \
+             to fix it: take another mirror (--mirror URL), or, for a snapshot, pass --allow-expired",
+            archive.address
+        );
     }
     let text = archive.index(suite, &release, release.packages(debian.architecture)?)?;
     let packages = choose::packages(&Index::read(&text))?;
@@ -222,7 +231,7 @@ fn make(
         root: place.make_root()?.into(),
         architecture: debian.architecture.to_owned(),
         packages: packed.collect(),
-        files: files(archive, suite, &system.ids),
+        files: files(archive, suite, &system.ids, is_past),
     };
     stage::ask(&system.ids, &Work::Fill(filling))?;
     step.done("done");
@@ -237,7 +246,7 @@ fn make(
 }
 
 /// What a system is told of where it is.
-fn files(archive: &Archive<'_>, suite: &str, ids: &Ids) -> Vec<(String, String)> {
+fn files(archive: &Archive<'_>, suite: &str, ids: &Ids, is_past: bool) -> Vec<(String, String)> {
     let main = &archive.address;
     let mut sources = format!("deb {main} {suite} main\n");
     let updates = format!("{suite}-updates");
@@ -258,9 +267,15 @@ fn files(archive: &Archive<'_>, suite: &str, ids: &Ids) -> Vec<(String, String)>
         ("/etc/hostname".to_owned(), "anyarch\n".to_owned()),
         ("/etc/fstab".to_owned(), "# Whoever runs this system mounts what it needs.\n".to_owned()),
     ];
+    let mut apt = String::new();
     if matches!(ids, Ids::One { .. }) {
-        let text = "// There is one user: apt cannot become another one.\nAPT::Sandbox::User \"root\";\n";
-        files.push(("/etc/apt/apt.conf.d/90anyarch".to_owned(), text.to_owned()));
+        apt += "// There is one user: apt cannot become another one.\nAPT::Sandbox::User \"root\";\n";
+    }
+    if is_past {
+        apt += "// The mirror is a snapshot.\nAcquire::Check-Valid-Until \"false\";\n";
+    }
+    if !apt.is_empty() {
+        files.push(("/etc/apt/apt.conf.d/90anyarch".to_owned(), apt));
     }
     files
 }

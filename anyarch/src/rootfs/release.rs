@@ -4,6 +4,7 @@ use crate::rootfs::control::Stanza;
 use anyarch_client::answer::printable;
 use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result, bail};
+use std::time::SystemTime;
 
 /// A suite, as its `Release` describes it. Whoever makes one has checked the signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Release {
     pub architectures: Vec<String>,
     /// Whether files are also to be had by their hashes, whatever else a mirror has by their names just now.
     pub has_hashes: bool,
-    /// Until when whoever keeps the mirror may pass this on, in Debian's words; none for suites that are released.
+    /// Until when a mirror may pass this on, in Debian's words; none for suites that are released.
     pub valid_until: Option<String>,
     files: Vec<File>,
 }
@@ -52,6 +53,14 @@ impl Release {
         })
     }
 
+    /// Whether a mirror should have a newer one by now. A date that is none counts as past, as it does for apt.
+    pub fn is_past(&self, now: SystemTime) -> bool {
+        let Some(until) = &self.valid_until else { return false };
+        // The form of dates in HTTP, but for the name of the time zone.
+        let date = httpdate::parse_http_date(&until.replace("UTC", "GMT"));
+        date.map_or(true, |date| date < now)
+    }
+
     /// The list of the packages in `main` for an architecture, packed by xz.
     ///
     /// # Errors
@@ -79,6 +88,7 @@ fn file(line: &str) -> Option<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_suite_vouches_for_its_lists_and_is_the_one_that_was_asked_for() {
@@ -96,5 +106,16 @@ mod tests {
         }
         let error = Release::read(&text, "bookworm").expect_err("another").to_string();
         assert!(error.contains("of the suite sid (unstable), not bookworm"), "{error}");
+    }
+
+    #[test]
+    fn a_mirror_that_stands_still_is_known_by_the_date_of_its_suite() {
+        let after = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
+        let release = |more: &str| Release::read(&format!("Codename: sid\n{more}"), "sid").expect("its own");
+        let sid = release("Valid-Until: Fri, 06 Nov 2026 08:08:01 UTC\n");
+        // The fifth and the seventh of that month.
+        assert!(!sid.is_past(after(20_762)) && sid.is_past(after(20_764)));
+        assert!(!release("").is_past(after(20_764)));
+        assert!(release("Valid-Until: later\n").is_past(after(0)));
     }
 }

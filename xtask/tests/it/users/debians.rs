@@ -9,6 +9,7 @@ use anyarch_manifest::debian::Debian;
 use anyarch_manifest::target::Target;
 use std::fs;
 use std::io::BufReader;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -81,6 +82,29 @@ fn what_no_key_vouches_for_is_refused_and_nothing_is_made() {
     for (words, code, said) in cases {
         Ended::of(&mut rootfs(&guest, &address, words)).failed(code, said);
         assert!(!made.exists() && !home.join("made.partial").exists(), "{words:?}");
+    }
+}
+
+/// Newer systems have sqv instead of gpgv.
+#[test]
+fn signatures_are_checked_by_sqv_where_that_is_what_there_is() {
+    if let Some(why) = wants::lacks(&["sqv", "newuidmap"], "sqv debian-archive-keyring uidmap") {
+        return wants::not_run(&why);
+    }
+    let guest = Guest::new();
+    let home = guest.somebody.home.path();
+    let folder = home.join("mirror");
+    let address = mirror(&folder, &[("bookworm", "bookworm"), ("bookworm", "forged")]);
+    let forged = folder.join("dists/forged/InRelease");
+    let text = fs::read_to_string(&forged).unwrap();
+    fs::write(&forged, text.replacen("Codename: bookworm", "Codename: forged", 1)).unwrap();
+    let programs = home.join("programs");
+    for name in ["sqv", "newuidmap", "newgidmap"] {
+        symlink(Path::new("/usr/bin").join(name), mkdir(&programs).join(name)).unwrap();
+    }
+    for (suite, said) in [("forged", "is not signed by a key of"), ("bookworm", "Packages.xz")] {
+        let mut command = rootfs(&guest, &address, &["--suite", suite, "made"]);
+        Ended::of(command.env("PATH", &programs)).failed(1, &[said]);
     }
 }
 
