@@ -99,7 +99,7 @@ fn signatures_are_checked_by_sqv_where_that_is_what_there_is() {
     let text = fs::read_to_string(&forged).unwrap();
     fs::write(&forged, text.replacen("Codename: bookworm", "Codename: forged", 1)).unwrap();
     let programs = home.join("programs");
-    for name in ["sqv", "newuidmap", "newgidmap"] {
+    for name in ["sqv", "newuidmap", "newgidmap", "mount", "setpriv", "sh", "unshare"] {
         symlink(Path::new("/usr/bin").join(name), mkdir(&programs).join(name)).unwrap();
     }
     for (suite, said) in [("forged", "is not signed by a key of"), ("bookworm", "Packages.xz")] {
