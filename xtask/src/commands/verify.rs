@@ -33,6 +33,7 @@ Examples:
   cargo xtask verify --target aarch64
   cargo xtask verify --target all --upstream
   cargo xtask verify --target aarch64 --tb-cache 1800
+  cargo xtask verify --target aarch64,arm,s390x --linux
   cargo xtask verify --target aarch64,s390x --tcg --json")]
 pub struct Verify {
     /// Targets, hosts, series, profile and toolchain.
@@ -55,6 +56,11 @@ pub struct Verify {
     /// All must do what it does natively. Half an hour is 1800.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
     pub tb_cache: Option<u64>,
+    /// Compare what Linux promises to programs: memory, files, /proc, signals, natively and emulated, line for line
+    ///
+    /// The cases stand in guests/linux; those that must differ, with the reason, in its limits.toml.
+    #[arg(long)]
+    pub linux: bool,
     /// The old spelling of the command `reproduce`.
     #[arg(long, value_name = "DIR", hide = true)]
     pub reproduce: Option<PathBuf>,
@@ -135,7 +141,7 @@ fn check(
         let target = emulator.target();
         let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
         let cached = arguments.tb_cache.map(Duration::from_secs);
-        let depth = Depth::Whole { reference, cached };
+        let depth = Depth::Whole { reference, cached, linux: arguments.linux };
         let verified = verify::verify(session, plan.series(), emulator, depth, runner.as_ref())?;
         let host = tree.host().platform.clone();
         Ok(Row { target, host, report: verified.report().clone() })

@@ -64,7 +64,7 @@ pub struct Report {
 /// One check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
-    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tb-cache`, `tcg`.
+    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tb-cache`, `linux`, `tcg`.
     pub name: String,
     /// The outcome.
     #[serde(flatten)]
@@ -116,6 +116,8 @@ pub enum Depth<'a> {
         reference: Option<Reference<'a>>,
         /// With a cache of translations, too, for so long, if that is asked for.
         cached: Option<Duration>,
+        /// Whether what Linux promises to programs is looked at as well.
+        linux: bool,
     },
 }
 
@@ -222,7 +224,7 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     report.run("version", start, || version(series, start))?;
     report.run("start", start, || tiny::check_start(session, start))?;
     report.run("guest", start, || guest::check(session, start))?;
-    let Depth::Whole { reference, cached } = depth else { return Ok(report) };
+    let Depth::Whole { reference, cached, linux } = depth else { return Ok(report) };
     if !emulator.host().is_native() {
         return Ok(report);
     }
@@ -232,6 +234,9 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     report.run("leaks", start, || leaks::check(session, series, emulator))?;
     if let Some(time) = cached {
         report.run("tb-cache", start, || contract::cached::check(session, emulator, time))?;
+    }
+    if linux {
+        report.run("linux", start, || contract::linux::check(session, emulator))?;
     }
     if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
         let mut table = None;

@@ -3,7 +3,7 @@
 
 use super::guests::{Compilers, Guest, Linkage, Onlooker, Pair};
 use super::limits::Limits;
-use super::{emulated, kernel, not_run, place, transcript};
+use super::{CASES, emulated, kernel, not_run, place, transcript};
 use crate::compile::Emulator;
 use crate::process::output_within;
 use crate::session::Session;
@@ -69,8 +69,9 @@ impl Trial<'_> {
         let mut same = 0;
         for mode in modes {
             let seen = transcript::run(self.emulated(mode, &pair.guest), &folder, TIMEOUT)?;
-            let compared = transcript::compare(&expected, &seen, |case| self.limits.case(case, linked))
-                .with_context(|| format!("{linked} linked guest with --tb-cache {mode}"))?;
+            let compared =
+                transcript::compare(CASES, &expected, &seen, |case| self.limits.case(case, linked))
+                    .with_context(|| format!("{linked} linked guest with --tb-cache {mode}"))?;
             same += compared.same;
         }
         Ok(same)

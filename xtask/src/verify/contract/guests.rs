@@ -105,6 +105,22 @@ impl Compilers {
         Ok(Pair { guest: Guest { program: guest?, prefix }, native: native? })
     }
 
+    /// Compiles a program for both, in a folder of `home`, linked in the way that gcc calls `option`. None where the
+    /// target's C library has nothing to link so.
+    pub fn linked(&self, source: &Path, home: &Path, option: &str) -> Result<Option<Pair>> {
+        let home = home.join(option);
+        fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
+        let (guest, native) = (home.join("guest"), home.join("native"));
+        link(&self.native, source, &native, &[option])?;
+        if let Err(error) = link(&self.cross, source, &guest, &[option]) {
+            // What does not compile would not do so in any other way.
+            link(&self.cross, source, &guest, &["-static"]).map_err(|_| error)?;
+            return Ok(None);
+        }
+        let prefix = if option.starts_with("-static") { None } else { Some(self.prefix(&home)?) };
+        Ok(Some(Pair { guest: Guest { program: guest, prefix }, native }))
+    }
+
     /// Compiles `NAME.c` for both, statically linked.
     pub fn onlooker(&self, source: &Path, home: &Path, name: &str) -> Result<Onlooker> {
         let source = source.join(format!("{name}.c"));
@@ -144,9 +160,13 @@ pub fn compiler(target: Target) -> Result<PathBuf, Missing> {
 
 /// Compiles a guest program.
 pub fn compile(cc: &Path, source: &Path, to: &Path, linked: Linkage) -> Result<PathBuf> {
-    let shell = process::shell()?;
-    let linked = (linked == Linkage::Statically).then_some("-static");
-    capture(cmd!(shell, "{cc} {linked...} -O1 -pthread -o {to} {source}"))
-        .context("the guest does not compile")?;
+    link(cc, source, to, if linked == Linkage::Statically { &["-static"] } else { &[] })?;
     Ok(to.to_owned())
+}
+
+fn link(cc: &Path, source: &Path, to: &Path, options: &[&str]) -> Result<()> {
+    let shell = process::shell()?;
+    capture(cmd!(shell, "{cc} {options...} -O1 -pthread -o {to} {source}"))
+        .context("the guest does not compile")?;
+    Ok(())
 }

@@ -1,0 +1,85 @@
+/*
+ * Part of linux.c: files and folders.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/* So many that the kernel hands them out in several pieces. */
+#define ENTRIES 500
+
+static DIR *full(const char *name)
+{
+    static char file[64];
+    DIR *opened;
+
+    if (mkdir(below(name), 0700) < 0) {
+        fail(name);
+    }
+    for (int i = 0; i < ENTRIES; i++) {
+        snprintf(file, sizeof(file), "%s/a-file-with-a-name-%03d", name, i);
+        if (mknod(below(file), S_IFREG | 0600, 0) < 0) {
+            fail(file);
+        }
+    }
+    opened = opendir(below(name));
+    if (!opened) {
+        fail(name);
+    }
+    return opened;
+}
+
+static int rest(DIR *opened)
+{
+    int count = 0;
+
+    errno = 0;
+    while (readdir(opened)) {
+        count++;
+    }
+    return count;
+}
+
+static void list(void)
+{
+    DIR *opened = full("list");
+    int count = rest(opened);
+
+    printf("%d, %s", count, errno ? strerrorname_np(errno) : "to the end");
+    rewinddir(opened);
+    printf(", again %d", rest(opened));
+    closedir(opened);
+}
+
+/* From any place that telldir() names, the same entries follow. */
+static void resume(void)
+{
+    DIR *opened = full("resume");
+    long places[ENTRIES + 2];
+    int wrong = 0;
+
+    for (int i = 0; i < ENTRIES + 2; i++) {
+        places[i] = telldir(opened);
+        if (!readdir(opened)) {
+            break;
+        }
+    }
+    for (int i = 0; i < ENTRIES + 2; i += 50) {
+        seekdir(opened, places[i]);
+        wrong += rest(opened) != ENTRIES + 2 - i;
+    }
+    printf("%d wrong", wrong);
+    closedir(opened);
+}
+
+static void cwd(void)
+{
+    char small[1], path[4096];
+
+    if (chdir(folder) < 0) {
+        fail(folder);
+    }
+    printf("empty %s,", error(syscall(SYS_getcwd, path, 0)));
+    printf(" small %s,", error(syscall(SYS_getcwd, small, 1)));
+    printf(" bad %s,", error(syscall(SYS_getcwd, (char *)16, sizeof(path))));
+    printf(" length %d", syscall(SYS_getcwd, path, sizeof(path)) == (long)strlen(path) + 1);
+}
