@@ -71,6 +71,23 @@ static void resume(void)
     closedir(opened);
 }
 
+/* What takes the number of a directory's descriptor is no directory. */
+static void reuse(void)
+{
+    DIR *opened = full("reuse");
+    int number = dirfd(opened), fd;
+
+    rest(opened);
+    closedir(opened);
+    fd = open(below("reuse/file"), O_RDWR | O_CREAT, 0600);
+    printf("%s,", fd == number ? "same" : "other");
+    printf(" to %ld,", (long)lseek(fd, 3, SEEK_SET));
+    printf(" at %ld,", (long)lseek(fd, 0, SEEK_CUR));
+    printf(" wrote %d,", (int)write(fd, "x", 1));
+    printf(" size %ld", (long)lseek(fd, 0, SEEK_END));
+    close(fd);
+}
+
 static void cwd(void)
 {
     char small[1], path[4096];

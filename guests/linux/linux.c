@@ -72,6 +72,7 @@ static const struct {
     { "mremap_moves", mremap_moves },
     { "readdir", list },
     { "seekdir", resume },
+    { "reuse", reuse },
     { "cwd", cwd },
     { "stat_fields", stat_fields },
     { "stat_sizes", stat_sizes },

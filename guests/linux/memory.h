@@ -40,7 +40,7 @@ static const char *unmapped(size_t page)
 /* What cannot be moved stays where it is. */
 static void mremap_fails(void)
 {
-    size_t page = sysconf(_SC_PAGESIZE), huge = (size_t)-1 / 2 & -page;
+    size_t page = sysconf(_SC_PAGESIZE), huge = -16 * page;
     char *old = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *to = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

@@ -62,7 +62,7 @@ static void stat_sizes(void)
     printf("size %d, resident %d,", size > 100000, pages > 10);
     printf(" code %d, stack %d,", code <= (uintptr_t)read_stat && (uintptr_t)read_stat < end,
            stack >= (uintptr_t)&here);
-    printf(" heap %d, arguments %d,", break_ <= (uintptr_t)sbrk(0) && break_ > end,
+    printf(" heap %d, arguments %d,", break_ <= (uintptr_t)sbrk(0),
            arguments == (uintptr_t)program_invocation_name);
     printf(" environment %d %d", environment > arguments, last >= environment);
 }

@@ -56,10 +56,12 @@ pub struct Verify {
     /// All must do what it does natively. Half an hour is 1800.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
     pub tb_cache: Option<u64>,
-    /// Compare what Linux promises to programs: memory, files, /proc, signals, natively and emulated, line for line
+    /// Instead of the contract, compare what Linux promises to programs: memory, files, /proc, signals
     ///
-    /// The cases stand in guests/linux; those that must differ, with the reason, in its limits.toml.
-    #[arg(long)]
+    /// A guest prints a line for each case, natively and emulated. The cases stand in guests/linux; those that must
+    /// differ, with the reason, in its limits.toml. Programs are linked in four ways, and run with --execve and
+    /// without.
+    #[arg(long, conflicts_with_all = ["upstream", "tcg", "tb_cache"])]
     pub linux: bool,
     /// The old spelling of the command `reproduce`.
     #[arg(long, value_name = "DIR", hide = true)]
@@ -141,7 +143,10 @@ fn check(
         let target = emulator.target();
         let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
         let cached = arguments.tb_cache.map(Duration::from_secs);
-        let depth = Depth::Whole { reference, cached, linux: arguments.linux };
+        let depth = match arguments.linux {
+            true => Depth::Linux,
+            false => Depth::Whole { reference, cached },
+        };
         let verified = verify::verify(session, plan.series(), emulator, depth, runner.as_ref())?;
         let host = tree.host().platform.clone();
         Ok(Row { target, host, report: verified.report().clone() })

@@ -110,14 +110,14 @@ impl Report {
 pub enum Depth<'a> {
     /// The checks of every build, which take a second or two: ELF header, version, many starts, a guest with children.
     Quick,
+    /// What Linux promises to programs as well, where there is a compiler for the target's programs.
+    Linux,
     /// The execve contract as well, where there is a compiler for the target's programs.
     Whole {
         /// What only a comparison with upstream's emulator shows, if there is one.
         reference: Option<Reference<'a>>,
         /// With a cache of translations, too, for so long, if that is asked for.
         cached: Option<Duration>,
-        /// Whether what Linux promises to programs is looked at as well.
-        linux: bool,
     },
 }
 
@@ -224,19 +224,19 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     report.run("version", start, || version(series, start))?;
     report.run("start", start, || tiny::check_start(session, start))?;
     report.run("guest", start, || guest::check(session, start))?;
-    let Depth::Whole { reference, cached, linux } = depth else { return Ok(report) };
     if !emulator.host().is_native() {
         return Ok(report);
     }
+    if let Depth::Linux = depth {
+        report.run("linux", start, || contract::linux::check(session, emulator))?;
+    }
+    let Depth::Whole { reference, cached } = depth else { return Ok(report) };
     let traced = reference.filter(|reference| reference.traced);
     let upstream = traced.map(|reference| reference.emulator.path());
     report.run("contract", start, || contract::check(session, emulator, upstream))?;
     report.run("leaks", start, || leaks::check(session, series, emulator))?;
     if let Some(time) = cached {
         report.run("tb-cache", start, || contract::cached::check(session, emulator, time))?;
-    }
-    if linux {
-        report.run("linux", start, || contract::linux::check(session, emulator))?;
     }
     if let Some((reference, tests)) = reference.and_then(|reference| Some((reference, reference.tests?))) {
         let mut table = None;

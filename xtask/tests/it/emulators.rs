@@ -102,6 +102,39 @@ fn long_the_execve_contract_holds_where_guests_can_be_compiled() {
 
 /// Shared, compared and kept translations: every case, and mappings of code by chance.
 #[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn programs_find_what_linux_promises_to_them() {
+    promises_hold("aarch64,arm");
+}
+
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test --long`"]
+fn long_programs_of_eight_targets_find_what_linux_promises_to_them() {
+    promises_hold("aarch64,arm,i386,mips64el,ppc64le,riscv64,s390x,x86_64");
+}
+
+fn promises_hold(targets: &str) {
+    let _one = exclusive();
+    LazyLock::force(&RELEASE);
+    let json = Driver::usual().succeed(&["verify", "--json", "--linux", "--target", targets]);
+    let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(reports.len(), targets.split(',').count());
+    for row in reports {
+        let target = row["target"].as_str().unwrap();
+        if let Some(why) = lacks_compiler(target) {
+            wants::partly_not_run(&why);
+            continue;
+        }
+        let checks = row["report"]["checks"].as_array().unwrap();
+        let linux = checks.iter().find(|check| check["name"] == "linux").unwrap();
+        let told = linux["passed"].as_str().unwrap_or_default();
+        for kind in ["-static", "-pie", "-no-pie"] {
+            assert!(told.contains(&format!(" cases {kind}")), "{target}: {linux}");
+        }
+    }
+}
+
+#[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_a_cache_of_translations_changes_nothing() {
     let _one = exclusive();
@@ -113,12 +146,17 @@ fn long_a_cache_of_translations_changes_nothing() {
         let checks = report["report"]["checks"].as_array().unwrap();
         let cached = checks.iter().find(|check| check["name"] == "tb-cache").unwrap();
         println!("{}: {cached}", report["target"]);
-        let compiler = Target::named(report["target"].as_str().unwrap()).unwrap().compiler.unwrap();
-        match wants::lacks(&[&format!("{}-gcc", compiler.triple)], compiler.packages) {
+        match lacks_compiler(report["target"].as_str().unwrap()) {
             Some(why) => wants::partly_not_run(&why),
             None => assert!(cached["passed"].as_str().unwrap().contains("cases as natively"), "{cached}"),
         }
     }
+}
+
+/// Why programs for a target cannot be compiled, if they cannot.
+fn lacks_compiler(target: &str) -> Option<String> {
+    let compiler = Target::named(target).unwrap().compiler.unwrap();
+    wants::lacks(&[&format!("{}-gcc", compiler.triple)], compiler.packages)
 }
 
 fn contract_holds(targets: &str) {
@@ -133,8 +171,7 @@ fn contract_holds(targets: &str) {
         let contract = checks.iter().find(|check| check["name"] == "contract").unwrap();
         println!("{target}: {contract}");
         let compiler = Target::named(target).unwrap().compiler.unwrap();
-        let lacks = wants::lacks(&[&format!("{}-gcc", compiler.triple)], compiler.packages);
-        if let Some(why) = lacks {
+        if let Some(why) = lacks_compiler(target) {
             let reason = contract["not-run"].as_str().unwrap();
             assert!(reason.contains(&format!("apt-get install {}", compiler.packages)), "{contract}");
             wants::partly_not_run(&why);
