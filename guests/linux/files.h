@@ -91,6 +91,7 @@ static void reuse(void)
 static void cwd(void)
 {
     char small[1], path[4096];
+    int here = open(".", O_RDONLY | O_DIRECTORY);
 
     if (chdir(folder) < 0) {
         fail(folder);
@@ -99,4 +100,7 @@ static void cwd(void)
     printf(" small %s,", error(syscall(SYS_getcwd, small, 1)));
     printf(" bad %s,", error(syscall(SYS_getcwd, (char *)16, sizeof(path))));
     printf(" length %d", syscall(SYS_getcwd, path, sizeof(path)) == (long)strlen(path) + 1);
+    if (fchdir(here) < 0 || close(here) < 0) {
+        fail("fchdir");
+    }
 }

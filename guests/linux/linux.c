@@ -16,7 +16,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,6 +63,7 @@ static const char *below(const char *name)
 #include "files.h"
 #include "proc.h"
 #include "signals.h"
+#include "spawn.h"
 
 static const struct {
     const char *name;
@@ -79,6 +82,12 @@ static const struct {
     { "realtime_signals", realtime_signals },
     { "crash_blocked", crash_blocked },
     { "crash_ignored", crash_ignored },
+    { "spawn", spawn },
+    { "spawn_with_actions", spawn_with_actions },
+    { "vfork_tells", vfork_tells },
+    { "vfork_waits", vfork_waits },
+    { "vfork_descriptors", vfork_descriptors },
+    { "vfork_beside_threads", vfork_beside_threads },
 };
 
 int main(int argc, char **argv)
