@@ -11,7 +11,7 @@ use anyarch_binfmt::place::{Circumstances, Mounted, Obstacle, Scope};
 use anyarch_binfmt::podman::For;
 use anyarch_binfmt::register::{self, Register};
 use anyarch_binfmt::status::{self, StatusArgs};
-use anyarch_binfmt::table::Entry;
+use anyarch_binfmt::table::{Entry, own_name};
 use anyarch_binfmt::target::{self, ALL, spoken};
 use anyarch_binfmt::unregister::{self, Unregister};
 use anyarch_client::error::Usage;
@@ -251,20 +251,13 @@ fn uninstall(patterns: &[String], setting: &Setting<'_>, scope: For) -> Result<(
     }
     let table = circumstances.open()?;
     let entries = table.entries()?;
-    let ours = |pattern: &str| -> Vec<&'static Target> {
-        let fits = |target: &&Target| {
-            matches(pattern, &layout::program(target.name))
-                || Target::find(pattern).is_some_and(|one| one == *target)
-        };
-        TARGETS.iter().filter(fits).collect()
-    };
     for pattern in patterns {
         let is_there = entries.iter().any(|entry| is_meant(pattern, entry));
         if !is_there && !pattern.contains(['*', '?']) {
             // Nothing to undo, or a name that nobody knows.
             target::named(std::slice::from_ref(pattern))?;
         }
-        let targets: Vec<String> = ours(pattern).iter().map(|target| target.name.to_owned()).collect();
+        let targets = of_ours(pattern, &entries);
         if !targets.is_empty() {
             let request = Unregister { targets, scope, dry_run: false, root: None };
             unregister::run(setting, &request)?;
@@ -278,6 +271,20 @@ fn uninstall(patterns: &[String], setting: &Setting<'_>, scope: For) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Targets to take out of what we have registered. One that is named is, also where only a file for the next boot is left
+/// of it; so are all, if all are meant.
+fn of_ours(pattern: &str, entries: &[Entry]) -> Vec<String> {
+    if let Some(target) = Target::find(pattern) {
+        return vec![target.name.to_owned()];
+    }
+    let fits = |target: &&Target| matches(pattern, &layout::program(target.name));
+    if TARGETS.iter().all(|target| fits(&target)) {
+        return vec![ALL.to_owned()];
+    }
+    let is_ours = |target: &&Target| entries.iter().any(|entry| entry.name == own_name(target));
+    TARGETS.iter().filter(fits).filter(is_ours).map(|target| target.name.to_owned()).collect()
 }
 
 /// Whether a registration is meant: by its name, the end of it, or a target that is spelt in another way.
