@@ -11,6 +11,7 @@ mod driver;
 mod emulators;
 mod fetch;
 mod hosts;
+mod images;
 mod install;
 mod join;
 mod kills;
