@@ -89,7 +89,10 @@ fn files(layout: &Path, manifest: &Value) -> BTreeMap<String, u32> {
         for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
             let entry = entry.unwrap();
             let header = entry.header();
-            assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, 1_700_000_000));
+            assert_eq!(
+                (header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()),
+                (0, 0, 1_700_000_000)
+            );
             if header.entry_type().is_file() {
                 found.insert(entry.path().unwrap().display().to_string(), header.mode().unwrap());
             }
@@ -121,7 +124,8 @@ fn every_image_holds_what_its_name_says_for_every_host_that_has_it() {
             .iter()
             .map(|image| {
                 let platform = &image["platform"];
-                let variant = platform["variant"].as_str().map(|variant| format!("/{variant}")).unwrap_or_default();
+                let variant =
+                    platform["variant"].as_str().map(|variant| format!("/{variant}")).unwrap_or_default();
                 format!("{}{variant}", platform["architecture"].as_str().unwrap())
             })
             .collect();
@@ -134,7 +138,8 @@ fn every_image_holds_what_its_name_says_for_every_host_that_has_it() {
             }
             assert!(found.keys().any(|name| name.contains("share/doc/anyarch/")), "no licence: {found:?}");
             let config = document(&layout, &manifest["config"]);
-            let entry = if programs[0] == "usr/bin/anyarch" { json!(["/usr/bin/anyarch"]) } else { Value::Null };
+            let entry =
+                if programs[0] == "usr/bin/anyarch" { json!(["/usr/bin/anyarch"]) } else { Value::Null };
             assert_eq!(config["config"]["Entrypoint"], entry, "{tag}");
             assert_eq!(config["architecture"], image["platform"]["architecture"]);
         }
@@ -277,10 +282,15 @@ fn a_registry_takes_them_and_others_get_them_back_for_each_platform() {
     };
     for (tag, one) in &tags {
         let bytes = run("skopeo", &["inspect", "--tls-verify=false", "--raw", &format!("{image}:{tag}")]);
-        assert_eq!(format!("sha256:{}", anyarch_client::hash::sha256(bytes.as_bytes())), one["digest"], "{tag}");
+        assert_eq!(
+            format!("sha256:{}", anyarch_client::hash::sha256(bytes.as_bytes())),
+            one["digest"],
+            "{tag}"
+        );
     }
     for (architecture, variant) in [("amd64", ""), ("arm", "v7")] {
-        let platform = ["--override-os", "linux", "--override-arch", architecture, "--override-variant", variant];
+        let platform =
+            ["--override-os", "linux", "--override-arch", architecture, "--override-variant", variant];
         let words = [&platform[..], &["copy", "--src-tls-verify=false"]].concat();
         let (from, into) = (format!("{image}:aarch64"), home.join(format!("copied-{architecture}")));
         let into = format!("oci:{}:x", into.display());
@@ -299,7 +309,8 @@ fn a_registry_that_wants_a_login_gets_that_of_dockers_config_and_no_other() {
     let stage = Stage::new();
     let home = stage.home.path();
     // What `htpasswd -nbB me secret` may print.
-    fs::write(home.join("htpasswd"), "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n").unwrap();
+    fs::write(home.join("htpasswd"), "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n")
+        .unwrap();
     let auth = format!("auth: {{htpasswd: {{realm: x, path: {}}}}}\n", home.join("htpasswd").display());
     let registry = Registry::start(home, &auth);
     let to = format!("localhost:{}/anyarch", registry.1);
