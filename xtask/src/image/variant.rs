@@ -2,7 +2,7 @@
 
 use anyarch_client::error::{Usage, nearest};
 use anyarch_manifest::Manifest;
-use anyarch_manifest::target::Target;
+use anyarch_manifest::target::{TARGETS, Target};
 use std::collections::BTreeSet;
 
 /// An image of a release.
@@ -94,9 +94,11 @@ impl Variant {
 }
 
 fn unknown(name: &str) -> Usage {
-    let targets = anyarch_manifest::target::TARGETS.iter().map(|target| target.name);
+    let targets = TARGETS.iter().map(|target| target.name);
     let known: Vec<&str> = WHOLE.iter().map(|(tag, _)| *tag).chain(targets).collect();
-    let hint = nearest(name, &known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let aliases = TARGETS.iter().flat_map(|target| target.aliases).copied();
+    let near = nearest(name, &known.iter().copied().chain(aliases).collect::<Vec<_>>());
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     Usage(format!("there is no image `{name}`{hint}\n  all of them: {}", known.join(" ")))
 }
 
