@@ -5,6 +5,7 @@ mod commands;
 mod complete;
 mod ended;
 mod names;
+mod peers;
 mod releases;
 mod rootfs;
 mod run;
@@ -40,6 +41,12 @@ fn main() -> ExitCode {
     }
     // A shell that completes a word says so by a variable.
     CompleteEnv::with_factory(cli::completing).var(complete::VARIABLE).complete();
+    if let Some(asked) = peers::read(&words) {
+        return match asked.and_then(|asked| peers::run(&asked)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ExitCode::from(ended::report(&error, 1, false)),
+        };
+    }
     let cli = Cli::parse();
     let session = Session::new(cli.global.verbose, cli.global.json);
     match cli.command.run(&session) {

@@ -46,6 +46,11 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// Whether it names a repository alone, with neither tag nor digest.
+    pub fn is_bare(&self) -> bool {
+        self.tag.is_none() && self.digest.is_none()
+    }
+
     /// What the registry is asked for: the digest, else the tag.
     pub fn wanted(&self) -> String {
         let digest = self.digest.as_ref().map(ToString::to_string);

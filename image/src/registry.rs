@@ -39,6 +39,9 @@ pub struct Access {
     pub plain_http: Vec<String>,
 }
 
+/// Makes a request for an address; it may be made anew, with a login.
+pub type MakeRequest<'a> = &'a dyn Fn(&Client, Url) -> Result<RequestBuilder, TransferError>;
+
 /// A repository in a registry.
 pub struct Registry<'a> {
     client: Client,
@@ -133,7 +136,8 @@ impl<'a> Registry<'a> {
         growing.keep()
     }
 
-    fn failed(&self, what: &str, trouble: TransferError) -> anyhow::Error {
+    /// What failed, as the user would name it.
+    pub fn failed(&self, what: &str, trouble: TransferError) -> anyhow::Error {
         let reason = match trouble {
             TransferError::Ours(error) => return error,
             TransferError::Absent(reason)
@@ -148,29 +152,56 @@ impl<'a> Registry<'a> {
 
     /// Opens something of the repository, from the byte at offset `from` on if the registry can.
     fn open(&self, path: &str, from: u64) -> Result<Body, TransferError> {
-        let url = self.base.join(path).map_err(|error| TransferError::Absent(error.to_string()))?;
+        let url = self.address(path)?;
+        let response = self.exchange(&url, &|client, url| {
+            let request = client.get(url).header(ACCEPT, ACCEPTED);
+            Ok(if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request })
+        })?;
+        answer::body(response, from)
+    }
+
+    /// The address of something of the repository.
+    ///
+    /// # Errors
+    /// When the path makes no address.
+    pub fn address(&self, path: &str) -> Result<Url, TransferError> {
+        self.base.join(path).map_err(|error| TransferError::Absent(error.to_string()))
+    }
+
+    /// Asks, with a login if one is wanted, and gives an answer that is a success. Another server than the registry is
+    /// shown no login.
+    ///
+    /// # Errors
+    /// What `request` ends with; else by what helps after what the registry answered.
+    pub fn exchange(&self, url: &Url, request: MakeRequest<'_>) -> Result<Response, TransferError> {
+        let is_own = url.origin() == self.base.origin();
         let ask = || {
-            let mut request = self.client.get(url.clone()).header(ACCEPT, ACCEPTED);
-            if from > 0 {
-                request = request.header(RANGE, format!("bytes={from}-"));
-            }
+            let request = request(&self.client, url.clone())?;
             let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
             self.send(
                 authorization
                     .into_iter()
+                    .filter(|_| is_own)
                     .fold(request, |request, value| request.header(AUTHORIZATION, value)),
             )
         };
         let mut response = ask()?;
         // A token may be old, too: a big layer takes longer than it holds.
-        if response.status() == StatusCode::UNAUTHORIZED {
+        if response.status() == StatusCode::UNAUTHORIZED && is_own {
             self.authorize(response.headers())?;
             response = ask()?;
         }
-        if response.status().is_success() {
-            return answer::body(response, from);
-        }
-        Err(self.refused(response))
+        if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
+    }
+
+    /// The registry, as users name it.
+    pub fn name(&self) -> &str {
+        self.reference.registry()
+    }
+
+    /// How often the registry is asked, and for how long.
+    pub fn policy(&self) -> &RetryPolicy {
+        &self.access.policy
     }
 
     fn send(&self, request: RequestBuilder) -> Result<Response, TransferError> {

@@ -1,8 +1,8 @@
 //! The command line: options of every command, and the list of commands.
 
 use crate::commands::{
-    bench, build, clean, completions, doctor, fetch, package, patch, plan, program, release, reproduce,
-    rootfs, source, test, toolchain, verify,
+    bench, build, clean, completions, doctor, fetch, image, package, patch, plan, program, release,
+    reproduce, rootfs, source, test, toolchain, verify,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -66,6 +66,7 @@ pub enum Command {
     Package(package::Package),
     Program(program::Program),
     Release(release::ReleaseArgs),
+    Image(image::ImageArgs),
     Fetch(fetch::Fetch),
     #[command(subcommand)]
     Patch(patch::Patch),

@@ -8,6 +8,7 @@
 
 // The way of a release: one module a stage.
 pub mod compile;
+pub mod image;
 pub mod package;
 pub mod patch;
 pub mod plan;

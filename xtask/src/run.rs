@@ -3,8 +3,8 @@
 use crate::children;
 use crate::cli::{Cli, Command};
 use crate::commands::{
-    bench, build, clean, completions, doctor, fetch, package, patch, plan, program, release, reproduce,
-    rootfs, source, test, toolchain, verify,
+    bench, build, clean, completions, doctor, fetch, image, package, patch, plan, program, release,
+    reproduce, rootfs, source, test, toolchain, verify,
 };
 use crate::session::{BuildSession, Session};
 use crate::slots;
@@ -61,6 +61,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Package(arguments) => package::run(&building(session)?, arguments),
         Command::Program(arguments) => program::run(&building(session)?, arguments),
         Command::Release(arguments) => release::run(&building(session)?, arguments),
+        Command::Image(arguments) => image::run(&session, arguments),
         Command::Fetch(arguments) => fetch::run(&session, arguments, global.keep_going),
         Command::Patch(command) => patch::run(&building(session)?, command),
         Command::Rootfs(arguments) => rootfs::run(arguments),
@@ -80,7 +81,7 @@ fn makes_something(command: &Command) -> bool {
         // The tests run the driver themselves.
         Command::Test(_) => false,
         // It makes something elsewhere, and no build trees.
-        Command::Fetch(_) => false,
+        Command::Fetch(_) | Command::Image(_) => false,
         _ => true,
     }
 }

@@ -6,6 +6,7 @@ pub mod clean;
 pub mod completions;
 pub mod doctor;
 pub mod fetch;
+pub mod image;
 pub mod package;
 pub mod patch;
 pub mod plan;

@@ -46,6 +46,7 @@ const LANES: [&[&str]; 3] = [
         "commands",
         "corpus",
         "fetch",
+        "container_images",
         "install",
         "page",
         "users",

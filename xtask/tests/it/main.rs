@@ -6,6 +6,7 @@
 mod bad_input;
 mod clusters;
 mod commands;
+mod container_images;
 mod corpus;
 mod driver;
 mod emulators;
