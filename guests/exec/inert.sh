@@ -14,6 +14,8 @@
 #   - what a read of /proc/self/maps brings: it depends on the sizes above;
 #   - the emulator's own thread, which waits to free memory: how far it has got
 #     when its process ends is chance. What executes or ends a process is kept;
+#   - what the topic `fixes` adds: memory and a futex by which a vfork's parent
+#     waits, and how /proc/self/stat is put together;
 #   - what the topic `fast` spares a process that starts: that thread (and what
 #     masks signals meanwhile), memory that has no name, symbols for logs;
 #   - which of two processes is born first: the order within each is compared.
@@ -31,6 +33,10 @@ system_calls() {
              /^\(brk\|munmap\|sysinfo\|rt_sigprocmask\)(/d; /^clone3\?(.*CLONE_THREAD/d; /^rt_sigaction(SIGRT_1, /d
              /^mmap(NULL, N, [^,]*, MAP_PRIVATE|MAP_ANONYMOUS[^,]*, -1, 0)/d; /^mprotect(X, N, PROT_READ|PROT_WRITE)/d
              /^pread64(.*, N, N) = N$/d
+             /^mmap(NULL, N, [^,]*, MAP_SHARED|MAP_ANONYMOUS, -1, 0)/d; /^set_robust_list(/d; /^waitid(.*WNOWAIT/d
+             /^memfd_create("qemu-open"/,/^lseek(/{/^write(/d; /^open[a-z]*(.*"\/proc\/self\/stat"/d; /^\(read\|fstat\|newfstatat\|close\)(/d
+             }
+             /^read([0-9]*, "[0-9N]* (/s/.*/read(stat)/
              /^futex/d; /resumed>/d; /^+++/d; /^---/d; /^restart_syscall/d
              /^\(get[a-z]*id\|gettid\|set_tid_address\|v\?fork\|clone3\?\|wait4\|waitid\)(/s/ = [1-9][0-9]*$/ = N/
              s/^\(kill\|tkill\|wait4\|setpgid\|getpgid\|getsid\)([1-9][0-9]*/\1(N/
