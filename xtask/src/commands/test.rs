@@ -1,5 +1,6 @@
 //! `test`: all tests; those that find a failure soonest are run first.
 
+use crate::error::Missing;
 use crate::process::{self, ended};
 use crate::session::Session;
 use crate::workspace;
@@ -9,12 +10,10 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{Write as _, stdout};
-use std::iter;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use xshell::cmd;
 
 /// Run all tests: formatting, lints, unit tests, real builds, real guest programs
@@ -34,27 +33,39 @@ const LONG: &str = "long_";
 /// `part`, its name, the reason, with tabs between.
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
-/// The modules of `xtask/tests/it`, in lists that run side by side, each one module after the other.
-///
-/// Two processors are busy for two thirds of the time with two lists: git and apt work on one, guest programs wait for
-/// each other, servers and clocks are waited for. The first list has what measures, and real systems. The second begins
-/// with the unit tests and with what builds nothing. The lists take about equally long.
-const LANES: [&[&str]; 3] = [
-    &["clusters", "emulators", "hosts", "registered", "robust", "systems", "topics"],
-    &[
-        "bad_input",
-        "commands",
-        "corpus",
-        "fetch",
-        "container_images",
-        "install",
-        "page",
-        "users",
-        "upstream",
-        "workflow",
-        "kills",
-    ],
-    &["providers", "series", "program", "release", "reproduce", "join", "toolchains"],
+/// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
+const HEAVY: [&str; 13] = [
+    "clusters",
+    "emulators",
+    "hosts",
+    "join",
+    "kills",
+    "program",
+    "registered",
+    "release",
+    "reproduce",
+    "robust",
+    "systems",
+    "toolchains",
+    "topics",
+];
+
+/// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
+/// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
+/// git and apt work on one, and guest programs wait for each other. The lists take equally long.
+const LIGHT: [&str; 12] = [
+    "bad_input",
+    "commands",
+    "container_images",
+    "corpus",
+    "fetch",
+    "install",
+    "page",
+    "providers",
+    "series",
+    "upstream",
+    "users",
+    "workflow",
 ];
 
 /// Tests of the other crates that stand in a program of their own.
@@ -73,6 +84,16 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // Its lines are read here: without colours.
         command.args(words).env("CARGO_TERM_COLOR", "never").current_dir(&session.workspace.root);
+        // What cargo tells this program of itself, some build scripts would take for a change: and all that needs them
+        // is compiled again.
+        for name in env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+            if ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"]
+                .iter()
+                .any(|own| name.starts_with(own))
+            {
+                command.env_remove(name);
+            }
+        }
         command
     };
     let tests = |words: &[&str], module: Option<&str>| {
@@ -94,24 +115,27 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     } else {
         step(session, cargo(&["fmt", "--all", "--check"]), "run `cargo fmt`", show)?;
         compile()?;
-        // cargo locks the folder that it compiles in.
+        // cargo locks the folder that it compiles in. As `cargo clippy` does it, but for the libraries of others: it
+        // would check all of them, and here they are compiled already.
         let target = workspace::target_dir(&session.workspace.root)?;
         let folder = target.join("clippy");
         seed(&target, &folder)?;
-        let mut clippy = cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--target-dir"]);
-        clippy.arg(folder).args(["--", "--deny", "warnings"]);
+        let driver = which::which("clippy-driver")
+            .map_err(|_| Missing::new("clippy", "rustup component add clippy"))?;
+        let mut clippy = cargo(&["test", "--workspace", "--no-run", "--quiet", "--target-dir"]);
+        clippy.arg(folder).env("RUSTC_WORKSPACE_WRAPPER", driver).env("CLIPPY_ARGS", "-Dwarnings");
         let lint = || {
             let mut said = String::new();
             let ended = step(session, clippy, "fix what clippy reports", |line| add(&mut said, line));
             print(&said);
             ended
         };
-        let [first, second, third] = LANES.map(|lane| lane.iter().map(module).collect::<Vec<_>>());
-        let mut quick = vec![tests(&["--lib", "--bins"], None)];
-        quick.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
-        quick.push(tests(&["--doc"], None));
-        quick.extend(second);
-        let (linted, count) = rayon::join(lint, || side_by_side(session, first, vec![quick, third]));
+        let mut light = vec![tests(&["--lib", "--bins"], None)];
+        light.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
+        light.extend(LIGHT.iter().map(module));
+        light.push(tests(&["--doc"], None));
+        let heavy = HEAVY.iter().map(module).collect();
+        let (linted, count) = rayon::join(lint, || side_by_side(session, heavy, light));
         (linted, count?)
     };
     let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
@@ -197,36 +221,34 @@ fn one_after_the_other(session: &Session, parts: Vec<Part>, mut on_line: impl Fn
     Ok(count)
 }
 
-/// Runs lists of test programs side by side. The first list's output is shown as it comes; that of each program of the
+/// Runs test programs, and others meanwhile. The first ones' output is shown as it comes; that of each of the
 /// others waits until it is whole and no program is in the middle of its own.
-fn side_by_side(session: &Session, first: Vec<Part>, others: Vec<Vec<Part>>) -> Result<Count> {
+fn side_by_side(session: &Session, first: Vec<Part>, others: Vec<Part>) -> Result<Count> {
     let whole = Mutex::new(String::new());
-    let take = || mem::take(&mut *whole.lock().unwrap_or_else(PoisonError::into_inner));
-    let give = |text: &str| whole.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-    let counts = thread::scope(|scope| {
-        let beside = |parts| {
-            let mut said = String::new();
-            let count = one_after_the_other(session, parts, |line| {
+    let whole = || -> MutexGuard<'_, String> { whole.lock().unwrap_or_else(PoisonError::into_inner) };
+    let (first, others) = rayon::join(
+        || {
+            one_after_the_other(session, first, |line| {
                 if program(line).is_some() {
-                    give(&mem::take(&mut said));
+                    print(&mem::take(&mut *whole()));
+                }
+                show(line);
+            })
+        },
+        || {
+            let mut said = String::new();
+            let count = one_after_the_other(session, others, |line| {
+                if program(line).is_some() {
+                    whole().push_str(&mem::take(&mut said));
                 }
                 add(&mut said, line);
             });
-            give(&said);
+            whole().push_str(&said);
             count
-        };
-        let others: Vec<_> = others.into_iter().map(|parts| scope.spawn(move || beside(parts))).collect();
-        let first = one_after_the_other(session, first, |line| {
-            if program(line).is_some() {
-                print(&take());
-            }
-            show(line);
-        });
-        let others = others.into_iter().map(|other| other.join().expect("a lane does not panic"));
-        iter::once(first).chain(others).collect::<Vec<_>>()
-    });
-    print(&take());
-    counts.into_iter().try_fold(Count::default(), |sum, count| Ok(sum.and(count?)))
+        },
+    );
+    print(&whole());
+    Ok(first?.and(others?))
 }
 
 /// The test program that cargo is about to run, by the line that it says so with.
@@ -424,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_test_programs_of_all_lanes_are_told() {
+    fn the_slowest_test_programs_of_both_lanes_are_told() {
         let read = |lines: &[&str]| {
             let mut count = Count::default();
             lines.iter().for_each(|line| count.read(line));
@@ -448,16 +470,16 @@ mod tests {
     }
 
     #[test]
-    fn every_module_of_tests_is_in_one_lane() {
+    fn every_module_of_tests_is_either_heavy_or_light() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let main = fs::read_to_string(root.join("xtask/tests/it/main.rs")).expect("tests");
         let found = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
         // What they all use.
         let mut found: Vec<_> = found.filter(|name| *name != "driver").collect();
         found.sort_unstable();
-        let mut known = LANES.concat();
+        let mut known = [&HEAVY[..], &LIGHT].concat();
         known.sort_unstable();
-        assert_eq!(found, known, "LANES names what `cargo xtask test` runs");
+        assert_eq!(found, known, "HEAVY and LIGHT name what `cargo xtask test` runs");
 
         let stem = |path: PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
         let mut programs = Vec::new();
@@ -485,7 +507,7 @@ mod tests {
             let files = fs::read_dir(folder.path()).expect("a module").flatten();
             below.extend(files.map(|entry| entry.path().with_extension("").display().to_string()));
         }
-        let all = LANES.concat();
+        let all = [&HEAVY[..], &LIGHT].concat();
         for name in &all {
             assert!(!below.iter().any(|path| path.ends_with(&format!("/{name}"))), "{name} is below another");
             assert!(!all.iter().any(|other| other != name && other.ends_with(name)), "{name} ends another");

@@ -2,7 +2,7 @@
 //! goes there. The servers run on loopback. ccache has its test in every other one: all builds of tests use it.
 
 use crate::driver::foreign::TARGET;
-use crate::driver::{Driver, RELEASE, builder, json, mkdir, scratch, wants};
+use crate::driver::{Driver, RELEASE, exclusive, json, mkdir, scratch, wants};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn distcc_server(home: &Path, port: u16) -> Server {
 #[test]
 #[ignore = "builds QEMU on a cluster of two servers on loopback; run by `cargo xtask test --long`"]
 fn long_a_cluster_of_two_machines_makes_the_same_bytes() {
-    let _one = builder();
+    let _one = exclusive();
     wants::insist(&["distcc", "distccd"], "distcc");
     LazyLock::force(&RELEASE);
     let home = scratch();
@@ -63,7 +63,7 @@ fn long_a_cluster_of_two_machines_makes_the_same_bytes() {
 #[test]
 #[ignore = "builds QEMU through a store on loopback; run by `cargo xtask test --long`"]
 fn long_a_store_on_the_network_gives_the_second_build_its_objects() {
-    let _one = builder();
+    let _one = exclusive();
     wants::insist(&["sccache", "redis-server"], "sccache redis-server");
     LazyLock::force(&RELEASE);
     let home = scratch();

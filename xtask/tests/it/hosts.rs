@@ -3,7 +3,7 @@
 
 use crate::driver::foreign::{FOREIGN, HOSTS, TARGET, all_proven, lacks_compilers};
 use crate::driver::{
-    Data, Driver, RELEASE, WITH_CONTRACT, builder, checkout, emulator, emulator_of, files, is_root, json,
+    Data, Driver, RELEASE, WITH_CONTRACT, checkout, emulator, emulator_of, exclusive, files, is_root, json,
     scratch, unpack, wants,
 };
 use data_encoding::HEXLOWER;
@@ -18,7 +18,7 @@ use xtask::facts::{Host, Series};
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn emulators_for_other_hosts_run_guests_in_our_own_emulators() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }
@@ -39,7 +39,7 @@ fn emulators_for_other_hosts_run_guests_in_our_own_emulators() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn emulators_for_arm64_find_what_earlier_ones_have_translated() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }
@@ -73,7 +73,7 @@ fn emulators_for_arm64_find_what_earlier_ones_have_translated() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn threads_of_guests_end_in_emulators_for_other_hosts() {
-    let _one = builder();
+    let _one = exclusive();
     let compiler = "arm-linux-gnueabihf-gcc";
     if lacks_compilers() {
         return;
@@ -118,7 +118,7 @@ fn threads_of_guests_end_in_emulators_for_other_hosts() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_the_target_with_the_most_helpers_links_for_arm64() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }
@@ -141,7 +141,7 @@ fn broken(home: &Path) -> Data {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_target_that_does_not_compile_and_a_host_without_a_compiler_do_not_lose_the_others() {
-    let _one = builder();
+    let _one = exclusive();
     LazyLock::force(&RELEASE);
     let home = scratch();
     let data = broken(home.path());
@@ -169,7 +169,7 @@ fn a_target_that_does_not_compile_and_a_host_without_a_compiler_do_not_lose_the_
 #[test]
 #[ignore = "builds QEMU for every host; run by `cargo xtask test --long`"]
 fn long_every_host_has_emulators_that_run_guests() {
-    let _one = builder();
+    let _one = exclusive();
     let hosts = Host::all(&checkout().join("toolchains")).unwrap();
     // With the old series, a 32-bit host has 64-bit targets, too: the one with the most helpers, one that 10.2 has
     // no more, one with a real system.

@@ -1,7 +1,7 @@
 //! `release`: the folders of several machines become one, and what does not belong together is refused.
 
 use crate::driver::foreign::{FOREIGN, HOSTS, TARGET, lacks_compilers, part};
-use crate::driver::{Driver, WITH_GUESTS, builder, files, json, mkdir, run, scratch};
+use crate::driver::{Driver, WITH_GUESTS, exclusive, files, json, mkdir, run, scratch};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn edit(file: &Path, old: &str, new: &str) {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn folders_of_several_machines_are_joined_and_strangers_refused() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }

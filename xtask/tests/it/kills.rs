@@ -2,7 +2,7 @@
 //! goes on from there.
 
 use crate::driver::foreign::{FOREIGN, HOSTS, TARGET, all_proven, lacks_compilers};
-use crate::driver::{Driver, builder, files, json, scratch};
+use crate::driver::{Driver, exclusive, files, json, scratch};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -171,7 +171,7 @@ fn survives_kills(driver: &Driver, kills: u32, whole: Duration) {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn trees_share_their_job_slots_and_survive_kills() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }
@@ -195,7 +195,7 @@ fn trees_share_their_job_slots_and_survive_kills() {
 #[test]
 #[ignore = "builds QEMU for three hosts; run by `cargo xtask test --long`"]
 fn long_ten_kills_of_a_build_for_three_hosts_change_nothing() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }

@@ -2,7 +2,7 @@
 
 use crate::driver::encrypted::Encrypted;
 use crate::driver::releases::FakeRelease;
-use crate::driver::{Data, Driver, Ended, builder, checkout, json, mkdir, run, scratch};
+use crate::driver::{Data, Driver, Ended, checkout, exclusive, json, mkdir, run, scratch};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -52,7 +52,7 @@ fn is_proven(row: &Value) {
 #[test]
 #[ignore = "compiles anyarch as it ships; run by `cargo xtask test --long`"]
 fn long_the_program_of_this_machine_is_small_quick_static_and_completes_words() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let made = json(&Driver::usual(), &["program", "--json"]);
     let row = &made["programs"][0];
@@ -89,7 +89,7 @@ fn long_the_program_of_this_machine_is_small_quick_static_and_completes_words() 
 #[test]
 #[ignore = "compiles anyarch twice; run by `cargo xtask test --long`"]
 fn long_the_program_has_the_same_bytes_in_another_folder_of_another_user() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let usual = json(&Driver::usual(), &["program", "--json"]);
     // Another checkout, another home of cargo's, another name of everything.
@@ -119,7 +119,7 @@ fn long_the_program_has_the_same_bytes_in_another_folder_of_another_user() {
 #[test]
 #[ignore = "compiles anyarch and emulators for every host; run by `cargo xtask test --long`"]
 fn long_every_host_has_the_program_and_it_fetches_over_https() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let driver = Driver::usual();
     let made = json(&driver, &["program", "--json", "--host", "all"]);

@@ -1,7 +1,7 @@
 //! Real emulators, registered in a real kernel: in a user namespace that has a table of its own. Nothing is registered
 //! on the machine. What else holds of registrations is in `binfmt/tests`.
 
-use crate::driver::{Driver, RELEASE, WITH_GUESTS, builder, emulator, run, scratch, tarball, wants};
+use crate::driver::{Driver, RELEASE, WITH_GUESTS, emulator, exclusive, run, scratch, tarball, wants};
 use anyarch_binfmt::format::{Format, Registration};
 use anyarch_binfmt::tiny;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use xtask::facts::Target;
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn the_kernel_runs_programs_by_what_is_registered() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let targets: Vec<&str> = WITH_GUESTS.split(',').collect();
     targets.iter().for_each(|target| drop(emulator(target, home.path())));
@@ -26,7 +26,7 @@ fn the_kernel_runs_programs_by_what_is_registered() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_the_kernel_runs_programs_of_all_thirty_three_targets() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let json = Driver::usual().succeed(&["build", "--json", "--target", "all"]);
     let built: Value = serde_json::from_str(&json).unwrap();

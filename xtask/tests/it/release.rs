@@ -2,7 +2,7 @@
 //! others.
 
 use crate::driver::foreign::{TARGET, lacks_compilers, part};
-use crate::driver::{Driver, Ended, builder, files, json, mkdir, run, scratch};
+use crate::driver::{Driver, Ended, exclusive, files, json, mkdir, run, scratch};
 use anyarch_client::hash::sha256_file;
 use anyarch_manifest::{ArchiveFormat, DocumentKind, Manifest, Outcome};
 use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate as _};
@@ -113,7 +113,7 @@ fn empty() -> Manifest {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_release_is_what_it_says_and_can_be_checked_fetched_and_built_again() {
-    let _one = builder();
+    let _one = exclusive();
     if lacks_compilers() {
         return;
     }

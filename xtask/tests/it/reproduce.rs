@@ -2,7 +2,7 @@
 //! when they are not the same. And what is in them, by what was really linked.
 
 use crate::driver::{
-    Data, Driver, Ended, Somebody, builder, files, is_root, mkdir, released, run, scratch, tarball,
+    Data, Driver, Ended, Somebody, exclusive, files, is_root, mkdir, released, run, scratch, tarball,
 };
 use object::{Object as _, ObjectSection as _};
 use serde_json::Value;
@@ -117,7 +117,7 @@ fn is_reproduced(ended: &Ended, pairs: usize, trees: &Path) {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_release_is_reproduced_by_somebody_else_somewhere_else() {
-    let _one = builder();
+    let _one = exclusive();
     let stranger = Stranger::new();
     // Without its record: all that is wanted to know is in the archive.
     let release = stranger.home().join("release");
@@ -131,7 +131,7 @@ fn a_release_is_reproduced_by_somebody_else_somewhere_else() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_a_byte_that_was_changed_in_a_release_is_named_by_section_and_symbol() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let planted = copy_of_release(home.path(), true);
     let mut expected = (0, 0);
@@ -169,7 +169,7 @@ fn long_a_byte_that_was_changed_in_a_release_is_named_by_section_and_symbol() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn a_release_that_was_made_with_something_else_is_told_before_anything_is_built() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let planted = copy_of_release(home.path(), false);
     change(&planted, |tar| {
@@ -195,7 +195,7 @@ fn a_release_that_was_made_with_something_else_is_told_before_anything_is_built(
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn an_archive_that_is_not_what_its_record_says_is_not_compared_with() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let planted = copy_of_release(home.path(), true);
     fs::File::options().append(true).open(&planted).unwrap().write_all(b"x").unwrap();
@@ -221,7 +221,7 @@ fn a_folder_without_the_archive_is_wrong_use_and_what_it_has_is_told() {
 #[test]
 #[ignore = "builds QEMU for two hosts, twice; run by `cargo xtask test --long`"]
 fn long_clean_builds_by_two_users_for_two_hosts_give_the_same_bytes() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let mut first = Driver::warm(home.path());
     first.environment = vec![("TZ".into(), "America/St_Johns".into()), ("LC_ALL".into(), "C".into())];
@@ -238,7 +238,7 @@ fn long_clean_builds_by_two_users_for_two_hosts_give_the_same_bytes() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn what_an_emulator_was_linked_with_is_known_with_versions_and_licences() {
-    let _one = builder();
+    let _one = exclusive();
     let row = released(TARGET);
     let linked = row["linked"].as_array().unwrap();
     let of = |name: &str| linked.iter().find(|one| one["name"] == name);

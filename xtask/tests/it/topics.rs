@@ -1,6 +1,6 @@
 //! Patches by topic: opened, written back and checked, each topic on its own.
 
-use crate::driver::{Data, Driver, builder, checkout, json, run, scratch, small_data};
+use crate::driver::{Data, Driver, checkout, exclusive, json, run, scratch, small_data};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -193,7 +193,7 @@ fn trying_every_commit_builds_one_target_of_the_series() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_every_commit_of_every_series_compiles_and_starts_guests() {
-    let _one = builder();
+    let _one = exclusive();
     for series in Series::names(&checkout().join("patches")).unwrap() {
         let patches = Series::read(&checkout().join("patches"), &series).unwrap().patches;
         let report = json(&Driver::usual(), &["patch", "check", "--each", "--json", "--qemu", &series]);
@@ -211,7 +211,7 @@ fn long_every_commit_of_every_series_compiles_and_starts_guests() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_a_commit_that_does_not_compile_is_named_though_the_next_one_mends_it() {
-    let _one = builder();
+    let _one = exclusive();
     let home = scratch();
     let data = Data::copy(&home.path().join("root"));
     let first = data.series.patches.iter().position(|patch| patch.name.starts_with("10.2/")).unwrap();

@@ -1,6 +1,6 @@
 //! Our emulators against upstream's: alike where they shall be, and caught where they are not.
 
-use crate::driver::{Data, Driver, builder, run, scratch, wants};
+use crate::driver::{Data, Driver, exclusive, run, scratch, wants};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ fn the_contract_holds_and_with_the_option_off_an_emulator_makes_the_system_calls
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_qemus_own_tests_pass_as_often_as_upstreams_off_and_on() {
-    let _one = builder();
+    let _one = exclusive();
     let targets = ["aarch64", "s390x"];
     let json = Driver::usual().succeed(&["verify", "--json", "--tcg", "--target", &targets.join(",")]);
     let reports: Vec<Value> = serde_json::from_str(&json).unwrap();
@@ -131,7 +131,7 @@ fn edit(source: &Path, home: &Path, file: &str, old: &str, new: &str) -> String 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_what_differs_from_upstream_is_caught_by_system_calls_and_by_qemus_tests() {
-    let _one = builder();
+    let _one = exclusive();
     let spoiled = Spoiled::make();
     let verify = |option: &str| spoiled.driver.run(&["verify", option, "--target", "aarch64"]);
     verify("--upstream").failed(1, &["off makes the same system calls as upstream", "getppid"]);

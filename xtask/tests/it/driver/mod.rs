@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::thread;
-use std::time::Duration;
 use tempfile::TempDir;
 use xtask::facts::Series;
 
@@ -32,46 +31,12 @@ pub fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("t").tempdir_in(folder).unwrap()
 }
 
-/// How many tests may build at once. A build uses every processor, but not all the time: it configures, links, packs
-/// and verifies on one.
-const BUILDERS: usize = 2;
-
-/// Leave of a test to build, until it is dropped.
-#[derive(Debug)]
-pub struct Turn {
-    _files: Vec<File>,
-}
-
-/// Waits until this test may build, also where each test is a process (`cargo nextest`).
-pub fn builder() -> Turn {
-    let machine = wait_for_machine(File::lock_shared);
-    let places: Vec<_> = (0..BUILDERS).map(|place| lock_file(&format!("builder-{place}"))).collect();
-    loop {
-        for place in &places {
-            if place.try_lock().is_ok() {
-                return Turn { _files: vec![machine, place.try_clone().unwrap()] };
-            }
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Waits until no other test builds: this one changes the folder that all of them build in.
-pub fn exclusive() -> Turn {
-    Turn { _files: vec![wait_for_machine(File::lock)] }
-}
-
-/// They queue, so that tests that share the machine can't keep one that wants it alone waiting for ever.
-fn wait_for_machine(lock: fn(&File) -> std::io::Result<()>) -> File {
-    let queue = lock_file("queue");
-    queue.lock().unwrap();
-    let machine = lock_file("machine");
-    lock(&machine).unwrap();
-    machine
-}
-
-fn lock_file(name: &str) -> File {
-    File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.lock"))).unwrap()
+/// Builds are long and use every processor: one at a time, also where each test is a process (`cargo nextest`).
+/// Dropping the file lets the next one begin.
+pub fn exclusive() -> File {
+    let file = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine.lock")).unwrap();
+    file.lock().unwrap();
+    file
 }
 
 /// What a command that succeeds says with `--json`.
