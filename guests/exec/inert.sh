@@ -33,7 +33,7 @@ system_calls() {
              /^\(brk\|munmap\|sysinfo\|rt_sigprocmask\)(/d; /^clone3\?(.*CLONE_THREAD/d; /^rt_sigaction(SIGRT_1, /d
              /^mmap(NULL, N, [^,]*, MAP_PRIVATE|MAP_ANONYMOUS[^,]*, -1, 0)/d; /^mprotect(X, N, PROT_READ|PROT_WRITE)/d
              /^pread64(.*, N, N) = N$/d
-             /^mmap(NULL, N, [^,]*, MAP_SHARED|MAP_ANONYMOUS, -1, 0)/d; /^set_robust_list(/d; /^waitid(.*WNOWAIT/d
+             /^mmap(NULL, N, [^,]*, MAP_SHARED|MAP_ANONYMOUS, -1, 0)/d; /^\(set_robust_list\|gettid\)(/d; /^waitid(.*WNOWAIT/d
              /^memfd_create("qemu-open"/,/^lseek(/{/^write(/d; /^open[a-z]*(.*"\/proc\/self\/stat"/d; /^\(read\|fstat\|newfstatat\|close\)(/d
              }
              /^read([0-9]*, "[0-9N]* (/s/.*/read(stat)/
