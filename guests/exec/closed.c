@@ -299,6 +299,9 @@ static int list(const char *pid)
         }
         snprintf(path, sizeof(path), "/proc/%s/fd/%d", pid, number);
         if (stat(path, &st) < 0) {
+            if (errno == ENOENT) {
+                continue;       /* closed meanwhile: the pipe to who asks */
+            }
             die(path);
         }
         printf("%d mode %o size %lld owner %d links %d", number,
