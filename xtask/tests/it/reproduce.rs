@@ -60,7 +60,8 @@ fn member(tar: &[u8], name: &str) -> (usize, Vec<u8>) {
 }
 
 /// Somebody else's machine: another user, time zone, language and mask, the checkout and the cache in a folder of
-/// theirs. Nothing that was compiled before is at hand, only downloads.
+/// theirs. Nothing that was compiled before is at hand, only downloads and Debian's packages as they were unpacked:
+/// Debian may have newer ones by now, and then there would be other inputs.
 struct Stranger {
     somebody: Somebody,
 }
@@ -74,7 +75,7 @@ impl Stranger {
         let usual = Workspace::locate(Some(&crate::driver::checkout()), None, None).unwrap().cache;
         let cache = home.join("cache");
         mkdir(&cache);
-        for name in ["downloads", "CACHEDIR.TAG"] {
+        for name in ["downloads", "sysroots", "tools", "CACHEDIR.TAG"] {
             run("cp", &["-r", usual.join(name).to_str().unwrap(), cache.to_str().unwrap()]);
         }
         if is_root() {
