@@ -17,6 +17,7 @@ use crate::error::Missing;
 use crate::facts::Target;
 use crate::release::speed::{Speed, drawing};
 use crate::session::BuildSession;
+use anyarch_client::error::Usage;
 use anyarch_client::files::TempFolder;
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -108,6 +109,25 @@ impl SpeedOptions {
         system.canonicalize().with_context(|| format!("cannot find {}", system.display()))
     }
 
+    /// Those of `loads` that this user can run: what changes a root needs root, who has the ids of all its files. Asked
+    /// for by name, a load must run.
+    fn allowed(
+        &self,
+        loads: Vec<&'static Load>,
+        is_root: bool,
+    ) -> Result<(Vec<&'static Load>, Vec<&'static str>), Usage> {
+        let (allowed, others): (Vec<&'static Load>, Vec<&'static Load>) =
+            loads.into_iter().partition(|load| is_root || !load.changes);
+        let others: Vec<_> = others.into_iter().map(|load| load.name).collect();
+        if !self.loads.is_empty() && !others.is_empty() {
+            let names = others.join(", ");
+            return Err(Usage(format!(
+                "{names}: its files have several owners; run the same command as root"
+            )));
+        }
+        Ok((allowed, others))
+    }
+
     /// The peer's emulator, if one of `loads` needs it.
     fn peer(&self, target: Target, loads: &[&Load]) -> Result<Option<PathBuf>> {
         let is_needed = loads.iter().any(|load| load.goal.columns(false).contains(&Column::Peer));
@@ -156,6 +176,10 @@ pub fn measure(
     let (loads, missing) = options.runnable(&root, target)?;
     for need in missing {
         session.progress.say(&format!("not run: {}, which {} has not", need.package(), root.display()));
+    }
+    let (loads, refused) = options.allowed(loads, rustix::process::geteuid().is_root())?;
+    for name in refused {
+        session.progress.say(&format!("not run: {name}, which root alone can measure"));
     }
     let peer = options.peer(target, &loads)?;
     let emulator = match &ours.emulator {
@@ -247,6 +271,17 @@ mod tests {
         std::fs::create_dir_all(&downloads).expect("a folder");
         std::fs::write(downloads.join("ca-certificates_20230311_all.deb"), "").expect("a file");
         assert_eq!(names(&options(&["apt"])).expect("apt"), ["apt"]);
+    }
+
+    #[test]
+    fn a_load_that_changes_the_root_is_for_root() {
+        let (apt, one) = (options(&["apt"]), options(&["true"]));
+        assert_eq!(apt.allowed(apt.chosen(), true).expect("root").0.len(), 1);
+        let error = apt.allowed(apt.chosen(), false).expect_err("a user").to_string();
+        assert!(error.starts_with("apt: ") && error.ends_with("as root"), "{error}");
+        assert_eq!(one.allowed(one.chosen(), false).expect("any user").0.len(), 1);
+        let (loads, refused) = options(&[]).allowed(options(&[]).chosen(), false).expect("the others");
+        assert_eq!((loads.len(), refused), (LOADS.len() - 1, vec!["apt"]));
     }
 
     #[test]
