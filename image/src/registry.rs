@@ -147,7 +147,7 @@ impl<'a> Registry<'a> {
             | TransferError::Passing { reason, .. } => printable(&reason),
         };
         let registry = self.reference.registry();
-        anyhow!("{what} of {} could not be had:\n  {registry}: {reason}", self.reference)
+        anyhow!("{what} of {} could not be transferred:\n  {registry}: {reason}", self.reference)
     }
 
     /// Opens something of the repository, from the byte at offset `from` on if the registry can.

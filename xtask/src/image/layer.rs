@@ -1,7 +1,7 @@
 //! Layers: tar archives whose bytes do not depend on where, when and by whom they are made.
 
 use anyarch_client::hash;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use data_encoding::HEXLOWER;
 use flate2::GzBuilder;
 use sha2::{Digest as _, Sha256};
@@ -119,9 +119,11 @@ pub fn files(folder: &Path, name: &str) -> Result<Vec<Member>> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let entry = entry?;
         let below = format!("{name}/{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             members.extend(files(&entry.path(), &below)?);
         } else {
+            ensure!(kind.is_file(), "{} is no file", entry.path().display());
             members.push(Member { name: below, mode: 0o644, from: entry.path() });
         }
     }
@@ -224,5 +226,18 @@ mod tests {
             assert_eq!(hash::sha256_file(&at(&first.sha256)).expect("there"), first.sha256);
             assert_ne!(pack(&members[..1], compression, 7, home.path()).expect("packed"), first);
         }
+    }
+
+    #[test]
+    fn a_link_is_no_file_of_an_image() {
+        let home = tempfile::tempdir().expect("a folder");
+        fs::create_dir(home.path().join("below")).expect("a folder");
+        fs::write(home.path().join("below/text"), "x").expect("written");
+        let names: Vec<String> =
+            files(home.path(), "usr").expect("files").into_iter().map(|member| member.name).collect();
+        assert_eq!(names, ["usr/below/text"]);
+        std::os::unix::fs::symlink("/etc/passwd", home.path().join("link")).expect("linked");
+        let error = files(home.path(), "usr").expect_err("a link").to_string();
+        assert!(error.ends_with("/link is no file"), "{error}");
     }
 }

@@ -81,9 +81,7 @@ impl Variant {
             Self::All => {
                 "anyarch and all its QEMU user-mode emulators: registers them with the kernel".to_owned()
             }
-            Self::Register => {
-                "anyarch alone: registers emulators of the host, of a volume or of a release".to_owned()
-            }
+            Self::Register => "anyarch alone: registers emulators of a volume".to_owned(),
             Self::Emulators => "anyarch's QEMU user-mode emulators, to be copied from".to_owned(),
             Self::Buildkit => {
                 "anyarch's QEMU user-mode emulators under the names that BuildKit looks for".to_owned()
