@@ -1,5 +1,6 @@
 //! The command line: the list of commands, and options of every command.
 
+use crate::commands::register::RegisterArgs;
 use crate::commands::{
     cache, completions, doctor, install, kept, list, register, remove, rootfs, run, status, unregister,
     upgrade,
@@ -7,7 +8,6 @@ use crate::commands::{
 use crate::run::inside;
 use crate::session::Session;
 use crate::{complete, version};
-use anyarch_binfmt::register::Register;
 use anyarch_binfmt::status::StatusArgs;
 use anyarch_binfmt::unregister::Unregister;
 use anyhow::Result;
@@ -65,7 +65,7 @@ pub enum Command {
     List(list::List),
     Upgrade(upgrade::Upgrade),
     Remove(remove::Remove),
-    Register(Register),
+    Register(RegisterArgs),
     Unregister(Unregister),
     Status(StatusArgs),
     #[command(subcommand)]

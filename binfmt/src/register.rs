@@ -19,18 +19,22 @@ use serde_json::json;
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  sudo anyarch register arm64
+  sudo anyarch register arm64,riscv64 --persist
+  sudo anyarch register all --replace
+  sudo anyarch register all --wait         # until it is stopped: for services and containers
+  anyarch register arm64 --podman          # no root: for your own podman's containers
+  anyarch register arm64 --dry-run         # say what would be done";
+
 /// Have the kernel run the programs of other machines, here and in containers and chroots
 ///
 /// Registers emulators with binfmt_misc, and has the kernel run a small program for each target before it says that
 /// it is done. Lasts until the next boot, or with --persist until `unregister`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  sudo anyarch register arm64
-  sudo anyarch register arm64,riscv64 --persist
-  sudo anyarch register all --replace
-  anyarch register arm64 --podman          # no root: for your own podman's containers
-  anyarch register arm64 --dry-run         # say what would be done")]
+#[command(after_help = EXAMPLES)]
 pub struct Register {
     /// Targets, by the names of QEMU, Debian, Docker or the kernel; `all` for every emulator that is there
     #[arg(value_name = "TARGET", value_delimiter = ',', required = true)]

@@ -39,6 +39,26 @@ fn long_the_kernel_runs_programs_of_all_thirty_three_targets() {
     all_run(home.path(), &targets);
 }
 
+#[test]
+#[ignore = "builds QEMU; run by `cargo xtask test`"]
+fn registrations_last_as_long_as_the_one_that_waits() {
+    let home = scratch();
+    drop(emulator("aarch64", home.path()));
+    let anyarch = crate::users::built();
+    let words = |ends: &str| {
+        format!(
+            "'{}' register --user --emulators bin aarch64 --wait 2> said & waits=$!\n\
+             until grep -q 'registered until' said; do kill -0 $waits; sleep 0.05; done\n\
+             ls $table; {ends}; code=0; wait $waits || code=$?; echo $code; ls $table\n",
+            anyarch.display()
+        )
+    };
+    for ends in ["kill -TERM $waits", "kill -INT $waits", "kill -HUP $waits"] {
+        let Some(said) = inside(home.path(), &words(ends)) else { return };
+        assert_eq!(said, "anyarch-aarch64\nregister\nstatus\n0\nregister\nstatus\n", "{ends}");
+    }
+}
+
 /// `register all` proves those that this machine does not run itself. The lines of all formats, one after the other,
 /// then show that each takes the programs of its own target, those that the machine could run among them.
 fn all_run(home: &Path, targets: &[&str]) {
