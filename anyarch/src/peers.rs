@@ -4,6 +4,8 @@
 //! Their words are read here and nowhere else, and become what [`anyarch_binfmt`] does anyway. Other than theirs, the exit
 //! code tells whether all of it was done.
 
+use crate::commands::install;
+use crate::releases::{self, Place};
 use crate::session::Session;
 use anyarch_binfmt::Setting;
 use anyarch_binfmt::emulator::Emulator;
@@ -20,7 +22,7 @@ use anyarch_manifest::target::{TARGETS, Target};
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the image says when nobody says anything: their images tell what is registered then.
 const STATUS: &str = "--status";
@@ -34,7 +36,16 @@ pub struct Asked {
     install: Vec<String>,
     /// Set-user-ID programs have their owner's rights.
     credentials: bool,
+    /// Where emulators are installed from before, which the other images do not know. Also by `ANYARCH_FROM`.
+    from: Vec<String>,
+    /// Of which release; else of the newest there.
+    release: Option<String>,
+    /// The key that must have signed it. Also by `ANYARCH_KEY`.
+    key: Option<PathBuf>,
 }
+
+/// Where emulators are installed that come from a release: one of the usual folders.
+const PREFIX: &str = "/usr/local";
 
 /// Reads the words of a command line, if it is one of theirs.
 pub fn read(words: &[OsString]) -> Option<Result<Asked>> {
@@ -63,6 +74,9 @@ fn binfmt(words: &[&str]) -> Result<Asked> {
         match flag.trim_start_matches('-') {
             "install" => asked.install.extend(names),
             "uninstall" => asked.uninstall.extend(names),
+            "from" => asked.from.push(value.to_owned()),
+            "release" => asked.release = Some(value.to_owned()),
+            "key" => asked.key = Some(PathBuf::from(value)),
             _ => bail!(unknown(word)),
         }
     }
@@ -136,6 +150,8 @@ pub fn run(asked: &Asked) -> Result<()> {
     let setting = setting(&session)?;
     let prefix = prefix()?;
     // Who misspells a name shall hear of it before anything changes.
+    target::named(&plain(&asked.install))?;
+    fetch(&session, asked)?;
     let targets = chosen(&asked.install, &setting, &prefix)?;
     let mut failed = Vec::new();
     if !asked.uninstall.is_empty() {
@@ -191,14 +207,7 @@ fn prefix() -> Result<String, Usage> {
 
 /// The targets that are meant; all means those that there are emulators for.
 fn chosen(names: &[String], setting: &Setting<'_>, prefix: &str) -> Result<Vec<&'static Target>> {
-    // They know processors, and take any of their variants: `linux/arm64/v8`.
-    let plain = |name: &String| {
-        let known = Target::find(name).is_some() || name == ALL;
-        let short =
-            name.rsplit_once('/').map(|(short, _)| short).filter(|short| Target::find(short).is_some());
-        short.filter(|_| !known).map_or_else(|| name.clone(), str::to_owned)
-    };
-    let names: Vec<String> = names.iter().map(plain).collect();
+    let names = plain(names);
     let targets = target::named(&names)?;
     if !names.iter().any(|name| name == ALL) {
         return Ok(targets);
@@ -211,6 +220,29 @@ fn chosen(names: &[String], setting: &Setting<'_>, prefix: &str) -> Result<Vec<&
         bail!("there is no emulator in {}", folders.join(", "));
     }
     Ok(there)
+}
+
+/// Targets by names that we know. They know processors, and take any of their variants: `linux/arm64/v8`.
+fn plain(names: &[String]) -> Vec<String> {
+    let plain = |name: &String| {
+        let known = Target::find(name).is_some() || name == ALL;
+        let short =
+            name.rsplit_once('/').map(|(short, _)| short).filter(|short| Target::find(short).is_some());
+        short.filter(|_| !known).map_or_else(|| name.clone(), str::to_owned)
+    };
+    names.iter().map(plain).collect()
+}
+
+/// Installs the emulators that are to be registered, where a release is named that they come from.
+fn fetch(session: &Session, asked: &Asked) -> Result<()> {
+    let key = asked.key.clone().or_else(|| env::var_os("ANYARCH_KEY").map(PathBuf::from));
+    let place = Place { from: asked.from.clone(), release: asked.release.clone(), key };
+    if asked.install.is_empty() || !place.is_named() {
+        return Ok(());
+    }
+    let release = releases::open(session, &place)?;
+    let targets = install::named(&plain(&asked.install))?;
+    install::install(session, &release, &targets, Path::new(PREFIX)).map(drop)
 }
 
 /// The file of an emulator.
@@ -323,7 +355,8 @@ mod tests {
 
     fn is(words: &str, uninstall: &[&str], install: &[&str], credentials: bool) {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        let expected = Asked { uninstall: owned(uninstall), install: owned(install), credentials };
+        let expected =
+            Asked { uninstall: owned(uninstall), install: owned(install), credentials, ..Asked::default() };
         assert_eq!(asked(words).expect(words), expected, "{words}");
     }
 
@@ -342,6 +375,14 @@ mod tests {
         is("--reset", &["qemu-*"], &["all"], false);
         is("--reset --credential yes --persistent yes", &["qemu-*"], &["all"], true);
         is("--credential no -p yes", &[], &["all"], false);
+    }
+
+    #[test]
+    fn emulators_may_come_from_a_release_first() {
+        let asked = asked("--install all --from https://example.org/a --release 1.2.3-1 --key /k")
+            .expect("understood");
+        assert_eq!(asked.from, ["https://example.org/a"]);
+        assert_eq!((asked.release.as_deref(), asked.key), (Some("1.2.3-1"), Some("/k".into())));
     }
 
     #[test]
