@@ -1,10 +1,12 @@
 //! `list`: what is installed, of which release, and whether there is a newer one.
 
 use super::prefix;
-use crate::releases::{self, Place, is_newer};
+use crate::releases::{self, Place};
 use crate::session::Session;
 use anyarch_client::progress::human_bytes;
 use anyarch_client::record::{self, Found};
+use anyarch_manifest::is_newer;
+use anyarch_manifest::target::Target;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -29,6 +31,8 @@ struct Line {
     found: Found,
     /// A newer release that has it.
     newer: Option<String>,
+    /// Docker's names of the platforms whose programs it runs.
+    platforms: Vec<String>,
 }
 
 /// Lists them.
@@ -47,7 +51,9 @@ pub fn run(session: &Session, arguments: &List) -> Result<()> {
                     && releases::has(manifest, &found.record.target)
             };
             let newer = newest.as_ref().filter(has).map(|manifest| manifest.release.to_string());
-            Line { found, newer }
+            let target = Target::find(&found.record.target);
+            let platforms = target.map_or(&[][..], |target| target.platforms);
+            Line { platforms: platforms.iter().map(|name| format!("linux/{name}")).collect(), found, newer }
         })
         .collect();
     if lines.is_empty() {
