@@ -42,16 +42,18 @@ into ~/.local.
   --release NAME  release to install; default: the one that this script belongs to
   --from PLACE    a mirror: a URL (https, http, file) or a folder that the folder of
                   the release lies in; several times for several, in that order
-  --key FILE      OpenSSH public key; the release must be signed with it
+  --key KEY       the release must be signed with it: a file with an OpenSSH public
+                  key, or a key's fingerprint (SHA256:...)
   --list          list the emulators of the release, or those for --target and --host
+  --uninstall     remove those of --target from --prefix, with their texts; downloads nothing
   --help          print this
 
   ANYARCH_FROM         mirrors, separated by spaces, if --from is not given
-  ANYARCH_KEY          file of the public key, if --key is not given
+  ANYARCH_KEY          the key, if --key is not given
   ANYARCH_RETRY_DELAY  seconds before the second try, then doubled; default 1
   ANYARCH_TIMEOUT      seconds until a stalled download is given up; default 30
 
-Prints the path of each emulator, one per line; messages go to stderr.
+Prints the path of each file that it installs or removes, one per line; messages go to stderr.
 Exit codes: 0 success, 1 failure, 2 usage error, 3 something is missing.
 END
 }
@@ -127,6 +129,10 @@ parse() {
             ;;
         --list)
             list=yes
+            continue
+            ;;
+        --uninstall)
+            uninstall=yes
             continue
             ;;
         --*=*)
@@ -223,7 +229,7 @@ mirror() {
 settle_place() {
     [ "${targets#,}" ] || misused "no target: pass --target aarch64, or several, separated by commas"
     if [ -z "$prefix" ]; then
-        [ "${HOME:-}" ] || misused "HOME is not set: pass a folder to install to with --prefix"
+        [ "${HOME:-}" ] || misused "HOME is not set: pass a folder with --prefix"
         prefix=$HOME/.local
     fi
     case $prefix in
@@ -708,12 +714,27 @@ are_sums() {
 
 # Whether the sums that the mirror $1 gave are signed by the key.
 is_signed() {
-    ssh-keygen -Y verify -f "$work/signers" -I anyarch -n anyarch -s "$work/signature" \
-        <"$sums" >"$work/log" 2>&1 && return 0
+    case $key in
+    SHA256:*)
+        # The signature holds the key, and is checked with it; whose that is, the fingerprint tells.
+        ssh-keygen -Y check-novalidate -n anyarch -s "$work/signature" <"$sums" >"$work/log" 2>&1 &&
+            grep -qE "^Good \"anyarch\" signature with [A-Z0-9-]+ key $(quoted "$key")\$" "$work/log" && return 0
+        ;;
+    *) is_signed_by_file && return 0 ;;
+    esac
     ! grep -qi -e 'unknown option' -e 'illegal option' "$work/log" ||
         lacks 'this ssh-keygen is too old to check signatures; OpenSSH 8.1 can' openssh-client openssh
     say "$(shown "$1")/$release/SHA256SUMS is not signed by the key in $key"
     return 1
+}
+
+# A fingerprint as a regular expression has it.
+quoted() {
+    printf '%s\n' "$1" | sed 's/+/[+]/g'
+}
+
+is_signed_by_file() {
+    ssh-keygen -Y verify -f "$work/signers" -I anyarch -n anyarch -s "$work/signature" <"$sums" >"$work/log" 2>&1
 }
 
 # Without a key, all depends on the mirror $1, and on the way to it.
@@ -729,6 +750,10 @@ say_what_is_trusted() {
 
 # The key as a list of those who may sign, for ssh-keygen.
 read_key() {
+    case $key in
+    SHA256:*[!A-Za-z0-9+/]*) misused "\`$key\` is no fingerprint of a key" ;;
+    SHA256:*) return ;;
+    esac
     [ -r "$key" ] || misused "cannot read the key $key"
     grep -E '^(ssh|ecdsa|sk)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/=]+( |$)' "$key" | sed 's/^/anyarch /' >"$work/signers"
     [ -s "$work/signers" ] || misused "$key contains no OpenSSH public key (a line that begins with ssh-ed25519, for example)"
@@ -1035,6 +1060,48 @@ greet() {
 
 # ------------------------------------------------------------------------------------------------
 
+# Removal ----------------------------------------------------------------------------------------
+
+# Takes away what was installed here, and folders that are empty then. What has no texts of ours is somebody else's.
+remove_all() {
+    docs=$prefix/share/doc/anyarch
+    status=0
+    for one in $(printf '%s\n' "${targets#,}" | tr , ' '); do
+        if [ "$one" = all ]; then
+            remove_emulators
+        else
+            target=$(target_named "$(lower "$one")") || exit
+            remove_one "$(file_of "$target")"
+        fi
+    done
+    for folder in "$docs" "$prefix/share/doc" "$prefix/share" "$prefix/bin"; do
+        rmdir "$folder" 2>/dev/null || :
+    done
+    return "$status"
+}
+
+remove_emulators() {
+    set +f
+    for found in "$docs"/qemu-*; do
+        [ ! -d "$found" ] || remove_one "${found##*/}"
+    done
+    set -f
+}
+
+# The emulator goes before its texts: a run that is killed between them is repeated.
+remove_one() {
+    if [ ! -d "$docs/$1" ] || [ -h "$docs/$1" ]; then
+        say "$1 was not installed in $prefix by anyarch: left alone"
+        status=1
+        return 0
+    fi
+    if ! rm -f "$prefix/bin/$1" || ! rm -rf "${docs:?}/$1"; then
+        fail "cannot remove $1 from $prefix"
+    fi
+    say "removed $1"
+    printf '%s\n' "$prefix/bin/$1"
+}
+
 main() {
     # Else bash counts `ulimit -f` in other units.
     # shellcheck disable=SC3040
@@ -1051,6 +1118,7 @@ main() {
     from=
     key=${ANYARCH_KEY:-}
     list=no
+    uninstall=no
     delay=${ANYARCH_RETRY_DELAY:-1}
     patience=${ANYARCH_TIMEOUT:-30}
     child=
@@ -1062,6 +1130,11 @@ main() {
     is_swapping=no
     fetcher=none
     parse "$@"
+    if [ "$uninstall" = yes ]; then
+        settle_place
+        remove_all
+        return
+    fi
     is_native=no
     [ "$host" ] || is_native=yes
     settle

@@ -28,7 +28,7 @@ pub struct Place {
     /// Release [default: the newest there]
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
-    /// File with OpenSSH public keys, one per line; one of them must have signed the release
+    /// Who must have signed the release: a file with OpenSSH public keys, or a key's fingerprint (SHA256:...)
     #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
     pub key: Option<PathBuf>,
 }
@@ -81,7 +81,7 @@ pub fn open(session: &Session, place: &Place) -> Result<Release> {
 /// # Errors
 /// As [`open`].
 pub fn open_known(session: &Session, place: &Place, known: &[String]) -> Result<Release> {
-    let keys = place.key.as_deref().map(signature::keys).transpose()?.unwrap_or_default();
+    let keys = place.key.as_deref().map(signature::signers).transpose()?.unwrap_or_default();
     let all = mirrors::named(&session.progress, &place.names(known)?)?;
     let from = all.iter().map(ToString::to_string).collect();
     let mirrors = Mirrors::new(all, RetryPolicy::default())?;
@@ -107,30 +107,9 @@ pub fn has(manifest: &Manifest, target: &str) -> bool {
     }
 }
 
-/// Whether one release is newer than another: their numbers, one by one.
-pub fn is_newer(one: &str, than: &str) -> bool {
-    let numbers = |name: &str| -> Vec<u64> {
-        name.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
-    };
-    numbers(one) > numbers(than)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn releases_are_compared_number_by_number() {
-        for (newer, older) in [
-            ("10.2.2-2", "10.2.2-1"),
-            ("10.2.10-1", "10.2.9-3"),
-            ("11.0.0-1", "10.2.2-9"),
-            ("10.2.2-1", "unknown"),
-        ] {
-            assert!(is_newer(newer, older) && !is_newer(older, newer), "{newer} {older}");
-        }
-        assert!(!is_newer("10.2.2-1", "10.2.2-1"));
-    }
 
     #[test]
     fn places_are_those_of_the_command_line_then_of_before() {

@@ -1,5 +1,5 @@
-//! What a released archive may hold: one emulator (or the users' program) and its texts, in folders. Everything else is refused, whoever
-//! vouches for it, and nothing is written outside the folder that was meant.
+//! What a released archive may hold: one emulator (or the users' program) and its texts, in folders; or all emulators of a
+//! host. Everything else is refused, whoever vouches for it, and nothing is written outside the folder that was meant.
 
 use crate::xz;
 use anyarch_manifest::layout::{self, docs, emulator};
@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use tar::{Archive, Entry, EntryType};
 
-/// What headers and padding may add to the bytes of the files: there are a dozen members.
+/// What headers and padding may add to the bytes of the files: there are a dozen members for each emulator.
 const OVERHEAD: u64 = 1 << 20;
 
 /// Unpacks the released `.tar.xz` of a target's emulator into an empty folder that nobody else writes to. All files
@@ -21,26 +21,38 @@ const OVERHEAD: u64 = 1 << 20;
 /// When it is truncated, is no such archive, lacks the emulator or its texts, holds a member that does not belong
 /// there, or more bytes than the limit. Files that came before the fault are left in the folder.
 pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
-    unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, target, limit)
+    unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, &[target], limit)
 }
 
-/// Unpacks the tar stream of a target's emulator into an empty folder that nobody else writes to. All files in it
+/// Unpacks the released `.tar.xz` of several targets' emulators, which may take more memory: [`xz::TOGETHER`].
+///
+/// # Errors
+/// As [`unpack_xz`].
+pub fn unpack_all_xz(archive: impl Read, into: &Path, targets: &[&str], limit: u64) -> Result<()> {
+    unpack(xz::Decoder::new(BufReader::new(archive), xz::TOGETHER)?, into, targets, limit)
+}
+
+/// Unpacks the tar stream of these targets' emulators into an empty folder that nobody else writes to. All files in it
 /// together may have `limit` bytes.
 ///
 /// # Errors
 /// As [`unpack_xz`], of which this is the second half.
-pub fn unpack(stream: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
-    let mut archive = Archive::new(Limited { stream, left: limit.saturating_add(OVERHEAD) });
-    let mut room = Room { into, target, left: limit, seen: BTreeSet::new() };
+pub fn unpack(stream: impl Read, into: &Path, targets: &[&str], limit: u64) -> Result<()> {
+    let overhead = OVERHEAD.saturating_mul(targets.len() as u64);
+    let mut archive = Archive::new(Limited { stream, left: limit.saturating_add(overhead) });
+    let mut room = Room { into, targets, left: limit, seen: BTreeSet::new() };
     // Raw: headers that only extend the next one are members like others, and as such refused.
     for entry in archive.entries().context("it is not a tar archive")?.raw(true) {
         let mut entry = entry.context("it is truncated or not a tar archive")?;
         room.take(&mut entry)?;
     }
-    let lacks =
-        |name: &str| format!("it has no {name}: truncated, or not an archive of {}", layout::program(target));
-    ensure!(into.join(emulator(target)).is_file(), lacks(&emulator(target)));
-    ensure!(into.join(docs(target)).is_dir(), lacks(&docs(target)));
+    for target in targets {
+        let lacks = |name: &str| {
+            format!("it has no {name}: truncated, or not an archive of {}", layout::program(target))
+        };
+        ensure!(into.join(emulator(target)).is_file(), lacks(&emulator(target)));
+        ensure!(into.join(docs(target)).is_dir(), lacks(&docs(target)));
+    }
     Ok(())
 }
 
@@ -62,10 +74,17 @@ pub fn belongs(target: &str, kind: EntryType, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Checks the same for an archive of several targets' emulators: it must belong to one of them.
+fn belongs_to_one(targets: &[&str], kind: EntryType, name: &str) -> Result<()> {
+    let mut judged = targets.iter().map(|target| belongs(target, kind, name));
+    let first = judged.next().context("an archive of nothing")?;
+    if first.is_ok() || judged.any(|other| other.is_ok()) { Ok(()) } else { first }
+}
+
 /// The folder that is filled.
 struct Room<'a> {
     into: &'a Path,
-    target: &'a str,
+    targets: &'a [&'a str],
     left: u64,
     seen: BTreeSet<String>,
 }
@@ -79,7 +98,7 @@ impl Room<'_> {
         let name = std::str::from_utf8(&raw)
             .with_context(|| format!("refused: the name {shown} is not UTF-8 text"))?;
         let name = if kind == EntryType::Directory { name.strip_suffix('/').unwrap_or(name) } else { name };
-        belongs(self.target, kind, name).map_err(|reason| anyhow!("refused: {shown} {reason}"))?;
+        belongs_to_one(self.targets, kind, name).map_err(|reason| anyhow!("refused: {shown} {reason}"))?;
         ensure!(self.seen.insert(name.to_owned()), "refused: {shown} is in it twice");
         if kind == EntryType::Directory {
             // It may be there already, by a file in it.
@@ -100,7 +119,8 @@ impl Room<'_> {
         if let Some(parent) = place.parent() {
             fs::create_dir_all(parent)?;
         }
-        let mode = if name == emulator(self.target) { 0o755 } else { 0o644 };
+        let is_program = self.targets.iter().any(|target| name == emulator(target));
+        let mode = if is_program { 0o755 } else { 0o644 };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&place)?;
         ensure!(io::copy(entry, &mut file)? == size, "it is truncated");
         // Before its folder or itself is renamed: after a power failure, a name may be there without its bytes.

@@ -3,10 +3,11 @@
 use crate::error::{Usage, nearest};
 use crate::files;
 use crate::install::{self, PrefixLock};
+use crate::interrupt;
 use crate::progress::Progress;
 use crate::transfer::{ExpectedFile, Mirrors};
 use anyarch_manifest::layout::{self, PROGRAM};
-use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Manifest, Program};
+use anyarch_manifest::{Archive, ArchiveFormat, Artifact, Bundle, Manifest, Program};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ pub const MAX_ARCHIVE: u64 = 32 << 20;
 /// `dist/install.sh` has this limit, too.
 pub const MAX_UNPACKED: u64 = 256 << 20;
 
-/// An emulator, or the users' program, that is installed. Only [`fetch_emulator`] makes one.
+/// An emulator, or the users' program, that is installed. Only this module makes one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Installed {
     target: String,
@@ -227,6 +228,90 @@ pub fn fetch_emulator(
         .with_context(|| format!("{} was not installed into {}", archive.file, prefix.display()))?;
     downloaded.discard()?;
     Ok(installed(State::Installed))
+}
+
+/// Downloads, verifies and installs emulators of one host below a prefix, one after the other as the results are asked for;
+/// those that can be had for less in the archive of all emulators come from that.
+///
+/// # Errors
+/// When the prefix cannot be written; in the results as [`fetch_emulator`].
+pub fn fetch_emulators<'a>(
+    progress: &'a Progress,
+    mirrors: &'a Mirrors,
+    manifest: &'a Manifest,
+    artifacts: &'a [Artifact],
+    folders: Folders<'a>,
+) -> Result<impl Iterator<Item = (&'a Artifact, Result<Installed>)>> {
+    let mut together = fetch_together(progress, mirrors, manifest, artifacts, folders)?;
+    Ok(artifacts.iter().map(move |artifact| {
+        let found = together.iter().position(|one| one.target == artifact.target);
+        let installed = match found {
+            Some(at) => Ok(together.swap_remove(at)),
+            None => fetch_emulator(progress, mirrors, manifest, artifact, folders),
+        };
+        (artifact, installed)
+    }))
+}
+
+/// Installs emulators from the archive of all emulators of their host, where that is less to download than what is missing
+/// of them. Gives those that it installed; all others are left to [`fetch_emulator`], as they are when the archive cannot
+/// be had: then a line says why.
+///
+/// # Errors
+/// When the prefix cannot be written.
+fn fetch_together(
+    progress: &Progress,
+    mirrors: &Mirrors,
+    manifest: &Manifest,
+    artifacts: &[Artifact],
+    folders: Folders<'_>,
+) -> Result<Vec<Installed>> {
+    let Folders { cache, prefix } = folders;
+    let Some(bundle) = artifacts.first().and_then(|one| manifest.bundle(&one.host)) else {
+        return Ok(Vec::new());
+    };
+    let Some(archive) = bundle.archive(ArchiveFormat::TarXz) else { return Ok(Vec::new()) };
+    if !is_less(prefix, bundle, archive, artifacts) {
+        return Ok(Vec::new());
+    }
+    files::is_writable(prefix, "pass --prefix DIR with a folder that you can write to")?;
+    let _lock = PrefixLock::acquire(prefix, progress)?;
+    // Another run may have been faster.
+    let missing = missing(prefix, bundle, artifacts);
+    let done = is_modest(archive.file.as_str(), archive.size, MAX_ARCHIVE)
+        .and_then(|()| is_modest(&format!("{} unpacked", archive.file), bundle.unpacked_size, MAX_UNPACKED))
+        .and_then(|()| {
+            let release = manifest.release.as_str();
+            let (name, sha256) = (archive.file.as_str(), archive.sha256.as_str());
+            mirrors.download(progress, cache, ExpectedFile { release, name, size: archive.size, sha256 })
+        })
+        .and_then(|downloaded| {
+            install::install_from(prefix, bundle, &missing, &downloaded.file)
+                .with_context(|| format!("{} was not installed into {}", archive.file, prefix.display()))?;
+            downloaded.discard()
+        });
+    if let Err(error) = done {
+        interrupt::wait_if_interrupted();
+        progress.say(&format!("warning: {error:#}; each emulator is fetched on its own"));
+        return Ok(Vec::new());
+    }
+    let installed = |one: &&Artifact| describe(manifest, one, archive, prefix, State::Installed);
+    Ok(missing.iter().map(installed).collect())
+}
+
+/// Those in the archive that are not up to date.
+fn missing<'a>(prefix: &Path, bundle: &Bundle, artifacts: &'a [Artifact]) -> Vec<&'a Artifact> {
+    let is_missing = |one: &&Artifact| {
+        bundle.targets.contains(&one.target) && !install::is_current(prefix, one).unwrap_or_default()
+    };
+    artifacts.iter().filter(|one| one.host == bundle.host).filter(is_missing).collect()
+}
+
+/// Whether one archive is less to download than those of what is missing.
+fn is_less(prefix: &Path, bundle: &Bundle, archive: &Archive, artifacts: &[Artifact]) -> bool {
+    let own = missing(prefix, bundle, artifacts);
+    let sizes = own.iter().filter_map(|one| one.archive(ArchiveFormat::TarXz)).map(|one| one.size);
+    sizes.fold(0, u64::saturating_add) > archive.size
 }
 
 /// Refuses what would fill a disk.

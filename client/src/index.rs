@@ -5,11 +5,10 @@ use crate::answer::TransferError;
 use crate::hash;
 use crate::mirror::Mirror;
 use crate::progress::Progress;
-use crate::signature;
+use crate::signature::{self, Signer};
 use crate::transfer::Mirrors;
 use anyarch_manifest::{FILE, FileName, Manifest, SIGNATURE, SUMS, Sha256};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use ssh_key::PublicKey;
 use std::collections::BTreeMap;
 
 /// The most that each of these files may take. A manifest of all targets for all hosts takes less than a MB.
@@ -29,20 +28,20 @@ pub struct Index {
 pub const LATEST: &str = "latest";
 
 /// Reads the manifest of a release from the first mirror that gives one for which its checksums vouch, and, if there
-/// are `keys`, one of these for the checksums. Tells the user which key signed it, or that none was asked for.
+/// are `signers`, one of these for the checksums. Tells the user which key signed it, or that none was asked for.
 ///
 /// # Errors
 /// When no mirror gives such a manifest; the message has a line for each mirror.
-pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, keys: &[PublicKey]) -> Result<Index> {
-    search(progress, mirrors, release.as_str(), Some(release), keys)
+pub fn read(progress: &Progress, mirrors: &Mirrors, release: &FileName, signers: &[Signer]) -> Result<Index> {
+    search(progress, mirrors, release.as_str(), Some(release), signers)
 }
 
 /// The same of the release that a mirror calls its newest. Nothing vouches for that: it may be an old one.
 ///
 /// # Errors
 /// When no mirror says which one that is, or as [`read`].
-pub fn read_latest(progress: &Progress, mirrors: &Mirrors, keys: &[PublicKey]) -> Result<Index> {
-    search(progress, mirrors, LATEST, None, keys)
+pub fn read_latest(progress: &Progress, mirrors: &Mirrors, signers: &[Signer]) -> Result<Index> {
+    search(progress, mirrors, LATEST, None, signers)
 }
 
 /// Reads the manifest in a mirror's folder, which must be of a certain release if one is asked for.
@@ -51,13 +50,13 @@ fn search(
     mirrors: &Mirrors,
     folder: &str,
     release: Option<&FileName>,
-    keys: &[PublicKey],
+    signers: &[Signer],
 ) -> Result<Index> {
     let index = mirrors.try_each(progress, &format!("the manifest of release {folder}"), |from| {
         let get = |name| mirrors.download_small(progress, from, folder, name, MAX_BYTES);
         let sums = get(SUMS)?;
-        let signature = if keys.is_empty() { None } else { Some(unless_missing(get(SIGNATURE))?) };
-        let signer = signature.map(|bytes| signature::check(&sums, &bytes, keys)).transpose();
+        let signature = if signers.is_empty() { None } else { Some(unless_missing(get(SIGNATURE))?) };
+        let signer = signature.map(|bytes| signature::check(&sums, &bytes, signers)).transpose();
         let signer = signer.map_err(|error| useless(from.mirror, SUMS, &error))?;
         let manifest = get(FILE)?;
         let manifest =

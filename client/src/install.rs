@@ -4,7 +4,7 @@ use crate::archive;
 use crate::files::{self, TempFolder};
 use crate::hash;
 use crate::progress::Progress;
-use anyarch_manifest::{Artifact, layout};
+use anyarch_manifest::{Artifact, Bundle, layout};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -46,27 +46,58 @@ pub fn sweep(prefix: &Path) {
 /// When the archive is not what the artifact says, or the prefix cannot be written. The old emulator stays in place
 /// with its texts, or, if the last rename failed, the new one stands there without any, and is installed anew next time.
 pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()> {
-    let target = artifact.target.as_str();
-    // In the prefix itself, so that everything gets its place by a rename.
-    let scratch = TempFolder::new(prefix)?;
-    let new = scratch.path().join("new");
-    fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))?;
-    archive::unpack_xz(archive, &new, target, artifact.unpacked_size)?;
-    let found = hash::sha256_file(&new.join(layout::emulator(target)))?;
-    let wanted = artifact.emulator.sha256.as_str();
-    ensure!(
-        found == wanted,
-        "the emulator in it is not that of the release\n  its sha256 is   {found}\n  the release has {wanted}"
-    );
-    // Whoever is killed between these leaves no texts, so that the next run installs anew: an emulator with
-    // those of another release would be taken for up to date.
-    let docs = layout::docs(target);
-    let texts = Texts::put_away(prefix.join(&docs), scratch.path().join("old"))?;
-    if let Err(error) = put_emulator(&new.join(layout::emulator(target)), &emulator_path(prefix, target)) {
-        texts.put_back();
-        return Err(error);
+    let room = Room::new(prefix)?;
+    archive::unpack_xz(archive, &room.new, &artifact.target, artifact.unpacked_size)?;
+    room.put(prefix, artifact)
+}
+
+/// The same with the archive of all emulators of a host, of which those of `artifacts` are put in place.
+///
+/// # Errors
+/// As [`install`]; of several, those that came before the fault are in place.
+pub fn install_from(prefix: &Path, bundle: &Bundle, artifacts: &[&Artifact], archive: &File) -> Result<()> {
+    let room = Room::new(prefix)?;
+    let targets: Vec<&str> = bundle.targets.iter().map(String::as_str).collect();
+    archive::unpack_all_xz(archive, &room.new, &targets, bundle.unpacked_size)?;
+    artifacts.iter().try_for_each(|artifact| room.put(prefix, artifact))
+}
+
+/// A place for what was unpacked, in the prefix itself, so that everything gets its own place by a rename.
+struct Room {
+    scratch: TempFolder,
+    new: PathBuf,
+}
+
+impl Room {
+    fn new(prefix: &Path) -> Result<Self> {
+        let scratch = TempFolder::new(prefix)?;
+        let new = scratch.path().join("new");
+        fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))?;
+        Ok(Self { scratch, new })
     }
-    texts.replace(&new.join(&docs))
+
+    /// Checks an emulator that was unpacked, and puts it and its texts in place.
+    fn put(&self, prefix: &Path, artifact: &Artifact) -> Result<()> {
+        let target = artifact.target.as_str();
+        let emulator = self.new.join(layout::emulator(target));
+        let found = hash::sha256_file(&emulator)?;
+        let wanted = artifact.emulator.sha256.as_str();
+        ensure!(
+            found == wanted,
+            "{} in it is not that of the release\n  its sha256 is   {found}\n  the release has {wanted}",
+            layout::program(target)
+        );
+        // Whoever is killed between these leaves no texts, so that the next run installs anew: an emulator with
+        // those of another release would be taken for up to date.
+        let docs = layout::docs(target);
+        let old = self.scratch.path().join(format!("old-{target}"));
+        let texts = Texts::put_away(prefix.join(&docs), old)?;
+        if let Err(error) = put_emulator(&emulator, &emulator_path(prefix, target)) {
+            texts.put_back();
+            return Err(error);
+        }
+        texts.replace(&self.new.join(&docs))
+    }
 }
 
 /// Whatever ran the old one goes on with it.

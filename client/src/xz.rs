@@ -22,6 +22,12 @@ pub const RELEASED: MemoryLimit = MemoryLimit {
              download it again, or repack it with `xz -6`",
 };
 
+/// Archives of all emulators of a host: ours are packed with a window of 64 MiB and take 65 MiB.
+pub const TOGETHER: MemoryLimit = MemoryLimit {
+    bytes: 160 << 20,
+    advice: "archives of this project need 65 MiB, so it was packed by others: install one target after the other",
+};
+
 /// Unpacks an xz stream, or several concatenated ones. The older format `.lzma` is not read: nobody here
 /// writes it, and it has no checksum.
 pub struct Decoder<R: Read> {

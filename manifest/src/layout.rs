@@ -40,6 +40,18 @@ pub fn build_facts(target: &str) -> String {
     format!("{}/build.json", docs(target))
 }
 
+/// The name of the archive of all emulators for a host, without its extension: `anyarch-all-10.2.2-1-linux-arm-v7`.
+pub fn bundle(release: &str, host: &str) -> String {
+    format!("{BUNDLE}{release}-linux-{}", host.replace('/', "-"))
+}
+
+/// Whether a file name is that of an archive of all emulators.
+pub fn is_bundle(name: &str) -> bool {
+    name.starts_with(BUNDLE)
+}
+
+const BUNDLE: &str = "anyarch-all-";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +71,12 @@ mod tests {
             assert_eq!(packed_as(&program(name)), Some(name));
         }
         assert_eq!(packed_as("README"), None);
+    }
+
+    #[test]
+    fn the_archive_of_all_emulators_is_told_from_that_of_the_program() {
+        let name = bundle("10.2.2-1", "arm/v7");
+        assert_eq!(name, "anyarch-all-10.2.2-1-linux-arm-v7");
+        assert!(is_bundle(&name) && !is_bundle("anyarch-10.2.2-1-linux-arm-v7.tar.xz"));
     }
 }

@@ -10,7 +10,7 @@ pub mod layout;
 mod name;
 pub mod target;
 
-pub use name::{FileName, Sha256};
+pub use name::{FileName, Sha256, is_newer};
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,10 @@ pub struct Manifest {
     /// The users' program `anyarch`, one for each host that has it. The first releases have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<Program>,
+    /// All emulators of a host in one archive, one for each host that has more than one emulator. The first releases
+    /// have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<Bundle>,
     /// The other files of the release.
     pub documents: Vec<Document>,
 }
@@ -154,6 +158,21 @@ pub struct Program {
     pub verified: Vec<Check>,
     /// How it was built.
     pub build: ProgramBuild,
+}
+
+/// All emulators of a host with their texts, in one or several archives with the same content: together they are packed
+/// to a third of what they take one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Bundle {
+    /// Host, by Docker's platform name without `linux/`: `amd64`, `arm/v7`.
+    pub host: String,
+    /// Targets whose emulators are in it, by QEMU's names: all that the release has for the host.
+    pub targets: Vec<String>,
+    /// Total size of the files in an archive, in bytes.
+    pub unpacked_size: u64,
+    /// Downloadable archives.
+    pub archives: Vec<Archive>,
 }
 
 /// How the users' program was built for a host.
@@ -324,10 +343,16 @@ impl Manifest {
         self.programs.iter().find(|one| one.host == host)
     }
 
+    /// All emulators of a host in one.
+    pub fn bundle(&self, host: &str) -> Option<&Bundle> {
+        self.bundles.iter().find(|one| one.host == host)
+    }
+
     /// Every file that the manifest names, with its SHA-256.
     pub fn files(&self) -> impl Iterator<Item = (&FileName, &Sha256)> {
         let programs = self.programs.iter().flat_map(|one| &one.archives);
-        let archives = self.artifacts.iter().flat_map(|one| &one.archives).chain(programs);
+        let bundles = self.bundles.iter().flat_map(|one| &one.archives);
+        let archives = self.artifacts.iter().flat_map(|one| &one.archives).chain(programs).chain(bundles);
         let documents = self.documents.iter().map(|one| (&one.file, &one.sha256));
         archives.map(|one| (&one.file, &one.sha256)).chain(documents)
     }
@@ -358,6 +383,17 @@ impl Manifest {
                 return wrong(format!("{pair} has no .tar.xz"));
             }
         }
+        for (at, bundle) in self.bundles.iter().enumerate() {
+            let host = &bundle.host;
+            if self.bundles[..at].iter().any(|other| other.host == *host) {
+                return wrong(format!("all emulators for {host} are listed twice"));
+            }
+            let of_host = self.artifacts.iter().filter(|one| one.host == *host);
+            let there: BTreeSet<&String> = of_host.map(|one| &one.target).collect();
+            if bundle.targets.is_empty() || there != bundle.targets.iter().collect() {
+                return wrong(format!("the archive of all emulators for {host} holds others"));
+            }
+        }
         for (file, _) in self.files() {
             if !files.insert(file) {
                 return wrong(format!("{file} is listed twice"));
@@ -382,6 +418,13 @@ impl Program {
 }
 
 impl Artifact {
+    /// The archive in this format, if there is one.
+    pub fn archive(&self, format: ArchiveFormat) -> Option<&Archive> {
+        self.archives.iter().find(|archive| archive.format == format)
+    }
+}
+
+impl Bundle {
     /// The archive in this format, if there is one.
     pub fn archive(&self, format: ArchiveFormat) -> Option<&Archive> {
         self.archives.iter().find(|archive| archive.format == format)

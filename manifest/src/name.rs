@@ -95,9 +95,30 @@ macro_rules! as_text {
 as_text!(FileName);
 as_text!(Sha256);
 
+/// Whether one release is newer than another: their numbers, one by one.
+pub fn is_newer(one: &str, than: &str) -> bool {
+    let numbers = |name: &str| -> Vec<u64> {
+        name.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+    };
+    numbers(one) > numbers(than)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_are_compared_number_by_number() {
+        for (newer, older) in [
+            ("10.2.2-2", "10.2.2-1"),
+            ("10.2.10-1", "10.2.9-3"),
+            ("11.0.0-1", "10.2.2-9"),
+            ("10.2.2-1", "unknown"),
+        ] {
+            assert!(is_newer(newer, older) && !is_newer(older, newer), "{newer} {older}");
+        }
+        assert!(!is_newer("10.2.2-1", "10.2.2-1"));
+    }
 
     #[test]
     fn a_name_that_leads_elsewhere_is_none() {

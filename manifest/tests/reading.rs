@@ -77,6 +77,45 @@ fn the_users_program_is_of_a_host_and_may_be_missing() {
 }
 
 #[test]
+fn the_archive_of_all_emulators_of_a_host_holds_those_that_the_release_has() {
+    type Change = fn(&mut Value);
+    let bundle = |change: Change| {
+        with(|value| {
+            let artifact = value["artifacts"][0].clone();
+            let mut archive = artifact["archives"][0].clone();
+            archive["file"] = json!("anyarch-all-10.2.2-1-linux-arm-v7.tar.xz");
+            value["bundles"] = json!([{
+                "host": "arm/v7", "targets": [artifact["target"]],
+                "unpacked_size": artifact["unpacked_size"], "archives": [archive],
+            }]);
+            change(value);
+        })
+    };
+    let manifest = bundle(|_| ()).unwrap();
+    assert_eq!(manifest.bundle("arm/v7").unwrap().targets, ["aarch64"]);
+    assert!(manifest.bundle("amd64").is_none());
+    assert!(manifest.files().any(|(file, _)| file.as_str().starts_with("anyarch-all-")));
+    assert_eq!(Manifest::read(manifest.text().as_bytes()).unwrap(), manifest);
+    let refused: [(Change, &str); 5] = [
+        (|value| value["bundles"][0]["targets"] = json!([]), "holds others"),
+        (|value| value["bundles"][0]["targets"] = json!(["aarch64", "arm"]), "holds others"),
+        (|value| value["bundles"][0]["host"] = json!("amd64"), "holds others"),
+        (|value| value["bundles"][0]["archives"][0]["file"] = json!("../x"), "not the name of a file"),
+        (
+            |value| {
+                let twice = value["bundles"][0].clone();
+                value["bundles"].as_array_mut().unwrap().push(twice);
+            },
+            "listed twice",
+        ),
+    ];
+    for (change, told) in refused {
+        let error = bundle(change).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
 fn what_later_versions_add_is_passed_over() {
     let manifest = with(|value| {
         value["speed"] = json!("fast");

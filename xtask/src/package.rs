@@ -3,7 +3,7 @@
 mod archive;
 pub mod contents;
 
-pub(crate) use archive::{Member, WINDOW, append, write_archive, xz_with};
+pub(crate) use archive::{Member, WINDOW, append, write_archive, write_each, xz_with};
 
 use crate::compile::{self, BuildInfo, Library};
 use crate::facts::{Host, Series, Target};
@@ -15,6 +15,7 @@ use crate::verify::{Report, Verified};
 use anyarch_client::files;
 use anyarch_client::hash;
 use anyarch_client::lock::Lock;
+use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, ensure};
 use archive::members;
 use serde::de::DeserializeOwned;
@@ -271,7 +272,8 @@ pub fn tarballs(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in listed {
         let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
-        if path.to_string_lossy().ends_with(EXTENSION) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(EXTENSION) && !layout::is_bundle(&name) {
             paths.push(path);
         }
     }
@@ -310,6 +312,12 @@ pub fn write_sums(
     if described {
         for stale in DESCRIPTIONS {
             files::remove(&folder.join(stale))?;
+        }
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+            if layout::is_bundle(&entry.file_name().to_string_lossy()) {
+                files::remove(&entry.path())?;
+            }
         }
         session.progress.say(
             "note: the description of the release in this folder was removed, because its tarballs changed: \

@@ -2,13 +2,14 @@
 
 use super::prefix;
 use crate::names;
-use crate::releases::{self, Place, Release, is_newer};
+use crate::releases::{self, Place, Release};
 use crate::session::Session;
 use anyarch_client::claim;
 use anyarch_client::error::Usage;
 use anyarch_client::fetch::{self, Folders, Installed, NameFilter};
 use anyarch_client::progress::human_bytes;
 use anyarch_client::{interrupt, machine, record};
+use anyarch_manifest::is_newer;
 use anyarch_manifest::layout::{self, PROGRAM};
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -45,7 +46,7 @@ pub fn run(session: &Session, arguments: &Install) -> Result<()> {
 /// Installs emulators of a release below a prefix, and records where they came from.
 ///
 /// # Errors
-/// As [`fetch::fetch_emulator`], and when the release lacks one.
+/// As [`fetch::fetch_emulators`], and when the release lacks one.
 pub fn install(
     session: &Session,
     release: &Release,
@@ -58,8 +59,9 @@ pub fn install(
     let host = NameFilter::Only(vec![machine::native()?.to_owned()]);
     let manifest = &release.index.manifest;
     let before = record::all(prefix);
-    let mut done = Vec::new();
-    for artifact in &fetch::select(manifest, targets, &host)? {
+    let chosen = fetch::select(manifest, targets, &host)?;
+    let folders = Folders { cache: &session.cache, prefix };
+    for artifact in &chosen {
         let old = before.iter().find(|found| found.record.target == artifact.target && found.size.is_some());
         if let Some(old) = old.filter(|old| is_newer(&old.record.release, manifest.release.as_str())) {
             session.progress.say(&format!(
@@ -69,9 +71,11 @@ pub fn install(
                 old.record.release
             ));
         }
-        let folders = Folders { cache: &session.cache, prefix };
-        let installed =
-            fetch::fetch_emulator(&session.progress, &release.mirrors, manifest, artifact, folders)?;
+    }
+    let progress = &session.progress;
+    let mut done = Vec::new();
+    for (_, installed) in fetch::fetch_emulators(progress, &release.mirrors, manifest, &chosen, folders)? {
+        let installed = installed?;
         record::write(prefix, &installed, &release.from)?;
         done.push(installed);
     }

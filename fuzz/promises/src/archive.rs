@@ -21,7 +21,7 @@ pub fn hold(bytes: &[u8]) -> bool {
     let home = tempfile::tempdir().expect("a folder");
     let into = home.path().join("a/b/c");
     fs::create_dir_all(&into).expect("a folder");
-    let unpacked = archive::unpack(stream.as_slice(), &into, TARGET, LIMIT);
+    let unpacked = archive::unpack(stream.as_slice(), &into, &[TARGET], LIMIT);
 
     let found = files(home.path());
     let docs = into.join(layout::docs(TARGET));

@@ -12,8 +12,8 @@ use anyarch_client::mirrors;
 use anyarch_client::progress::{count, human_bytes};
 use anyarch_client::signature;
 use anyarch_client::transfer::{Mirrors, RetryPolicy};
+use anyarch_manifest::FileName;
 use anyarch_manifest::layout::{self, PROGRAM};
-use anyarch_manifest::{Artifact, FileName};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
@@ -54,7 +54,7 @@ pub struct Fetch {
     /// the releases of this checkout.
     #[arg(long, value_name = "URL|DIR")]
     pub from: Vec<String>,
-    /// File with OpenSSH public keys, one per line; one of them must have signed the release
+    /// Who must have signed the release: a file with OpenSSH public keys, or a key's fingerprint (SHA256:...)
     #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
     pub key: Option<PathBuf>,
     /// Folder to install into: it gets `bin/` and `share/doc/` [default: ~/.local]
@@ -66,7 +66,7 @@ pub struct Fetch {
 pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()> {
     let release = release(session, arguments)?;
     let (targets, hosts) = (targets(&arguments.targets)?, hosts(session, &arguments.hosts)?);
-    let keys = arguments.key.as_deref().map(signature::keys).transpose()?.unwrap_or_default();
+    let keys = arguments.key.as_deref().map(signature::signers).transpose()?.unwrap_or_default();
     let prefix = prefix(arguments)?;
     let mirrors = Mirrors::new(mirrors(session, arguments, &release)?, RetryPolicy::default())?;
     let _in_use = claim::shared(&session.workspace.cache)
@@ -74,22 +74,26 @@ pub fn run(session: &Session, arguments: &Fetch, keep_going: bool) -> Result<()>
     let index = index::read(&session.progress, &mirrors, &release, &keys)?;
     let chosen = fetch::select(&index.manifest, &targets, &hosts)?;
     let is_one_host = chosen.iter().all(|one| one.host == chosen[0].host);
-    let place = |one: &Artifact| {
-        // They have the same names.
-        if is_one_host { prefix.clone() } else { prefix.join(one.host.replace('/', "-")) }
-    };
     let mut done = Vec::new();
     let mut failed = Vec::new();
-    for one in &chosen {
-        let program = layout::program(&one.target);
-        let folders = Folders { cache: &session.workspace.cache, prefix: &place(one) };
-        match fetch::fetch_emulator(&session.progress, &mirrors, &index.manifest, one, folders) {
-            Ok(installed) => done.push(installed),
-            Err(error) if keep_going => {
-                session.progress.say(&format!("failed: {program} for {}: {error:#}", one.host));
-                failed.push(format!("{program} for {}", one.host));
+    for of_host in chosen.chunk_by(|one, next| one.host == next.host) {
+        // The emulators of several hosts have the same names.
+        let place = match is_one_host {
+            true => prefix.clone(),
+            false => prefix.join(of_host[0].host.replace('/', "-")),
+        };
+        let folders = Folders { cache: &session.workspace.cache, prefix: &place };
+        let progress = &session.progress;
+        for (one, result) in fetch::fetch_emulators(progress, &mirrors, &index.manifest, of_host, folders)? {
+            match result {
+                Ok(installed) => done.push(installed),
+                Err(error) if keep_going => {
+                    let program = format!("{} for {}", layout::program(&one.target), one.host);
+                    progress.say(&format!("failed: {program}: {error:#}"));
+                    failed.push(program);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
     }
     let result = json!({ "release": release.as_str(), "signed_by": index.signer, "emulators": done });

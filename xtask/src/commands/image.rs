@@ -42,8 +42,8 @@ pub struct ImageArgs {
     /// Hosts for which archives for `docker load` are written, too; `all` for every one [default: this machine]
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub load: Vec<String>,
-    /// Public key that must have signed the release
-    #[arg(long, value_name = "FILE")]
+    /// Who must have signed the release: a file with OpenSSH public keys, or a key's fingerprint (SHA256:...)
+    #[arg(long, value_name = "KEY")]
     pub key: Option<PathBuf>,
     /// Repository to push all images to, as tags: REGISTRY/NAME
     #[arg(long, value_name = "REF")]

@@ -5,7 +5,7 @@ use crate::facts::{Series, series};
 use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
 use crate::release::page;
-use crate::release::{self, PublishOptions, Published, sums};
+use crate::release::{self, PublishOptions, Published, shelf, sums};
 use crate::session::BuildSession;
 use crate::toolchain::ToolchainOptions;
 use anyarch_client::error::Usage;
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 Examples:
   cargo xtask release
   cargo xtask release --out joined ci/amd64 ci/arm64 ci/riscv64
-  cargo xtask release --zst --sign ~/.ssh/release_key --base https://example.org/anyarch")]
+  cargo xtask release --zst --sign ~/.ssh/release_key --base https://example.org/anyarch --shelf")]
 pub struct ReleaseArgs {
     /// Folders with tarballs and their records, or folders of such folders [default: the release's own]
     #[arg(value_name = "DIR")]
@@ -46,6 +46,9 @@ pub struct ReleaseArgs {
     /// URL of the folder that will contain the release's folder, for the page and the installer
     #[arg(long, value_name = "URL", value_parser = base_address)]
     pub base: Option<String>,
+    /// Also write what lies beside all releases in --out: index.html, which lists them, and latest/, the newest once more
+    #[arg(long)]
+    pub shelf: bool,
     /// URI of the builder, for the provenance [default: the GitHub workflow, if there is one]
     #[arg(long, value_name = "URI")]
     pub builder: Option<String>,
@@ -83,6 +86,10 @@ pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
         key: arguments.sign.clone(),
     };
     let published = release.publish(session, &options)?;
+    if arguments.shelf {
+        let newest = shelf::write(&session.workspace.out, arguments.base.as_deref())?;
+        session.progress.say(&format!("latest is {}", newest.display()));
+    }
     let result = json!({
         "release": series.release(),
         "folder": published.folder,

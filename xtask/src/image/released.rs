@@ -55,7 +55,7 @@ pub fn open(session: &Session, folder: &Path, key: Option<&Path>) -> Result<Rele
     let release = FileName::try_from(name)
         .map_err(|error| Usage(format!("{error}: a release's folder is named as the release")))?;
     let base = folder.parent().unwrap_or(Path::new("/")).display().to_string();
-    let keys = key.map(signature::keys).transpose()?.unwrap_or_default();
+    let keys = key.map(signature::signers).transpose()?.unwrap_or_default();
     let mirrors: Vec<mirror::Mirror> = mirrors::named(&session.progress, &[base])?;
     let mirrors = Mirrors::new(mirrors, RetryPolicy::default())?;
     let index = index::read(&session.progress, &mirrors, &release, &keys)?;

@@ -5,9 +5,10 @@ use crate::facts::Target;
 use crate::facts::hosts::XzFilter;
 use anyarch_manifest::layout;
 use anyhow::{Context as _, Result};
+use std::borrow::Borrow;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 use xz2::stream::{Check, Filters, LzmaOptions, Stream};
 use xz2::write::XzEncoder;
@@ -52,14 +53,26 @@ pub fn write_archive(
     filter: Option<XzFilter>,
     epoch: u64,
 ) -> Result<()> {
-    let mut archive = Builder::new(XzEncoder::new_stream(to, xz(filter)?));
-    let mut folders: Vec<&Path> = Vec::new();
+    write_each(to, members.iter().map(Ok), xz_with(filter, WINDOW)?, epoch)
+}
+
+/// The same of members that are made one after the other, packed in another way.
+pub(crate) fn write_each<M: Borrow<Member>>(
+    to: impl io::Write,
+    members: impl IntoIterator<Item = Result<M>>,
+    xz: Stream,
+    epoch: u64,
+) -> Result<()> {
+    let mut archive = Builder::new(XzEncoder::new_stream(to, xz));
+    let mut folders: Vec<PathBuf> = Vec::new();
     for member in members {
+        let member = member?;
+        let member = member.borrow();
         let mut above: Vec<&Path> = Path::new(&member.name).ancestors().skip(1).collect();
         above.reverse();
         for folder in above.into_iter().filter(|folder| !folder.as_os_str().is_empty()) {
-            if !folders.contains(&folder) {
-                folders.push(folder);
+            if !folders.iter().any(|known| known == folder) {
+                folders.push(folder.to_owned());
                 append(
                     &mut archive,
                     EntryType::Directory,
@@ -95,10 +108,6 @@ pub(crate) fn append<W: io::Write>(
     header.set_mtime(epoch);
     header.set_size(content.len() as u64);
     archive.append_data(&mut header, name, content).with_context(|| format!("cannot pack {name}"))
-}
-
-fn xz(filter: Option<XzFilter>) -> Result<Stream> {
-    xz_with(filter, WINDOW)
 }
 
 /// xz at its best preset, with another window (bytes) than we ship.

@@ -199,6 +199,7 @@ fn manifest(host: &Host, content: &[u8], packed: format::Archive) -> Result<form
         builds: BTreeMap::from([(host.platform.clone(), build)]),
         artifacts: vec![artifact],
         programs: Vec::new(),
+        bundles: Vec::new(),
         documents: Vec::new(),
     })
 }

@@ -10,14 +10,20 @@ use anyarch_client::hash;
 use anyarch_manifest as format;
 use anyhow::{Context as _, Result};
 use format::{
-    Archive, ArchiveFormat, Artifact, Build, Document, DocumentKind, Manifest, Patch, Pinned, Sha256, Source,
+    Archive, ArchiveFormat, Artifact, Build, Bundle, Document, DocumentKind, Manifest, Patch, Pinned, Sha256,
+    Source,
 };
 use std::fs;
 use std::path::Path;
 
 /// The manifest of a release. `more` are archives beside those of the emulators, then beside those of the users' program,
 /// one for each, or none.
-pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -> Result<Manifest> {
+pub fn describe(
+    release: &Release,
+    more: &[Archive],
+    bundles: Vec<Bundle>,
+    documents: Vec<Document>,
+) -> Result<Manifest> {
     let mut artifacts = Vec::new();
     for (at, tarball) in release.tarballs.iter().enumerate() {
         artifacts.push(artifact(tarball, release.unpacked[at], more.get(at))?);
@@ -35,6 +41,7 @@ pub fn describe(release: &Release, more: &[Archive], documents: Vec<Document>) -
         builds: builds.collect::<Result<_>>()?,
         artifacts,
         programs,
+        bundles,
         documents,
     })
 }
@@ -91,7 +98,7 @@ fn build(build_info: &BuildInfo) -> Result<Build> {
 }
 
 /// An archive by xz, and another of the same content, if there is one.
-fn archives(path: &Path, size: u64, sha256: &str, more: Option<&Archive>) -> Result<Vec<Archive>> {
+pub fn archives(path: &Path, size: u64, sha256: &str, more: Option<&Archive>) -> Result<Vec<Archive>> {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let packed =
         Archive { file: file.try_into()?, format: ArchiveFormat::TarXz, size, sha256: hash(sha256)? };

@@ -2,12 +2,14 @@
 //! by the records beside them; what was made from other pins, or twice in different ways, is refused.
 //! What strangers need to trust them is written beside them: see [`publish`](Release::publish).
 
+mod bundle;
 mod installer;
 mod manifest;
 pub mod page;
 pub mod peers;
 mod provenance;
 mod sbom;
+pub mod shelf;
 mod source;
 pub mod speed;
 pub mod sums;
@@ -23,6 +25,7 @@ use crate::session::BuildSession;
 use anyarch_client::files;
 use anyarch_client::hash;
 use anyarch_client::lock::Lock;
+use anyarch_client::signature;
 use anyarch_manifest::layout::PROGRAM;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use peers::Peers;
@@ -136,8 +139,13 @@ impl Release {
                 &folder,
             )?,
         ];
-        let manifest = manifest::describe(&self, &more, documents)?;
-        let page = page::html(&manifest, &peers, &speed, options.base.as_deref())?;
+        let each: Vec<_> = self.tarballs.iter().zip(self.unpacked.iter().copied()).collect();
+        let bundles =
+            bundle::write_all(session, &each, &self.series.release(), self.series.pins.epoch, &folder)?;
+        let manifest = manifest::describe(&self, &more, bundles, documents)?;
+        let key = options.key.as_deref().map(sums::public).transpose()?;
+        let signer = key.as_deref().map(signature::fingerprint_of).transpose()?;
+        let page = page::html(&manifest, &peers, &speed, options.base.as_deref(), signer.as_deref())?;
         let mut files = Vec::new();
         for (name, text) in [(anyarch_manifest::FILE, manifest.text()), (page::FILE, page)] {
             files::write_file(&folder.join(name), text.as_bytes())?;
@@ -148,6 +156,10 @@ impl Release {
         files.extend(manifest.files().map(|(name, sha256)| (name.to_string(), sha256.to_string())));
         let sums = sums::write(&folder, &files)?;
         let signature = options.key.as_ref().map(|key| sums::sign(&sums, key)).transpose()?;
+        match key {
+            Some(key) => files::write_file(&folder.join(sums::KEY), key.as_bytes())?,
+            None => files::remove(&folder.join(sums::KEY))?,
+        }
         Ok(Published { folder, sums, signature, tarballs: self.tarballs, programs: self.programs })
     }
 

@@ -24,11 +24,11 @@ use std::collections::BTreeSet;
 pub const FILE: &str = "index.html";
 
 const TEMPLATE: &str = include_str!("../../../dist/index.html.jinja");
-const STYLE: &str = include_str!("../../../dist/index.css");
+pub(super) const STYLE: &str = include_str!("../../../dist/index.css");
 const SCRIPT: &str = include_str!("../../../dist/index.js");
 
 /// What stands in commands where nobody told the address of the releases.
-const NO_BASE: &str = "BASE_URL";
+pub(super) const NO_BASE: &str = "BASE_URL";
 /// These hosts' columns come first: most people want one of them.
 const FIRST_HOSTS: [&str; 2] = ["amd64", "arm64"];
 /// What the chooser begins with, if it is there.
@@ -39,9 +39,16 @@ const FIRST_TARGET: &str = "aarch64";
 ///
 /// # Errors
 /// When `base` is no address that can stand in a shell command as it is.
-pub fn html(manifest: &Manifest, peers: &Peers, speed: &Speed, base: Option<&str>) -> Result<String> {
+pub fn html(
+    manifest: &Manifest,
+    peers: &Peers,
+    speed: &Speed,
+    base: Option<&str>,
+    signer: Option<&str>,
+) -> Result<String> {
     let programs: Vec<Artifact> = manifest.programs.iter().map(Program::as_artifact).collect();
-    let page = Page::new(manifest, &programs, peers, speed, base.map(checked_base).transpose()?);
+    let page =
+        Page { signer, ..Page::new(manifest, &programs, peers, speed, base.map(checked_base).transpose()?) };
     template::render(FILE, TEMPLATE, &page)
 }
 
@@ -72,6 +79,8 @@ struct Page<'a> {
     release: &'a str,
     base: &'a str,
     knows_base: bool,
+    /// The fingerprint of the key that signs the release, for `--key` in commands.
+    signer: Option<&'a str>,
     source: &'a anyarch_manifest::Source,
     /// Upstream's address, if a link to it can do no harm.
     upstream: Option<&'a str>,
@@ -168,6 +177,7 @@ impl<'a> Page<'a> {
             release: manifest.release.as_str(),
             base: base.unwrap_or(NO_BASE),
             knows_base: base.is_some(),
+            signer: None,
             source: &manifest.source,
             upstream: upstream.filter(|address| address.starts_with("https://")),
             emulators: manifest.artifacts.len(),
@@ -187,12 +197,27 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Nothing but the page's own style and script, and an empty icon, so that browsers do not ask the server for one.
 fn policy() -> String {
-    let (style, script) = (policy_hash(STYLE), policy_hash(SCRIPT));
+    policy_of(&[STYLE], &[SCRIPT])
+}
+
+/// Nothing but the page's own styles and scripts, and an empty icon, so that browsers do not ask the server for one.
+pub(super) fn policy_of(styles: &[&str], scripts: &[&str]) -> String {
+    let hashes = |texts: &[&str]| match texts {
+        [] => "'none'".to_owned(),
+        texts => texts.iter().map(|text| policy_hash(text)).collect::<Vec<_>>().join(" "),
+    };
     format!(
-        "default-src 'none'; style-src {style}; script-src {script}; img-src data:; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+        hashes(styles),
+        hashes(scripts)
     )
+}
+
+/// How many targets a release has, and how many hosts.
+pub(super) fn what_is_there(manifest: &Manifest) -> (usize, usize) {
+    let targets: BTreeSet<&str> = manifest.artifacts.iter().map(|one| one.target.as_str()).collect();
+    (targets.len(), hosts(manifest).len())
 }
 
 /// All hosts, the columns in their order.
@@ -266,13 +291,22 @@ impl<'a> Packed<'a> {
 
 /// The manifest's documents, then the files that speak of all others.
 fn papers(manifest: &Manifest) -> Vec<Paper<'_>> {
+    let bundles = manifest.bundles.iter().filter_map(|bundle| {
+        let archive = bundle.archive(ArchiveFormat::TarXz)?;
+        Some(Paper {
+            file: archive.file.to_string(),
+            what: "All emulators for a host in one archive",
+            size: Some(bytes(archive.size)),
+            sha256: Some(archive.sha256.as_str()),
+        })
+    });
     let known = manifest.documents.iter().map(|document| Paper {
         file: document.file.to_string(),
         what: what(document),
         size: Some(bytes(document.size)),
         sha256: Some(document.sha256.as_str()),
     });
-    let mut papers: Vec<Paper<'_>> = known.collect();
+    let mut papers: Vec<Paper<'_>> = bundles.chain(known).collect();
     let others = [
         (
             format!("anyarch-{}.intoto.json", manifest.release),

@@ -6,6 +6,7 @@ use crate::error::Missing;
 use crate::package;
 use crate::process::{self, ended, output};
 use anyarch_client::files;
+use anyarch_client::signature;
 use anyarch_manifest::{NAMESPACE, SIGNATURE, SUMS as FILE};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
@@ -40,6 +41,28 @@ pub fn can_sign(key: &Path) -> Result<PathBuf> {
     ensure!(key.is_file(), "there is no key file {}", key.display());
     let missing = |_| Missing::new("ssh-keygen", "apt-get install openssh-client");
     Ok(which::which("ssh-keygen").map_err(missing)?)
+}
+
+/// The file with the public key that signed a release, beside it. It is no part of the release: whoever takes it from there
+/// compares its fingerprint with one from elsewhere.
+pub const KEY: &str = "anyarch.pub";
+
+/// The public half of an SSH key: of a private key's file, or what a public one's says.
+pub fn public(key: &Path) -> Result<String> {
+    let program = can_sign(key)?;
+    let text = fs::read_to_string(key).with_context(|| format!("cannot read {}", key.display()))?;
+    if signature::fingerprint_of(&text).is_ok() {
+        return Ok(text);
+    }
+    let shell = process::shell()?;
+    let command = cmd!(shell, "{program} -y -P '' -f {key}");
+    let said = output(&mut command.into())?;
+    if said.status.success() {
+        return Ok(String::from_utf8_lossy(&said.stdout).into_owned());
+    }
+    // Of one with a passphrase, the public half lies beside it.
+    let beside = PathBuf::from(format!("{}.pub", key.display()));
+    fs::read_to_string(&beside).with_context(|| format!("cannot read {}", beside.display()))
 }
 
 /// Signs the sums with an SSH key: a private key's file, or a public one whose private half an agent holds.

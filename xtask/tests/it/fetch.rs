@@ -4,6 +4,7 @@
 mod stage;
 
 mod machine;
+mod together;
 mod transfers;
 mod trust;
 

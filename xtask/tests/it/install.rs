@@ -372,9 +372,11 @@ fn a_list_has_what_is_asked_for_or_says_what_there_is() {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    let script = checkout().join("dist/install.sh");
-    let ended = Ended::of(Command::new(program("shellcheck")).args(["--shell=sh"]).arg(script));
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    for script in ["dist/install.sh", "action/setup.sh"] {
+        let script = checkout().join(script);
+        let ended = Ended::of(Command::new(program("shellcheck")).args(["--shell=sh"]).arg(script));
+        assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn page(value: &Value, base: Option<&str>) -> String {
 
 /// The same with other figures of speed.
 fn page_with(value: &Value, speed: &Speed, base: Option<&str>) -> String {
-    writer::html(&manifest(value), &Peers::read(&checkout()).unwrap(), speed, base).unwrap()
+    writer::html(&manifest(value), &Peers::read(&checkout()).unwrap(), speed, base, None).unwrap()
 }
 
 fn all<'a>(document: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {

@@ -32,9 +32,11 @@ impl Published {
         let key = home.path().join("key");
         run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
         let parts = part(home.path(), "parts");
-        let own = crate::driver::tarball(TARGET);
-        for file in [own.clone(), PathBuf::from(own.to_str().unwrap().replace(".tar.xz", ".json"))] {
-            fs::copy(&file, parts.join(file.file_name().unwrap())).unwrap();
+        // Two for this machine, so that there is one archive of both.
+        for own in [TARGET, "aarch64"].map(crate::driver::tarball) {
+            for file in [own.clone(), PathBuf::from(own.to_str().unwrap().replace(".tar.xz", ".json"))] {
+                fs::copy(&file, parts.join(file.file_name().unwrap())).unwrap();
+            }
         }
         add_program(&parts);
         let mut published = Self { folder: driver.out.join(RELEASE), home, driver, key, manifest: empty() };
@@ -47,7 +49,7 @@ impl Published {
     fn release(&self, parts: &Path) -> Value {
         let key = self.key.to_str().unwrap();
         let arguments =
-            ["release", "--json", "--zst", "--sign", key, "--base", BASE, parts.to_str().unwrap()];
+            ["release", "--json", "--zst", "--shelf", "--sign", key, "--base", BASE, parts.to_str().unwrap()];
         json(&self.driver, &arguments)
     }
 
@@ -124,6 +126,8 @@ fn a_release_is_what_it_says_and_can_be_checked_fetched_and_built_again() {
     the_provenance_names_every_file(&published);
     the_source_is_what_it_was_built_from(&published);
     both_ways_install_the_same_emulator(&published);
+    all_for_a_host_come_in_one(&published);
+    whoever_asks_for_the_newest_finds_it(&published);
     a_second_time_gives_the_same_bytes(&published);
     a_build_leaves_a_whole_release_alone(&published);
 }
@@ -136,7 +140,7 @@ fn the_sums_vouch_for_every_file_and_the_signature_for_them(published: &Publishe
     for path in files(&published.folder) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let is_record = name.contains("-linux-") && name.ends_with(".json");
-        let is_own = name.starts_with("SHA256SUMS");
+        let is_own = name.starts_with("SHA256SUMS") || name == "anyarch.pub";
         assert_eq!(listed.contains(&name), !is_record && !is_own, "{name}");
     }
     let signers = published.home.path().join("signers");
@@ -155,7 +159,7 @@ fn the_manifest_is_true(published: &Published) {
     assert_eq!(manifest.release.as_str(), RELEASE);
     let pairs: Vec<(&str, &str)> =
         manifest.artifacts.iter().map(|one| (one.target.as_str(), one.host.as_str())).collect();
-    assert_eq!(pairs, [("arm", "amd64"), ("arm", "arm64"), ("arm", "s390x")]);
+    assert_eq!(pairs, [("aarch64", "amd64"), ("arm", "amd64"), ("arm", "arm64"), ("arm", "s390x")]);
     for one in &manifest.artifacts {
         let tree = published.home.path().join("unpacked").join(one.host.replace('/', "-"));
         for archive in &one.archives {
@@ -229,8 +233,8 @@ fn the_provenance_names_every_file(published: &Published) {
         let path = published.path(&subject["name"].as_str().unwrap());
         assert_eq!(sha256_file(&path).unwrap(), subject["digest"]["sha256"].as_str().unwrap());
     }
-    // Three emulators and the program packed in two ways, three documents, the manifest, the page.
-    assert_eq!(subjects.len(), (3 + 1) * 2 + 3 + 2);
+    // Four emulators and the program packed in two ways, two emulators in one, three documents, the manifest, the page.
+    assert_eq!(subjects.len(), (4 + 1) * 2 + 1 + 3 + 2);
     let text = statement["predicate"].to_string();
     let commit = run("git", &["-C", crate::driver::checkout().to_str().unwrap(), "rev-parse", "HEAD"]);
     let qemu = published.manifest.source.commit.clone().unwrap();
@@ -295,6 +299,64 @@ fn both_ways_install_the_same_emulator(published: &Published) {
     assert!(said.contains(&format!("anyarch-{RELEASE}")), "{said}");
 }
 
+fn all_for_a_host_come_in_one(published: &Published) {
+    let hosts: Vec<&str> = published.manifest.bundles.iter().map(|one| one.host.as_str()).collect();
+    assert_eq!(hosts, ["amd64"], "those that have several");
+    let from = published.driver.out.to_str().unwrap();
+    let prefix = published.home.path().join("all");
+    let arguments =
+        ["fetch", "--json", "--target", "all", "--from", from, "--prefix", prefix.to_str().unwrap()];
+    let fetched = json(&published.driver, &arguments);
+    for row in fetched["emulators"].as_array().unwrap() {
+        assert_eq!(row["archive"], format!("anyarch-all-{RELEASE}-linux-amd64.tar.xz"), "{row}");
+        let target = row["target"].as_str().unwrap();
+        let emulator = &published.manifest.artifact(target, "amd64").unwrap().emulator;
+        let place = prefix.join(format!("bin/qemu-{target}"));
+        assert_eq!(sha256_file(&place).unwrap(), emulator.sha256.as_str());
+        assert!(prefix.join(format!("share/doc/anyarch/qemu-{target}/COPYING")).is_file());
+    }
+    let single = published.manifest.artifacts.iter().filter(|one| one.host == "amd64");
+    let single: u64 = single.map(|one| one.archive(ArchiveFormat::TarXz).unwrap().size).sum();
+    let together = published.manifest.bundles[0].archives[0].size;
+    assert!(together * 10 < single * 9, "{together} {single}");
+}
+
+fn whoever_asks_for_the_newest_finds_it(published: &Published) {
+    let out = &published.driver.out;
+    let public = fs::read_to_string(published.key.with_extension("pub")).unwrap();
+    let fingerprint = anyarch_client::signature::fingerprint_of(&public).unwrap();
+    for page in [out.join("index.html"), published.path(&"index.html")] {
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains(&format!("--key {fingerprint}")) && page.contains(RELEASE), "{page}");
+    }
+    let key = fs::read_to_string(published.path(&"anyarch.pub")).unwrap();
+    assert_eq!(anyarch_client::signature::fingerprint_of(&key).unwrap(), fingerprint);
+    let redirect = fs::read_to_string(out.join("latest/index.html")).unwrap();
+    assert!(redirect.contains(&format!("url=../{RELEASE}/")), "{redirect}");
+    // By the copy of the installer, and by the program for users; both believe the fingerprint.
+    let from = out.to_str().unwrap();
+    let prefix = published.home.path().join("newest");
+    let words =
+        ["--target", "arm", "--from", from, "--key", &fingerprint, "--prefix", prefix.to_str().unwrap()];
+    for ended in [
+        Ended::of(Command::new("sh").arg(out.join("latest/install.sh")).args(words)),
+        Ended::of(Command::new(crate::users::built()).arg("install").args(words)),
+    ] {
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(prefix.join("bin/qemu-arm").exists());
+        fs::remove_dir_all(&prefix).unwrap();
+    }
+    // An older one beside it is listed, and does not become the newest.
+    let older = out.join("9.1.0-1");
+    let text = fs::read_to_string(published.path(&"release.json")).unwrap();
+    fs::write(mkdir(&older).join("release.json"), text.replace(RELEASE, "9.1.0-1")).unwrap();
+    xtask::release::shelf::write(out, None).unwrap();
+    let page = fs::read_to_string(out.join("index.html")).unwrap();
+    assert!(page.find(RELEASE) < page.find("9.1.0-1") && page.contains("nobody"), "{page}");
+    assert!(fs::read_to_string(out.join("latest/index.html")).unwrap().contains(RELEASE));
+    fs::remove_dir_all(older).unwrap();
+}
+
 fn a_second_time_gives_the_same_bytes(published: &Published) {
     let before = published.hashes();
     published.release(&published.home.path().join("parts"));
@@ -305,14 +367,15 @@ fn a_build_leaves_a_whole_release_alone(published: &Published) {
     let before = published.hashes();
     published.driver.succeed(&["build", "--target", "arm"]);
     assert_eq!(published.hashes(), before, "nothing changed, so all that vouches for it still does");
-    let ended = published.driver.run(&["build", "--target", "aarch64"]);
+    let ended = published.driver.run(&["build", "--target", "i386"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("the description of the release in this folder was removed"),
         "{}",
         ended.stderr
     );
-    assert!(!published.path(&"release.json").exists() && !published.path(&"SHA256SUMS.sig").exists());
+    let stale = ["release.json", "SHA256SUMS.sig", &format!("anyarch-all-{RELEASE}-linux-amd64.tar.xz")];
+    assert!(stale.iter().all(|name| !published.path(name).exists()), "{:?}", files(&published.folder));
 }
 
 #[test]

@@ -11,8 +11,8 @@
 use super::run;
 use anyarch_manifest::layout::{self, PROGRAM};
 use anyarch_manifest::{
-    Archive, ArchiveFormat, Artifact, Build, Check, Emulator, FILE, FileName, Manifest, Outcome, Patch,
-    Program, ProgramBuild, Sha256, Source,
+    Archive, ArchiveFormat, Artifact, Build, Bundle, Check, Emulator, FILE, FileName, Manifest, Outcome,
+    Patch, Program, ProgramBuild, Sha256, Source,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -74,6 +74,7 @@ impl FakeRelease {
                 builds: builds.into(),
                 artifacts: Vec::new(),
                 programs: Vec::new(),
+                bundles: Vec::new(),
                 documents: Vec::new(),
             },
         };
@@ -101,6 +102,36 @@ impl FakeRelease {
             let program = Program { host, program: emulator, unpacked_size, archives, verified, build };
             self.manifest.programs.push(program);
         }
+        self.write();
+        self
+    }
+
+    /// Gives the release the archive of all emulators for a host, once its members were changed. Manifest and sums vouch
+    /// for it.
+    pub fn with_bundle(mut self, host: &str, change: impl FnOnce(&mut Vec<Member>)) -> Self {
+        let of_host: Vec<Artifact> =
+            self.manifest.artifacts.iter().filter(|one| one.host == host).cloned().collect();
+        let mut members: Vec<Member> = Vec::new();
+        for member in of_host.iter().flat_map(|one| self.members(&one.target, host)) {
+            if member.kind != EntryType::Directory || members.iter().all(|known| known.name != member.name) {
+                members.push(member);
+            }
+        }
+        change(&mut members);
+        let packed = packed(&tar(&members));
+        let name = layout::bundle(&self.name, host) + ".tar.xz";
+        fs::write(self.folder().join(&name), &packed).unwrap();
+        self.manifest.bundles.push(Bundle {
+            host: host.to_owned(),
+            targets: of_host.iter().map(|one| one.target.clone()).collect(),
+            unpacked_size: of_host.iter().map(|one| one.unpacked_size).sum(),
+            archives: vec![Archive {
+                file: file_name(&name),
+                format: ArchiveFormat::TarXz,
+                size: packed.len() as u64,
+                sha256: hash(&packed),
+            }],
+        });
         self.write();
         self
     }
@@ -313,6 +344,12 @@ impl Key {
     /// The file with the public key.
     pub fn public(&self) -> String {
         format!("{}.pub", self.path.display())
+    }
+
+    /// As `ssh-keygen -l` prints it: `SHA256:...`.
+    pub fn fingerprint(&self) -> String {
+        let listed = run("ssh-keygen", &["-lf", &self.public()]);
+        listed.split(' ').nth(1).unwrap().to_owned()
     }
 
     /// Signs the sums of a release.

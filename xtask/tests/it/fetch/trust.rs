@@ -156,6 +156,9 @@ fn a_signature_of_any_usual_kind_is_checked_without_ssh_keygen() {
         );
         let printed: Value = serde_json::from_str(&ended.stdout).unwrap();
         assert!(printed["signed_by"].as_str().unwrap().starts_with(kind), "{printed}");
+        // Its fingerprint does as well: the signature holds the key.
+        let ended = stage.fetch(&["--from", stage.base(), "--key", &key.fingerprint()], &[]);
+        assert!(ended.code == Some(0) && ended.stderr.contains(&key.fingerprint()), "{ended:?}");
     }
     // Without a key the signature is not looked at, and people hear what that means.
     let ended = stage.fetch(&["--from", stage.base()], &[]);
@@ -196,6 +199,9 @@ fn one_of_several_keys_will_do_and_the_environment_may_name_them() {
     stage
         .fetch(&["--from", stage.base(), "--key", keys[0].path.to_str().unwrap()], &[])
         .failed(2, &["line 1 of", "is not an OpenSSH public key"]);
+    stage
+        .fetch(&["--from", stage.base(), "--key", "SHA256:x"], &[])
+        .failed(2, &["is no fingerprint of a key"]);
 }
 
 #[test]
@@ -236,6 +242,7 @@ fn a_signature_that_is_missing_of_another_key_text_or_purpose_is_refused() {
         spoil(&stage, &key);
         let server = Server::of(&stage.release.base);
         stage.fetch(&["--from", &server.url(), "--key", &key.public()], &[]).failed(1, &[said]);
+        stage.fetch(&["--from", &server.url(), "--key", &key.fingerprint()], &[]).failed(1, &[said]);
         assert!(server.asked("release.json").is_empty(), "{said}: nothing vouches for it");
         stage.holds_nothing();
     }
@@ -320,7 +327,7 @@ fn an_archive_that_lacks_something_or_has_another_emulator_is_refused() {
         (tar(&without("bin/qemu")), "it has no bin/qemu-aarch64"),
         (tar(&without("share")), "it has no share/doc/anyarch/qemu-aarch64"),
         (tar(&[]), "it has no bin/qemu-aarch64"),
-        (tar(&other), "the emulator in it is not that of the release"),
+        (tar(&other), "qemu-aarch64 in it is not that of the release"),
         (packed[..100_000].to_vec(), "truncated"),
         (vec![b'x'; 4096], "truncated or not a tar archive"),
         (bomb, "is longer than the release says"),

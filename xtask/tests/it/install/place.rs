@@ -167,3 +167,28 @@ fn what_two_releases_at_once_leave_mixed_the_next_run_mends() {
         }
     }
 }
+
+#[test]
+fn what_was_installed_is_removed_without_a_network_and_nothing_else() {
+    let (_home, _release, server) = own_mirror();
+    for (shell, downloader) in PAIRED {
+        let machine = Machine::new(shell, downloader);
+        let prefix = machine.prefix();
+        assert_eq!(machine.install(&server.url()).code, Some(0));
+        let others = mkdir(&prefix.join("bin")).join("qemu-mips");
+        fs::write(&others, "somebody's").unwrap();
+        // One that has no texts of ours is not ours.
+        let ended = machine.plain(&["--uninstall", "--target", "mips"]);
+        ended.failed(1, &["qemu-mips was not installed", "left alone"]);
+        let ended = machine.plain(&["--uninstall", "--target", "linux/arm64"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.stdout.trim(), prefix.join("bin/qemu-aarch64").to_str().unwrap());
+        assert_eq!(below(&prefix).keys().collect::<Vec<_>>(), [&prefix.join("bin"), &others]);
+        machine.plain(&["--uninstall", "--target", "arm64"]).failed(1, &["was not installed"]);
+        // All of them; what lies beside them stays.
+        assert_eq!(machine.install(&server.url()).code, Some(0));
+        let ended = machine.plain(&["--uninstall", "--target", "all"]);
+        assert!(ended.code == Some(0) && others.exists() && !prefix.join("share").exists(), "{ended:?}");
+        machine.plain(&["--uninstall"]).failed(2, &["no target"]);
+    }
+}

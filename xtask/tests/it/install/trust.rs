@@ -40,8 +40,12 @@ fn only_what_the_key_has_signed_is_installed() {
         machine.has_installed(&ended, &release);
         assert!(!ended.stderr.contains("no --key"), "{}", ended.stderr);
         machine.has_installed(&with(&machine, both.to_str().unwrap()), &release);
+        // A fingerprint stands for the key, which the signature holds.
+        machine.has_installed(&with(&machine, &key.fingerprint()), &release);
 
         fs::remove_dir_all(machine.prefix()).unwrap();
+        let theirs = with(&machine, &other.fingerprint());
+        machine.has_nothing(&theirs, 1, &["SHA256SUMS is not signed by the key in SHA256:"]);
         machine.environment.push(("ANYARCH_KEY".into(), other.public()));
         machine.has_nothing(&machine.install(&server.url()), 1, &["SHA256SUMS is not signed by the key in"]);
         machine.has_installed(&with(&machine, &key.public()), &release);
@@ -63,6 +67,7 @@ fn a_key_that_is_none_and_a_machine_without_ssh_keygen_are_told_apart() {
     machine.lacks("ssh-keygen").link("ssh-keygen", "ssh-keygen");
     machine.has_nothing(&with(&machine, key.path.to_str().unwrap()), 2, &["contains no OpenSSH public key"]);
     machine.has_nothing(&with(&machine, "/nowhere"), 2, &["cannot read the key /nowhere"]);
+    machine.has_nothing(&with(&machine, "SHA256:.*"), 2, &["is no fingerprint of a key"]);
 }
 
 /// A right archive's members, and what an attacker makes of them.

@@ -152,7 +152,8 @@ fn a_base_that_a_shell_would_run_is_refused() {
     let peers = Peers::read(&checkout()).unwrap();
     for bad in ["https://x.example/$(reboot)", "https://x.example/a b", "ftp://x.example", "--upload-file=x"]
     {
-        let error = writer::html(&manifest(&small()), &peers, &Speed::default(), Some(bad)).unwrap_err();
+        let error =
+            writer::html(&manifest(&small()), &peers, &Speed::default(), Some(bad), None).unwrap_err();
         assert!(error.is::<Usage>() && error.to_string().contains(bad), "{error:#}");
     }
 }
