@@ -10,6 +10,7 @@ mod container_images;
 mod corpus;
 mod driver;
 mod emulators;
+mod engines;
 mod fetch;
 mod hosts;
 mod install;

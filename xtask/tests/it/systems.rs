@@ -2,12 +2,11 @@
 //! Docker builds and runs images, programs of the host and of the guest start each other.
 
 mod debian;
-mod docker;
 mod work;
 
+use crate::driver::engine::Engine;
 use crate::driver::{Driver, Ended, checkout, emulator_of, run, scratch};
 use debian::{Debian, Owner};
-use docker::Engine;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -179,6 +178,15 @@ ENTRYPOINT ["/qemu-aarch64", "--execve", "/qemu-aarch64"]
 CMD ["/bin/bash"]
 "#;
 
+/// One of anybody's: children, scripts, a shell that execs, another user.
+const PLAIN: &str = r#"
+FROM arm64v8/debian
+RUN printf '#!/bin/sh\nuname -m | tr a-z A-Z\n' > /s && chmod +x /s && [ "$(/s)" = AARCH64 ]
+RUN exec perl -e 'exit(qx(/s) ne "AARCH64\n" || system("sh", "-c", "exit 3") >> 8 != 3)'
+USER nobody
+RUN ["/bin/sh", "-c", "echo children run as $(id -un) | sed s/x/x/"]
+"#;
+
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn docker_builds_and_runs_a_dockerfile_whose_shell_is_the_emulator() {
@@ -193,16 +201,24 @@ fn long_dockers_first_builder_builds_it_as_well() {
 
 fn docker_builds_and_runs_it(with_buildkit: bool, tag: &str) {
     ARM64.nothing_is_registered();
-    let engine = Engine::start();
+    let hooks = scratch();
+    let engine = Engine::that_finds(hooks.path());
     engine.import(&ARM64.root, "linux/arm64", "arm64v8/debian");
     let context = engine.context("guest", DOCKERFILE, &[ARM64.emulator()]);
-    let plain = engine.context("plain", "FROM arm64v8/debian\nRUN uname -m\n", &[]);
+    let plain = engine.context("plain", PLAIN, &[]);
     let built = engine.build(with_buildkit, tag, &context);
     assert_eq!(built.code, Some(0), "{built:?}");
     runs_as_its_dockerfile_says(&engine, tag);
     // Without the emulator as its shell the same image can run nothing.
     let without = engine.build(with_buildkit, "none", &plain);
     assert!(without.code != Some(0) && format!("{without:?}").contains("exec format error"), "{without:?}");
+    if with_buildkit {
+        // But BuildKit has a hook of its own, for Dockerfiles that say nothing of emulators.
+        fs::copy(ARM64.emulator(), hooks.path().join("buildkit-qemu-aarch64")).unwrap();
+        let hooked = engine.build_with(true, &["--platform", "linux/arm64", "--progress", "plain"], &plain);
+        let said = hooked.stderr.lines().filter(|line| line.contains("children run"));
+        assert_eq!((hooked.code, said.count()), (Some(0), 1), "{hooked:?}");
+    }
 }
 
 fn runs_as_its_dockerfile_says(engine: &Engine, tag: &str) {

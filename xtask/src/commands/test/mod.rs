@@ -36,9 +36,10 @@ const LONG: &str = "long_";
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
 /// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 13] = [
+const HEAVY: [&str; 14] = [
     "clusters",
     "emulators",
+    "engines",
     "hosts",
     "join",
     "kills",

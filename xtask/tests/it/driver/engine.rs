@@ -1,10 +1,10 @@
 //! A Docker engine of the test's own: `docker.io` as Debian packs it, with folders, sockets, control
 //! groups and namespaces that are nobody else's. What this machine's own engine holds is not touched.
 
-use super::debian::environment;
-use crate::driver::{Ended, is_root, mkdir};
+use super::{Ended, is_root, mkdir, namespace};
 use anyarch_client::files::TempFolder;
 use rustix::process::Signal;
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,9 +30,38 @@ pub struct Engine {
     cgroup: String,
 }
 
+/// The environment of guests and engines, with the ways to the network that this machine has.
+pub fn environment() -> Vec<(String, String)> {
+    let fixed = [
+        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("LC_ALL", "C.UTF-8"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+        // What debootstrap must be told to do without device files of its own.
+        ("container", "lxc"),
+    ];
+    let proxies = ["http_proxy", "https_proxy", "no_proxy"];
+    let proxies = proxies.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)));
+    fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).chain(proxies).collect()
+}
+
 impl Engine {
     /// Starts it and waits until it answers.
     pub fn start() -> Self {
+        Self::start_with(&[], false)
+    }
+
+    /// One that finds programs in this folder before others.
+    pub fn that_finds(folder: &Path) -> Self {
+        Self::start_with(&[folder], false)
+    }
+
+    /// One in a user namespace, as an engine inside a system container has it: there `binfmt_misc` is a table of its
+    /// own (Linux 6.7), and a privileged container changes nothing of this machine.
+    pub fn with_a_table_of_its_own() -> Self {
+        Self::start_with(&[], true)
+    }
+
+    fn start_with(folders: &[&Path], in_user_namespace: bool) -> Self {
         assert!(is_root(), "this test starts dockerd and needs root");
         assert!(Path::new(DAEMON).exists(), "missing on this machine: dockerd: apt-get install docker.io");
         let data = TempFolder::new(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("systems")).unwrap();
@@ -42,9 +71,12 @@ impl Engine {
         fs::write(data.path().join("daemon.json"), "{}").unwrap();
         let log = File::create(data.path().join("dockerd.log")).unwrap();
         let data_at = |option: &str, name: &str| format!("{option}={}", data.path().join(name).display());
-        let mut command = Command::new("unshare");
+        let mut command = match in_user_namespace {
+            true => namespace::mapped(),
+            false => Command::new("env"),
+        };
         end_with_parent(&mut command, Signal::KILL, None);
-        command.args(["--mount", "--pid", "--fork", "--kill-child"]);
+        command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child"]);
         command.args(["--mount-proc", DAEMON]);
         command.args([data_at("--config-file", "daemon.json"), data_at("--data-root", "images")]);
         command.arg(format!("--exec-root={}", sockets.path().join("exec").display()));
@@ -57,8 +89,18 @@ impl Engine {
             "--exec-opt=native.cgroupdriver=cgroupfs".to_owned(),
             format!("--cgroup-parent={cgroup}"),
         ]);
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let engine = Self { namespaces: command.spawn().unwrap(), data, sockets, cgroup };
+        let folders = folders.iter().map(|folder| (*folder).to_owned());
+        let usual = env::var_os("PATH").unwrap();
+        let path = folders.chain(env::split_paths(&usual));
+        command.env("PATH", env::join_paths(path).unwrap());
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        if !in_user_namespace {
+            command.stdin(Stdio::null());
+        }
+        let mut engine = Self { namespaces: command.spawn().unwrap(), data, sockets, cgroup };
+        if in_user_namespace {
+            namespace::let_in(&mut engine.namespaces);
+        }
         engine.wait_until_it_answers();
         engine
     }
@@ -114,7 +156,12 @@ impl Engine {
 
     /// `docker build` by one of its two builders, with this machine's network.
     pub fn build(&self, with_buildkit: bool, tag: &str, context: &Path) -> Ended {
-        let mut words = vec!["build", "--network=host", "--tag", tag];
+        self.build_with(with_buildkit, &["--tag", tag], context)
+    }
+
+    /// The same with other options.
+    pub fn build_with(&self, with_buildkit: bool, options: &[&str], context: &Path) -> Ended {
+        let mut words = [&["build", "--network=host"], options].concat();
         // Docker knows these names without an ARG, and keeps their values out of the image.
         for name in ["http_proxy", "https_proxy", "no_proxy"] {
             words.extend(["--build-arg", name]);

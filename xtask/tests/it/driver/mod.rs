@@ -1,7 +1,9 @@
 //! The driver as a user runs it: a process with private folders, and servers on loopback to talk to.
 
 pub mod encrypted;
+pub mod engine;
 pub mod foreign;
+pub mod namespace;
 pub mod releases;
 pub mod server;
 pub mod wants;

@@ -1,6 +1,7 @@
 //! A Debian of a foreign architecture as its users make it: the first stage of `debootstrap` is this
 //! machine's work, all of the second is that of the foreign system's own programs.
 
+use crate::driver::engine::environment;
 use crate::driver::{Ended, Somebody, WITH_GUESTS, emulator, emulator_of, is_root, run};
 use anyarch_client::files::TempFolder;
 use std::fs;
@@ -68,20 +69,6 @@ impl Owner {
         command.current_dir(self.home()).stdin(Stdio::null());
         command
     }
-}
-
-/// The environment of every guest, with the ways to the network that this machine has.
-pub fn environment() -> Vec<(String, String)> {
-    let fixed = [
-        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("LC_ALL", "C.UTF-8"),
-        ("DEBIAN_FRONTEND", "noninteractive"),
-        // What debootstrap must be told to do without device files of its own.
-        ("container", "lxc"),
-    ];
-    let proxies = ["http_proxy", "https_proxy", "no_proxy"];
-    let proxies = proxies.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-    fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).chain(proxies).collect()
 }
 
 /// A Debian in a folder, and the emulator that runs it.
