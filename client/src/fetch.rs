@@ -106,8 +106,22 @@ impl State {
 pub enum NameFilter {
     /// All names that the release has.
     All,
+    /// All names, and the users' program, which is no emulator.
+    AllAndProgram,
     /// These targets by QEMU's names, or hosts by Docker's.
     Only(Vec<String>),
+}
+
+impl NameFilter {
+    /// What is asked for by its name.
+    pub fn by_name(&self) -> impl Iterator<Item = &str> {
+        let (names, program) = match self {
+            Self::All => (&[][..], None),
+            Self::AllAndProgram => (&[][..], Some(PROGRAM)),
+            Self::Only(names) => (&names[..], None),
+        };
+        names.iter().map(String::as_str).chain(program)
+    }
 }
 
 /// The emulators of a release that are asked for: each of these targets for each of these hosts. Who asks for
@@ -118,7 +132,7 @@ pub enum NameFilter {
 pub fn select(manifest: &Manifest, targets: &NameFilter, hosts: &NameFilter) -> Result<Vec<Artifact>> {
     let there = sorted(manifest.artifacts.iter().map(|one| one.host.as_str()));
     let hosts: Vec<&str> = match hosts {
-        NameFilter::All => there.clone(),
+        NameFilter::All | NameFilter::AllAndProgram => there.clone(),
         NameFilter::Only(names) => names.iter().map(String::as_str).collect(),
     };
     let mut chosen = Vec::new();
@@ -127,13 +141,12 @@ pub fn select(manifest: &Manifest, targets: &NameFilter, hosts: &NameFilter) -> 
         if of_host.is_empty() && manifest.program(host).is_none() {
             bail!(lacks(manifest, &format!("anything for {host}"), host, "it has emulators for", &there));
         }
-        let NameFilter::Only(targets) = targets else {
-            chosen.extend(of_host.into_iter().cloned());
-            continue;
-        };
-        for target in targets {
+        if !matches!(targets, NameFilter::Only(_)) {
+            chosen.extend(of_host.iter().copied().cloned());
+        }
+        for target in targets.by_name() {
             let program = (target == PROGRAM).then(|| manifest.program(host)).flatten();
-            let emulator = of_host.iter().find(|one| one.target == *target).copied().cloned();
+            let emulator = of_host.iter().find(|one| one.target == target).copied().cloned();
             let found = emulator.or_else(|| program.map(Program::as_artifact));
             chosen.push(found.ok_or_else(|| no_target(manifest, target, host))?);
         }

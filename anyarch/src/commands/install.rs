@@ -88,7 +88,8 @@ pub fn install(
 /// [`Usage`] for one that is not known.
 pub fn named(words: &[String]) -> Result<NameFilter, Usage> {
     if words.iter().any(|name| name == "all") {
-        return Ok(NameFilter::All);
+        let with_program = words.iter().any(|name| name == PROGRAM);
+        return Ok(if with_program { NameFilter::AllAndProgram } else { NameFilter::All });
     }
     let mut once: Vec<String> = Vec::new();
     for name in words {

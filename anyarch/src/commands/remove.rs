@@ -18,7 +18,7 @@ Examples:
   anyarch remove --target arm64
   anyarch remove --target all --prefix /usr/local")]
 pub struct Remove {
-    /// Targets, by any usual name; `all` for every one that is installed; `anyarch` for this program itself
+    /// Targets, by any usual name; `all` for every emulator that is installed; `anyarch` for this program itself
     #[arg(short, long = "target", value_name = "TARGET", value_delimiter = ',', required = true)]
     targets: Vec<String>,
     /// Folder that they are installed in [default: ~/.local]
@@ -39,8 +39,12 @@ pub fn run(session: &Session, arguments: &Remove) -> Result<()> {
 /// Those of the targets that are asked for; it is an error if one is not there. All are all emulators: who removes them
 /// goes on with this program.
 fn chosen(all: Vec<Found>, targets: &NameFilter, prefix: &str) -> Result<Vec<Found>> {
-    let NameFilter::Only(names) = targets else {
-        return Ok(all.into_iter().filter(|found| found.record.target != PROGRAM).collect());
+    let names = match targets {
+        NameFilter::Only(names) => names,
+        NameFilter::AllAndProgram => return Ok(all),
+        NameFilter::All => {
+            return Ok(all.into_iter().filter(|found| found.record.target != PROGRAM).collect());
+        }
     };
     let has = |name: &&String| all.iter().any(|found| found.record.target == **name);
     if let Some(lost) = names.iter().find(|name| !has(name)) {

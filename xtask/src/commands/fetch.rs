@@ -116,7 +116,8 @@ fn release(session: &Session, arguments: &Fetch) -> Result<FileName> {
 
 fn targets(names: &[String]) -> Result<NameFilter> {
     if names.iter().any(|name| name == "all") {
-        return Ok(NameFilter::All);
+        let with_program = names.iter().any(|name| name == PROGRAM);
+        return Ok(if with_program { NameFilter::AllAndProgram } else { NameFilter::All });
     }
     let named = |name: &String| {
         if name == PROGRAM {

@@ -110,6 +110,11 @@ fn this_program_is_installed_listed_upgraded_and_removed_by_its_own_name() {
     assert!(path.is_file() && !home.join(".local/bin/qemu-aarch64").exists());
     shelf.succeed(&["remove", "--target", "anyarch"]);
     assert_eq!(fs::read_dir(home.join(".local")).unwrap().count(), 0, "no folder is left");
+    // But both are asked for together.
+    shelf.succeed(&["install", "--target", "all,anyarch", "--from", &mirror]);
+    assert!(path.is_file() && home.join(".local/bin/qemu-riscv64").is_file());
+    shelf.succeed(&["remove", "--target", "anyarch,all"]);
+    assert_eq!(fs::read_dir(home.join(".local")).unwrap().count(), 0, "no folder is left");
 }
 
 #[test]
