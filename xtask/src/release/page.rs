@@ -11,6 +11,7 @@ use super::peers::Peers;
 use super::speed::{Measurement, Speed, chart::Chart};
 use super::template;
 use anyarch_client::error::Usage;
+use anyarch_manifest::target::Target;
 use anyarch_manifest::{
     Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned, Program,
 };
@@ -103,6 +104,8 @@ struct Page<'a> {
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     target: &'a str,
+    /// Docker's names of the platforms whose programs it runs, where these are not called as the target.
+    platforms: String,
     /// One for each host, in the order of the columns.
     cells: Vec<Option<Cell<'a>>>,
     passed: usize,
@@ -248,7 +251,10 @@ fn rows<'a>(manifest: &'a Manifest, hosts: &[&'a str]) -> Vec<Row<'a>> {
         let cell = |host: &&'a str| manifest.artifact(target, host).and_then(cell);
         let cells: Vec<Option<Cell<'a>>> = hosts.iter().map(cell).collect();
         let sum = |what: fn(&Cell<'a>) -> usize| cells.iter().flatten().map(what).sum();
-        Row { target, passed: sum(|cell| cell.passed), not_run: sum(|cell| cell.not_run), cells }
+        let platforms = Target::find(target).map_or(&[][..], |known| known.platforms);
+        let others: Vec<&str> = platforms.iter().copied().filter(|name| *name != target).collect();
+        let platforms = others.join(" ");
+        Row { target, platforms, passed: sum(|cell| cell.passed), not_run: sum(|cell| cell.not_run), cells }
     };
     targets.into_iter().map(row).collect()
 }
