@@ -3,12 +3,12 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::server::Server;
-use crate::driver::{Driver, Ended, checkout, exclusive, json, run, scratch, wants};
+use crate::driver::{Driver, Ended, checkout, exclusive, json, namespace, run, scratch, wants};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -309,6 +309,89 @@ fn long_a_container_registers_until_it_is_stopped() {
     let state = engine.run(&["inspect", "--format", "{{.State.ExitCode}}", "registers"]);
     assert_eq!(state.stdout.trim(), "0", "{:?}", logs());
     assert!(!runs(), "the table still has it");
+}
+
+#[test]
+#[ignore = "makes a release and its images, starts dockerd; run by `cargo xtask test --long`"]
+fn long_containers_that_register_at_once_or_are_killed_leave_nothing_half_done() {
+    let _one = exclusive();
+    let home = scratch();
+    let engine = Engine::with_a_table_of_its_own();
+    let image = IMAGES.load(&engine, "latest");
+    let guests = PLATFORMS.map(|(platform, target)| tiny(&engine, home.path(), platform, target));
+    let all_run = || {
+        for guest in &guests {
+            let ended = engine.run(&["run", "--network=none", "--rm", guest, "/tiny", "/tiny", "word"]);
+            assert_eq!(ended.code, Some(42), "{guest}: {ended:?}");
+        }
+    };
+    let install = ["run", "--network=none", "--rm", "--privileged", &image, "--install", "all"];
+    let begun = [0; 3]
+        .map(|_| engine.command(&install).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    for one in begun {
+        let output = one.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    all_run();
+    for milliseconds in [0, 100, 200, 400, 800] {
+        let mut run = engine.command(&[&install[..1], &["--name", "killed"], &install[1..]].concat());
+        let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(Duration::from_millis(milliseconds));
+        let _ = engine.run(&["kill", "killed"]);
+        run.wait().unwrap();
+        let _ = engine.run(&["rm", "--force", "killed"]);
+        let again = engine.run(&install);
+        assert_eq!(again.code, Some(0), "after {milliseconds} ms: {again:?}");
+    }
+    all_run();
+}
+
+#[test]
+#[ignore = "makes a release and its images; run by `cargo xtask test --long`"]
+fn long_podman_registers_by_the_image_as_docker_does() {
+    let _one = exclusive();
+    wants::insist(&["podman", "runc"], "podman runc");
+    let home = scratch();
+    let known = xtask::facts::Target::named("aarch64").unwrap().known().unwrap();
+    let root = home.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("tiny"), anyarch_binfmt::tiny::program(known).unwrap()).unwrap();
+    fs::set_permissions(root.join("tiny"), fs::Permissions::from_mode(0o755)).unwrap();
+    run("tar", &["-C", root.to_str().unwrap(), "-cf", home.path().join("tiny.tar").to_str().unwrap(), "."]);
+    let script = "cd \"$1\"; mount -t tmpfs none /run
+        podman() { command podman --root \"$PWD/store\" --runroot \"$PWD/run\" --storage-driver vfs \\
+            --cgroup-manager cgroupfs --runtime runc \"$@\"; }
+        image=$(podman load --quiet --input \"$2\" | sed -n 's/^Loaded image[^:]*: *//p')
+        podman import --quiet --arch arm64 tiny.tar localhost/tiny > /dev/null
+        guest() { podman run --rm --network none localhost/tiny /tiny /tiny word; echo $?; }
+        guest 2> /dev/null
+        podman run --rm --privileged --network none \"$image\" --install arm64 > /dev/null
+        guest
+        podman run --rm --privileged --network none \"$image\" --uninstall 'qemu-*' > /dev/null
+        guest 2> /dev/null";
+    let mut command = namespace::mapped();
+    command.args([
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-ec",
+        script,
+    ]);
+    command.arg("sh").arg(home.path()).arg(IMAGES.archive("latest"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    namespace::let_in(&mut child);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    // Exec format error, then what the two of them say, then the error again.
+    assert_eq!(lines.len(), 5, "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(lines[0] == "126" || lines[0] == "1", "{said}");
+    assert!(lines[1].contains("word") && lines[2].contains("word") && lines[3] == "42", "{said}");
+    assert_eq!(lines[0], lines[4], "{said}");
 }
 
 #[test]
