@@ -41,6 +41,20 @@ fn artifact(target: &str, host: &str, size: u64) -> Value {
     })
 }
 
+/// The users' program for a host.
+fn program(host: &str) -> Value {
+    let file = format!("anyarch-10.2.2-1-linux-{host}.tar.xz");
+    json!({
+        "host": host, "unpacked_size": 5_000_000, "program": { "size": 4_000_000, "sha256": sha("program") },
+        "archives": [{ "file": file, "format": "tar.xz", "size": 1_633_124, "sha256": sha(&file) }],
+        "verified": [{ "name": "install", "outcome": "passed", "detail": HOSTILE }],
+        "build": {
+            "target": "x86_64-unknown-linux-musl", "rustc": "rustc 1", "rustflags": [], "compiler": "gcc",
+            "linker": "ld", "sysroot": [],
+        },
+    })
+}
+
 /// A manifest with these emulators.
 fn release(artifacts: &[Value]) -> Value {
     let mut value: Value =
@@ -104,7 +118,9 @@ fn whole() -> Value {
             all.push(one);
         }
     }
-    release(&all)
+    let mut value = release(&all);
+    value["programs"] = json!([program("amd64"), program("arm64")]);
+    value
 }
 
 fn manifest(value: &Value) -> Manifest {

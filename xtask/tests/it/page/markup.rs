@@ -1,7 +1,7 @@
 //! What the page says, and that nothing in a manifest becomes markup: read without a browser.
 
 use super::{
-    BASE, HOSTILE, all, artifact, manifest, page, page_with, release, sha, small, text, whole, words,
+    BASE, HOSTILE, all, artifact, manifest, page, page_with, program, release, sha, small, text, whole, words,
 };
 use crate::driver::checkout;
 use anyarch_client::error::Usage;
@@ -39,21 +39,21 @@ fn the_users_program_is_offered_where_a_release_has_it() {
     assert!(all(&without, "#program, a[href='#program']").is_empty());
     let mut value = small();
     let file = "anyarch-10.2.2-1-linux-amd64.tar.xz";
-    value["programs"] = json!([{
-        "host": "amd64", "unpacked_size": 5_000_000, "program": { "size": 4_000_000, "sha256": sha("program") },
-        "archives": [{ "file": file, "format": "tar.xz", "size": 1_633_124, "sha256": sha(file) }],
-        "verified": [{ "name": "install", "outcome": "passed", "detail": HOSTILE }],
-        "build": {
-            "target": "x86_64-unknown-linux-musl", "rustc": "rustc 1", "rustflags": [], "compiler": "gcc",
-            "linker": "ld", "sysroot": [],
-        },
-    }]);
+    value["programs"] = json!([program("amd64")]);
     let document = Html::parse_document(&page(&value, Some(BASE)));
     let said = text(&document, "#program");
     for word in ["install.sh | sh -s -- --target anyarch", &sha("program"), HOSTILE, "1 633 124"] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
     assert_eq!(all(&document, &format!("#program a[href='{file}']")).len(), 1);
+    // What to do with it comes first.
+    let uses = text(&document, "#use");
+    for word in
+        ["anyarch run --platform", "anyarch register arm64 --persist", "anyarch unregister", "anyarch remove"]
+    {
+        assert!(uses.contains(word), "{word} is not in {uses}");
+    }
+    assert_eq!(all(&document, "main section")[0].attr("id"), Some("use"));
 }
 
 #[test]
