@@ -4,7 +4,7 @@ use crate::Setting;
 use crate::act::Act;
 use crate::emulator::Emulator;
 use crate::look::{self, Wanting};
-use crate::place::{Circumstances, Scope};
+use crate::place::{Circumstances, Mounted, Scope};
 use crate::plan::{self, Asked, By, Plan, Registered, Taken, There, Wanted};
 use crate::podman::{self, For};
 use crate::table::Table;
@@ -117,6 +117,12 @@ pub fn run(setting: &Setting<'_>, register: &Register) -> Result<()> {
     tell(setting, &plan);
     Act { table: &table, circumstances: &circumstances, progress: setting.progress }
         .carry_out(&plan.steps)?;
+    if circumstances.scope == Scope::UserNamespace && circumstances.mounted == Mounted::Nothing {
+        setting.progress.say(
+            "note: the table of a user namespace lasts as long as something has it mounted: here, as long as this mount \
+             namespace, such as a container",
+        );
+    }
     report(setting, &plan.registered, circumstances.scope, register.persist, &table)
 }
 

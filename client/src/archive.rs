@@ -14,22 +14,14 @@ use tar::{Archive, Entry, EntryType};
 /// What headers and padding may add to the bytes of the files: there are a dozen members for each emulator.
 const OVERHEAD: u64 = 1 << 20;
 
-/// Unpacks the released `.tar.xz` of a target's emulator into an empty folder that nobody else writes to. All files
+/// Unpacks the released `.tar.xz` of these targets' emulators into an empty folder that nobody else writes to. All files
 /// in it together may have `limit` bytes; unpacking takes at most [`xz::RELEASED`] of memory.
 ///
 /// # Errors
-/// When it is truncated, is no such archive, lacks the emulator or its texts, holds a member that does not belong
+/// When it is truncated, is no such archive, lacks an emulator or its texts, holds a member that does not belong
 /// there, or more bytes than the limit. Files that came before the fault are left in the folder.
-pub fn unpack_xz(archive: impl Read, into: &Path, target: &str, limit: u64) -> Result<()> {
-    unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, &[target], limit)
-}
-
-/// Unpacks the released `.tar.xz` of several targets' emulators, which may take more memory: [`xz::TOGETHER`].
-///
-/// # Errors
-/// As [`unpack_xz`].
-pub fn unpack_all_xz(archive: impl Read, into: &Path, targets: &[&str], limit: u64) -> Result<()> {
-    unpack(xz::Decoder::new(BufReader::new(archive), xz::TOGETHER)?, into, targets, limit)
+pub fn unpack_xz(archive: impl Read, into: &Path, targets: &[&str], limit: u64) -> Result<()> {
+    unpack(xz::Decoder::new(BufReader::new(archive), xz::RELEASED)?, into, targets, limit)
 }
 
 /// Unpacks the tar stream of these targets' emulators into an empty folder that nobody else writes to. All files in it

@@ -47,7 +47,7 @@ pub fn sweep(prefix: &Path) {
 /// with its texts, or, if the last rename failed, the new one stands there without any, and is installed anew next time.
 pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()> {
     let room = Room::new(prefix)?;
-    archive::unpack_xz(archive, &room.new, &artifact.target, artifact.unpacked_size)?;
+    archive::unpack_xz(archive, &room.new, &[&artifact.target], artifact.unpacked_size)?;
     room.put(prefix, artifact)
 }
 
@@ -58,7 +58,7 @@ pub fn install(prefix: &Path, artifact: &Artifact, archive: &File) -> Result<()>
 pub fn install_from(prefix: &Path, bundle: &Bundle, artifacts: &[&Artifact], archive: &File) -> Result<()> {
     let room = Room::new(prefix)?;
     let targets: Vec<&str> = bundle.targets.iter().map(String::as_str).collect();
-    archive::unpack_all_xz(archive, &room.new, &targets, bundle.unpacked_size)?;
+    archive::unpack_xz(archive, &room.new, &targets, bundle.unpacked_size)?;
     artifacts.iter().try_for_each(|artifact| room.put(prefix, artifact))
 }
 

@@ -14,18 +14,12 @@ pub struct MemoryLimit {
     pub advice: &'static str,
 }
 
-/// Archives of releases: ours are packed with a window of 2 MiB and take 3 MiB.
+/// Archives of releases: ours are packed with a window of 2 MiB and take 3 MiB, those of all emulators with 32 MiB and 33.
 /// `dist/install.sh` has this limit, too.
 pub const RELEASED: MemoryLimit = MemoryLimit {
     bytes: 64 << 20,
-    advice: "archives of this project need 3 MiB, so it was packed by others: \
+    advice: "archives of this project need at most 33 MiB, so it was packed by others: \
              download it again, or repack it with `xz -6`",
-};
-
-/// Archives of all emulators of a host: ours are packed with a window of 64 MiB and take 65 MiB.
-pub const TOGETHER: MemoryLimit = MemoryLimit {
-    bytes: 160 << 20,
-    advice: "archives of this project need 65 MiB, so it was packed by others: install one target after the other",
 };
 
 /// Unpacks an xz stream, or several concatenated ones. The older format `.lzma` is not read: nobody here

@@ -358,7 +358,7 @@ fn long_podman_registers_by_the_image_as_docker_does() {
     fs::write(root.join("tiny"), anyarch_binfmt::tiny::program(known).unwrap()).unwrap();
     fs::set_permissions(root.join("tiny"), fs::Permissions::from_mode(0o755)).unwrap();
     run("tar", &["-C", root.to_str().unwrap(), "-cf", home.path().join("tiny.tar").to_str().unwrap(), "."]);
-    let script = "cd \"$1\"; mount -t tmpfs none /run
+    let script = "cd \"$1\"; mount -t tmpfs none /run; mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
         podman() { command podman --root \"$PWD/store\" --runroot \"$PWD/run\" --storage-driver vfs \\
             --cgroup-manager cgroupfs --runtime runc \"$@\"; }
         image=$(podman load --quiet --input \"$2\" | sed -n 's/^Loaded image[^:]*: *//p')

@@ -12,6 +12,7 @@ use crate::process;
 use crate::release::peers::{FILE, Packed, Peer, Peers};
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
+use anyarch_manifest::layout;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -35,7 +36,27 @@ pub fn measure(session: &Session) -> Result<Vec<Figure>> {
         tell_changes(session, peer, &version, &targets);
         figures.extend(targets.iter().map(|(target, packed)| figure(peer, target, ours[target], *packed)));
     }
+    figures.extend(together(session, &peers.host, &ours)?);
     Ok(figures)
+}
+
+/// The archive of all emulators against those of each, if `cargo xtask release` has made it.
+fn together(session: &Session, host: &str, ours: &Ours) -> Result<Option<Figure>> {
+    let series = Series::read(&session.workspace.root.join("patches"), series::DEFAULT)?;
+    let name = layout::bundle(&series.release(), host) + package::EXTENSION;
+    let Ok(meta) = std::fs::metadata(session.workspace.out.join(series.release()).join(&name)) else {
+        session.progress.say(&format!("there is no {name}: cargo xtask release makes it"));
+        return Ok(None);
+    };
+    let single: u64 = ours.values().sum();
+    Ok(Some(Figure {
+        what: format!("all {} emulators in one archive / one by one", ours.len()),
+        value: meta.len() as f64 / single as f64,
+        unit: "x",
+        limit: Limit::AtMost(0.35),
+        from: format!("{:.2} / {:.2} MB", meta.len() as f64 / 1e6, single as f64 / 1e6),
+        details: None,
+    }))
 }
 
 fn ours(session: &Session, host: &str) -> Result<Ours> {

@@ -76,8 +76,13 @@ impl Engine {
             false => Command::new("env"),
         };
         end_with_parent(&mut command, Signal::KILL, None);
-        command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child"]);
-        command.args(["--mount-proc", DAEMON]);
+        command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        if in_user_namespace {
+            // As a machine has it mounted: a table of a user namespace goes with its last mount.
+            let mounts = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc; exec \"$@\"";
+            command.args(["sh", "-ec", mounts, "sh"]);
+        }
+        command.arg(DAEMON);
         command.args([data_at("--config-file", "daemon.json"), data_at("--data-root", "images")]);
         command.arg(format!("--exec-root={}", sockets.path().join("exec").display()));
         command.arg(format!("--pidfile={}", sockets.path().join("pid").display()));

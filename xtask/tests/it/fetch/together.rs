@@ -79,7 +79,7 @@ fn where_it_cannot_be_had_or_is_not_right_each_emulator_comes_on_its_own() {
 
 #[test]
 fn one_that_takes_too_much_memory_or_room_is_refused() {
-    for (spoil, said) in [("memory", "more than 160 MiB"), ("room", "bigger than the release says")] {
+    for (spoil, said) in [("memory", "more than 64 MiB"), ("room", "bigger than the release says")] {
         let mut stage = Stage::new();
         let mut members = Vec::new();
         stage.release = stage.release.with_bundle("amd64", |all| members.clone_from(all));
