@@ -62,8 +62,7 @@ impl Images {
     fn load(&self, engine: &Engine, image: &str) -> String {
         let ended = engine.run(&["load", "--quiet", "--input", self.archive(image).to_str().unwrap()]);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let name = ended.stdout.trim().strip_prefix("Loaded image: ").expect("one image").to_owned();
-        name
+        ended.stdout.trim().strip_prefix("Loaded image: ").expect("one image").to_owned()
     }
 }
 
