@@ -70,7 +70,8 @@ install() {
         wget -qO "$script" "$from/$version/install.sh"
     fi
     sh "$script" --target anyarch "$@" > /dev/null
-    PATH=$prefix/bin:$PATH
+    # What is listed is what is installed, whatever else there is.
+    unset ANYARCH_FROM
     "$prefix/bin/anyarch" install --target "$platforms" "$@" > /dev/null
     result=$("$prefix/bin/anyarch" list --json --prefix "$prefix" | installed)
     if [ -n "${GITHUB_PATH:-}" ]; then

@@ -1,5 +1,6 @@
 //! Answers of servers, sorted by what can be done about them. Nobody believes a byte of one before it was checked.
 
+use crate::http;
 use reqwest::StatusCode;
 use reqwest::blocking::Response;
 use reqwest::header::{CONTENT_RANGE, HeaderMap, RETRY_AFTER};
@@ -100,7 +101,9 @@ pub fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    last.to_string()
+    let said = last.to_string();
+    let advice = if said.contains("certificate") { http::advice() } else { "" };
+    said + advice
 }
 
 /// What a server said, for a terminal that it must not speak to.

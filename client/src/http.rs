@@ -5,6 +5,7 @@ use reqwest::Url;
 use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long to wait for a connection to a server.
@@ -22,7 +23,7 @@ const MAX_REDIRECTIONS: usize = 10;
 /// # Errors
 /// When a proxy that the environment names is none, or TLS cannot be set up.
 pub fn client(stall: Duration) -> Result<Client> {
-    builder(stall).build().context("cannot set up HTTPS")
+    built(|| builder(stall))
 }
 
 /// The same for servers on this machine, which no proxy can reach.
@@ -30,7 +31,29 @@ pub fn client(stall: Duration) -> Result<Client> {
 /// # Errors
 /// When TLS cannot be set up.
 pub fn local_client(stall: Duration) -> Result<Client> {
-    builder(stall).no_proxy().build().context("cannot set up HTTPS")
+    built(|| builder(stall).no_proxy())
+}
+
+/// Whether a client of this process trusts nobody, since the machine has no certificates: an image with one program in it,
+/// say. Folders and plain HTTP need none.
+static WITHOUT_CERTIFICATES: AtomicBool = AtomicBool::new(false);
+
+fn built(builder: impl Fn() -> ClientBuilder) -> Result<Client> {
+    builder().build().or_else(|error| {
+        WITHOUT_CERTIFICATES.store(true, Ordering::SeqCst);
+        builder().tls_certs_only([]).build().map_err(|_| error).context("cannot set up HTTPS")
+    })
+}
+
+/// What helps where a server's certificate is not believed.
+pub fn advice() -> &'static str {
+    match WITHOUT_CERTIFICATES.load(Ordering::SeqCst) {
+        true => {
+            "; this machine has no certificates of authorities: apt-get install ca-certificates, or set SSL_CERT_FILE \
+             (in a container, mount /etc/ssl/certs/ca-certificates.crt)"
+        }
+        false => "",
+    }
 }
 
 fn builder(stall: Duration) -> ClientBuilder {

@@ -291,9 +291,9 @@ fn long_a_container_registers_until_it_is_stopped() {
     let guest = tiny(&engine, home.path(), "arm64", "aarch64");
     let runs =
         || engine.run(&["run", "--network=none", "--rm", &guest, "/tiny", "/tiny", "word"]).code == Some(42);
-    // As examples/kubernetes.yaml and the unit of systemd say it.
+    // As examples/kubernetes.yaml and the unit of systemd say it, but for a user namespace.
     let begin = ["run", "--detach", "--name", "registers", "--network=none", "--privileged", "--read-only"];
-    let words = ["--tmpfs", "/run", &image, "register", "arm64,riscv64", "--replace", "--wait"];
+    let words = ["--tmpfs", "/run", &image, "register", "arm64,riscv64", "--replace", "--wait", "--user"];
     let begun = engine.run(&[&begin[..], &words].concat());
     assert_eq!(begun.code, Some(0), "{begun:?}");
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -360,7 +360,7 @@ fn long_podman_registers_by_the_image_as_docker_does() {
     let script = "cd \"$1\"; mount -t tmpfs none /run; mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
         podman() { command podman --root \"$PWD/store\" --runroot \"$PWD/run\" --storage-driver vfs \\
             --cgroup-manager cgroupfs --runtime runc \"$@\"; }
-        image=$(podman load --quiet --input \"$2\" | sed -n 's/^Loaded image[^:]*: *//p')
+        image=$(gzip -dc \"$2\" | podman load --quiet | sed -n 's/^Loaded image[^:]*: *//p')
         podman import --quiet --arch arm64 tiny.tar localhost/tiny > /dev/null
         guest() { podman run --rm --network none localhost/tiny /tiny /tiny word; echo $?; }
         guest 2> /dev/null

@@ -2,6 +2,7 @@
 //! would not hold.
 
 use super::stage::{NAME, Stage};
+use crate::driver::encrypted::Encrypted;
 use crate::driver::releases::{Key, Member, packed_with, tar};
 use crate::driver::run;
 use crate::driver::server::{ALWAYS, Server, Wrong};
@@ -375,4 +376,23 @@ fn rights_in_an_archive_are_not_taken_over() {
     assert_eq!(mode("bin/qemu-aarch64"), 0o755);
     assert_eq!(mode("share/doc/anyarch/qemu-aarch64"), 0o755);
     assert_eq!(mode("share/doc/anyarch/qemu-aarch64/LICENSE"), 0o644);
+}
+
+#[test]
+fn a_machine_without_certificates_takes_what_needs_none_and_says_what_helps() {
+    let mut stage = Stage::new();
+    for (name, value) in [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nonexistent")] {
+        stage.driver.environment.push((name.into(), value.into()));
+    }
+    stage.succeed(&["--from", stage.base()]);
+    stage.holds(&["aarch64"]);
+    fs::remove_dir_all(&stage.prefix).unwrap();
+    let plain = Server::of(&stage.release.base);
+    stage.succeed(&["--from", &plain.url()]);
+    let encrypted = Encrypted::new();
+    encrypted.serves(&stage.release.folder());
+    fs::remove_dir_all(&stage.prefix).unwrap();
+    stage
+        .fetch(&["--from", &encrypted.url()], &[])
+        .failed(1, &["no certificates of authorities", "SSL_CERT_FILE"]);
 }
