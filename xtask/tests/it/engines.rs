@@ -362,7 +362,7 @@ fn long_podman_registers_by_the_image_as_docker_does() {
             --cgroup-manager cgroupfs --runtime runc \"$@\"; }
         image=$(gzip -dc \"$2\" | podman load --quiet | sed -n 's/^Loaded image[^:]*: *//p')
         podman import --quiet --arch arm64 tiny.tar localhost/tiny > /dev/null
-        guest() { podman run --rm --network none localhost/tiny /tiny /tiny word; echo $?; }
+        guest() { code=0; podman run --rm --network none localhost/tiny /tiny /tiny word || code=$?; echo $code; }
         guest 2> /dev/null
         podman run --rm --privileged --network none \"$image\" --install arm64 > /dev/null
         guest
