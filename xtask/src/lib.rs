@@ -33,8 +33,10 @@ pub mod download;
 pub mod error;
 pub mod git;
 pub mod process;
+pub mod released;
 pub mod session;
 pub mod slots;
+pub mod template;
 pub mod unpack;
 
 #[cfg(test)]

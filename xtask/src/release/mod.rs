@@ -11,7 +11,6 @@ mod sbom;
 mod source;
 pub mod speed;
 pub mod sums;
-mod template;
 mod zst;
 
 use crate::compile::BuildInfo;
