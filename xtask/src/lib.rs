@@ -10,6 +10,7 @@
 pub mod compile;
 pub mod image;
 pub mod package;
+pub mod packages;
 pub mod patch;
 pub mod plan;
 pub mod program;
