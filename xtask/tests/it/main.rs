@@ -15,6 +15,7 @@ mod hosts;
 mod install;
 mod join;
 mod kills;
+mod packages;
 mod page;
 mod program;
 mod providers;
