@@ -32,9 +32,16 @@ pub struct Emulator {
 /// The folders in which emulators are looked for when nobody says another: that of the running program, then those
 /// that only root writes to. A home is not among them: whoever registers for all runs nothing of one user's.
 pub fn usual_folders() -> Vec<PathBuf> {
-    let own = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
-    let mut folders: Vec<PathBuf> = own.into_iter().collect();
-    folders.extend(["/usr/local/bin", "/usr/bin"].map(PathBuf::from));
+    folders_of(env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)))
+}
+
+/// The same for a program in this folder. In `/usr/bin` a distribution may have emulators of its own: ours go before.
+fn folders_of(own: Option<PathBuf>) -> Vec<PathBuf> {
+    let distributions = Path::new("/usr/bin");
+    let mut folders: Vec<PathBuf> = own.into_iter().filter(|own| own != distributions).collect();
+    folders.extend(
+        [Path::new("/usr/local/bin"), Path::new(layout::PACKAGED), distributions].map(Path::to_owned),
+    );
     folders
 }
 
@@ -90,7 +97,8 @@ impl Emulator {
 /// The release that an installed emulator is of, by the facts that lie beside it.
 pub fn release(target: &Target, emulator: &Path) -> Option<String> {
     let emulator = fs::canonicalize(emulator).ok()?;
-    let prefix = emulator.parent()?.parent()?;
+    let folder = emulator.parent()?;
+    let prefix = if folder == Path::new(layout::PACKAGED) { Path::new("/usr") } else { folder.parent()? };
     let facts = fs::read(prefix.join(layout::build_facts(target.name))).ok()?;
     let facts: serde_json::Value = serde_json::from_slice(&facts).ok()?;
     facts.get("release")?.as_str().map(str::to_owned)
@@ -157,6 +165,14 @@ mod tests {
         assert!(!found(&folders[2..]).expect("one").is_ours);
         assert_eq!(found(&folders[..1]), None);
         assert_eq!(Emulator::find(target("arm"), &folders).expect("usable"), None);
+    }
+
+    #[test]
+    fn ours_go_before_a_distributions_and_those_beside_the_program_before_all() {
+        let packaged = [Path::new("/usr/local/bin"), Path::new(layout::PACKAGED), Path::new("/usr/bin")];
+        assert_eq!(folders_of(Some("/usr/bin".into())), packaged);
+        assert_eq!(folders_of(None), packaged);
+        assert_eq!(folders_of(Some("/opt/a/bin".into()))[0], Path::new("/opt/a/bin"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What registers a format again at every boot: files that systemd and OpenRC read, or binfmt-support's own list.
 //! And who has put a registration there, as far as these tell.
 
-use crate::emulator::Emulator;
-use crate::format::{Registration, escaped};
+use crate::emulator::{Emulator, INTERCEPTING};
+use crate::format::{Format, Registration, escaped};
 use crate::step::Step;
 use crate::table::{Entry, OURS, own_name};
 use crate::target::spoken;
@@ -47,24 +47,58 @@ impl System {
     }
 }
 
-/// The file that systemd and OpenRC read. They register in the order of names, and the last one wins: this one comes
-/// after those of distributions (`qemu-aarch64.conf`).
+/// The name of the file that systemd and OpenRC read. They register in the order of names, and the last one wins: this
+/// one comes after those of distributions (`qemu-aarch64.conf`).
+fn file_name(target: &Target) -> String {
+    format!("zz-{}.conf", own_name(target))
+}
+
+/// The file that an administrator's registration is kept in. It counts in the place of a package's of the same name.
 fn file(root: &Path, target: &Target) -> PathBuf {
-    root.join(FOLDERS[0]).join(format!("zz-{}.conf", own_name(target)))
+    root.join(FOLDERS[0]).join(file_name(target))
+}
+
+/// Its text.
+fn text(registration: &Registration, target: &Target, undo: &str) -> String {
+    format!(
+        "# Programs for {target} are run by the emulator that this line names.\n# {undo}\n{}\n",
+        registration.line()
+    )
+}
+
+/// A file by which a package registers a target at every boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packaged {
+    /// The name of the registration.
+    pub name: String,
+    /// The file, without a slash at the beginning.
+    pub path: String,
+    /// All of it.
+    pub text: String,
+    /// The emulator that is registered: a link to the plain one, whose name has it start its guest's children.
+    pub interpreter: String,
+}
+
+/// What a package registers for a target, by the emulator in [`layout::PACKAGED`]: the same as `register --persist` on
+/// Linux 5.12 and newer.
+pub fn packaged(target: &Target) -> Packaged {
+    let interpreter = format!("{}/{}{INTERCEPTING}", layout::PACKAGED, layout::program(target.name));
+    let registration = Registration {
+        name: own_name(target),
+        format: Format::of(target),
+        interpreter: interpreter.clone(),
+        flags: "FP".to_owned(),
+    };
+    let name = file_name(target);
+    let undo = format!("A link to /dev/null as /{}/{name} turns it off.", FOLDERS[0]);
+    let text = text(&registration, target, &undo);
+    Packaged { name: registration.name, path: format!("{}/{name}", FOLDERS[3]), text, interpreter }
 }
 
 /// What keeps a registration over boots.
 pub fn keep(system: System, root: &Path, registration: &Registration, target: &'static Target) -> Vec<Step> {
-    let write = Step::Write {
-        path: file(root, target),
-        text: format!(
-            "# Programs for {} are run by the emulator that this line names.\n\
-             # `anyarch unregister {}` removes this file.\n{}\n",
-            target,
-            spoken(target),
-            registration.line()
-        ),
-    };
+    let undo = format!("`anyarch unregister {}` removes this file.", spoken(target));
+    let write = Step::Write { path: file(root, target), text: text(registration, target, &undo) };
     let has = |flag: char| if registration.flags.contains(flag) { "yes" } else { "no" }.to_owned();
     match system {
         System::Systemd => vec![write],
@@ -166,7 +200,8 @@ pub fn owner(root: &Path, entry: &Entry) -> Option<String> {
     is_gone.then(|| "a container image".to_owned())
 }
 
-/// The links that were made for a target's registration, by what is registered now and at boot.
+/// The links that were made for a target's registration, by what is registered now and at boot. Those in
+/// [`layout::PACKAGED`] are a package's.
 pub fn links(root: &Path, target: &Target, entries: &[Entry]) -> Vec<PathBuf> {
     let name = own_name(target);
     let registered = entries.iter().filter(|entry| entry.name == name).map(|entry| entry.interpreter.clone());
@@ -178,7 +213,10 @@ pub fn links(root: &Path, target: &Target, entries: &[Entry]) -> Vec<PathBuf> {
     links.retain(|path| {
         let leads_to = fs::read_link(path).ok();
         let emulator = leads_to.as_deref().and_then(Path::file_name);
-        Emulator::is_intercepting(path) && emulator.is_some_and(|file| *file == *layout::program(target.name))
+        let is_packaged = path.parent() == Some(Path::new(layout::PACKAGED));
+        !is_packaged
+            && Emulator::is_intercepting(path)
+            && emulator.is_some_and(|file| *file == *layout::program(target.name))
     });
     links.sort();
     links.dedup();
@@ -236,6 +274,20 @@ mod tests {
         assert_eq!(lines, [registration("/e/qemu-aarch64").line()]);
         assert!(text.contains("`anyarch unregister arm64`"));
         assert_eq!(registrations(text).collect::<Vec<_>>(), [("anyarch-aarch64", "/e/qemu-aarch64")]);
+    }
+
+    #[test]
+    fn a_packages_file_is_what_persist_writes_and_an_administrators_goes_before_it() {
+        let packaged = packaged(arm64());
+        let registration = registration(&packaged.interpreter);
+        let steps = keep(System::Systemd, Path::new("/"), &registration, arm64());
+        let [Step::Write { path, text }] = &steps[..] else { unreachable!("{steps:?}") };
+        assert_eq!(packaged.path, "usr/lib/binfmt.d/zz-anyarch-aarch64.conf");
+        assert_eq!(path.file_name(), Path::new(&packaged.path).file_name());
+        assert!(path.starts_with("/etc/binfmt.d") && packaged.text.contains(path.to_str().expect("text")));
+        assert_eq!(packaged.text.lines().last(), text.lines().last());
+        assert_eq!(packaged.interpreter, "/usr/libexec/anyarch/qemu-aarch64-execve");
+        assert_eq!(packaged.name, registration.name);
     }
 
     #[test]

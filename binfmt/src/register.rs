@@ -42,7 +42,8 @@ pub struct Register {
     /// The emulator's file, for one target [default: in the folders of --emulators]
     #[arg(long, value_name = "FILE")]
     pub emulator: Option<PathBuf>,
-    /// Folder with the emulators [default: that of this program, /usr/local/bin, /usr/bin]
+    /// Folder with the emulators [default: that of this program, /usr/local/bin,
+    /// /usr/libexec/anyarch, /usr/bin]
     #[arg(long, value_name = "DIR", conflicts_with = "emulator")]
     pub emulators: Option<PathBuf>,
     /// Take the place of emulators that others have registered

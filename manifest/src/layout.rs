@@ -12,6 +12,10 @@ pub const PROGRAM: &str = "anyarch";
 /// The folder that holds a folder of texts for each emulator, and for the program.
 const DOCS: &str = "share/doc/anyarch";
 
+/// The folder in which packages of distributions install emulators: `/usr/bin/qemu-aarch64` may be the distribution's
+/// own. What goes with them stands below `/usr`, as elsewhere below a prefix.
+pub const PACKAGED: &str = "/usr/libexec/anyarch";
+
 /// The file name of the emulator of a target, by QEMU's name: `qemu-aarch64`. The program's is `anyarch`.
 pub fn program(target: &str) -> String {
     if target == PROGRAM { PROGRAM.to_owned() } else { format!("{EMULATOR}{target}") }

@@ -63,10 +63,10 @@ pub enum Command {
     Toolchain(toolchain::ToolchainArgs),
     Verify(verify::Verify),
     Reproduce(reproduce::Reproduce),
-    Package(package::Package),
     Program(program::Program),
     Release(release::ReleaseArgs),
     Image(image::ImageArgs),
+    Package(package::PackageArgs),
     Fetch(fetch::Fetch),
     #[command(subcommand)]
     Patch(patch::Patch),

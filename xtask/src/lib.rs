@@ -10,6 +10,7 @@
 pub mod compile;
 pub mod image;
 pub mod package;
+pub mod packages;
 pub mod patch;
 pub mod plan;
 pub mod program;
@@ -33,8 +34,10 @@ pub mod download;
 pub mod error;
 pub mod git;
 pub mod process;
+pub mod released;
 pub mod session;
 pub mod slots;
+pub mod template;
 pub mod unpack;
 
 #[cfg(test)]

@@ -58,10 +58,10 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Toolchain(arguments) => toolchain::run(&session, arguments),
         Command::Verify(arguments) => verify::run(&building(session)?, arguments),
         Command::Reproduce(arguments) => reproduce::run(&building(session)?, arguments),
-        Command::Package(arguments) => package::run(&building(session)?, arguments),
         Command::Program(arguments) => program::run(&building(session)?, arguments),
         Command::Release(arguments) => release::run(&building(session)?, arguments),
         Command::Image(arguments) => image::run(&session, arguments),
+        Command::Package(arguments) => package::run(&session, arguments),
         Command::Fetch(arguments) => fetch::run(&session, arguments, global.keep_going),
         Command::Patch(command) => patch::run(&building(session)?, command),
         Command::Rootfs(arguments) => rootfs::run(arguments),
@@ -81,7 +81,7 @@ fn makes_something(command: &Command) -> bool {
         // The tests run the driver themselves.
         Command::Test(_) => false,
         // It makes something elsewhere, and no build trees.
-        Command::Fetch(_) | Command::Image(_) => false,
+        Command::Fetch(_) | Command::Image(_) | Command::Package(_) => false,
         _ => true,
     }
 }

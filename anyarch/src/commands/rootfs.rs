@@ -58,7 +58,7 @@ pub struct Rootfs {
     /// Take a suite also when its mirror should have a newer one by now: a snapshot of sid, or of security updates
     #[arg(long)]
     allow_expired: bool,
-    /// The emulator [default: from ~/.local/bin, PATH or the cache, else it is fetched]
+    /// The emulator [default: from ~/.local/bin, PATH, /usr/libexec/anyarch or the cache, else it is fetched]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     emulator: Option<PathBuf>,
     #[command(flatten)]

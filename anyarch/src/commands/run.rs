@@ -60,7 +60,7 @@ pub struct Run {
     /// Ask the registry of the image over plain HTTP: whoever is on the way can change what is pulled, and see logins
     #[arg(long)]
     plain_http: bool,
-    /// The emulator [default: from ~/.local/bin, PATH or the cache, else it is fetched]
+    /// The emulator [default: from ~/.local/bin, PATH, /usr/libexec/anyarch or the cache, else it is fetched]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     emulator: Option<PathBuf>,
     #[command(flatten)]

@@ -47,21 +47,25 @@ pub fn find(session: &Session, target: &Target, named: Option<&Path>, place: &Pl
     fetched(session, target, place).with_context(|| {
         let program = layout::program(target.name);
         format!(
-            "there is no {program} in ~/.local/bin, PATH or the cache, and none could be fetched{}\n  \
+            "there is no {program} in ~/.local/bin, PATH, /usr/libexec/anyarch or the cache, and none could be fetched{}\n  \
              to fix it: anyarch install --target {target} --from URL, or pass --emulator FILE",
             others.concat()
         )
     })
 }
 
-/// Where emulators are looked for: what a user installed, what is in `PATH`, what was fetched.
+/// Where emulators are looked for: what a user installed, what is in `PATH` or beside this program, what a package
+/// installed, what was fetched.
 fn candidates(session: &Session, target: &Target) -> Vec<PathBuf> {
     let program = layout::program(target.name);
     let home = env::home_dir().map(|home| home.join(".local").join(layout::emulator(target.name)));
     let path = env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
     let cached = prefix(session).join(layout::emulator(target.name));
-    home.into_iter().chain(path.into_iter().map(|folder| folder.join(&program))).chain([cached]).collect()
+    let own = env::current_exe().ok().and_then(|path| Some(path.parent()?.join(&program)));
+    let packaged = Path::new(layout::PACKAGED).join(&program);
+    let named = path.into_iter().map(|folder| folder.join(&program));
+    home.into_iter().chain(named).chain(own).chain([packaged, cached]).collect()
 }
 
 /// Where emulators go that nobody installed.

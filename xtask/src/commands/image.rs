@@ -1,11 +1,10 @@
 //! `image`: container images of a release, and a registry that gets them.
 
-use super::show;
-use crate::facts::{Host, Series, series};
+use super::{ReleaseFolder, show};
 use crate::image::layer::Compression;
-use crate::image::released;
 use crate::image::variant::Variant;
 use crate::image::{self, ImageOptions, Images};
+use crate::released::Released;
 use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::machine;
@@ -14,7 +13,6 @@ use anyarch_image::{Access, Credentials, Pushed, Reference};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Make container images of a release, and push them
 ///
@@ -27,12 +25,9 @@ Examples:
   cargo xtask image --release dist/10.2.2-1 --variant latest,arm64,buildkit
   cargo xtask image --push ghcr.io/someone/anyarch")]
 pub struct ImageArgs {
-    /// Folder of the release, as `cargo xtask release` makes it [default: the one in --out]
-    #[arg(long, value_name = "DIR")]
-    pub release: Option<PathBuf>,
-    /// The QEMU series whose release is meant, if --release does not say it
-    #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
-    pub series: String,
+    /// Which release.
+    #[command(flatten)]
+    pub release: ReleaseFolder,
     /// Images to make: latest, register, emulators, buildkit, or targets by any name [default: all]
     #[arg(long = "variant", value_name = "IMAGE", value_delimiter = ',')]
     pub variants: Vec<String>,
@@ -42,9 +37,6 @@ pub struct ImageArgs {
     /// Hosts for which archives for `docker load` are written, too; `all` for every one [default: this machine]
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub load: Vec<String>,
-    /// Who must have signed the release: a file with OpenSSH public keys, or a key's fingerprint (SHA256:...)
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<PathBuf>,
     /// Repository to push all images to, as tags: REGISTRY/NAME
     #[arg(long, value_name = "REF")]
     pub push: Option<String>,
@@ -60,15 +52,8 @@ pub fn run(session: &Session, arguments: &ImageArgs) -> Result<()> {
     if reference.is_some() && session.offline {
         bail!(Usage("--offline is set, and --push needs the network".to_owned()));
     }
-    let folder = match &arguments.release {
-        Some(folder) => folder.clone(),
-        None => {
-            let series = Series::read(&session.workspace.root.join("patches"), &arguments.series)?;
-            session.workspace.out.join(series.release())
-        }
-    };
-    let released = released::open(session, &folder, arguments.key.as_deref())?;
-    let load = load(session, &arguments.load, &released.hosts())?;
+    let released = arguments.release.open(session)?;
+    let load = load(session, &arguments.load, &released)?;
     let options = ImageOptions { variants, compression: arguments.compression, load };
     let images = image::make(session, &released, &options)?;
     let pushed = match &reference {
@@ -94,26 +79,12 @@ fn reference(text: &str) -> Result<Reference> {
 }
 
 /// Hosts for archives: those that are asked for, else this machine, of those that the release has.
-fn load(session: &Session, names: &[String], there: &[&str]) -> Result<Vec<String>> {
+fn load(session: &Session, names: &[String], released: &Released) -> Result<Vec<String>> {
     if names.is_empty() {
         return Ok(machine::native().map(|host| vec![host.to_owned()]).unwrap_or_default());
     }
-    if names.iter().any(|name| name == "all") {
-        return Ok(there.iter().map(|&host| host.to_owned()).collect());
-    }
-    let known = Host::all(&session.workspace.root.join("toolchains"))?;
-    names
-        .iter()
-        .map(|name| {
-            let host = Host::named(name, &known).context("--load")?.platform.clone();
-            match there.contains(&host.as_str()) {
-                true => Ok(host),
-                false => {
-                    bail!(Usage(format!("the release has nothing for {host}; it has: {}", there.join(" "))))
-                }
-            }
-        })
-        .collect()
+    let hosts = released.hosts_named(names, &session.workspace.root.join("toolchains")).context("--load")?;
+    Ok(hosts.into_iter().map(|host| host.platform).collect())
 }
 
 fn text(images: &Images, pushed: &[Pushed]) -> String {

@@ -19,10 +19,12 @@ pub mod test;
 pub mod toolchain;
 pub mod verify;
 
+mod release_folder;
 mod reproduce_program;
 mod runner;
 mod selection;
 
+pub use release_folder::ReleaseFolder;
 pub use selection::Selection;
 pub use test::{NOT_RUN, seed};
 

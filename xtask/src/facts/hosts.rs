@@ -28,10 +28,31 @@ pub struct Host {
     /// How its emulators are tested on other machines.
     #[serde(default)]
     pub proof: Proof,
+    /// What makers of packages call it.
+    pub packages: Packages,
     /// How the users' program `anyarch` is made for it; none where it is not.
     pub rust: Option<Rust>,
     /// Why the users' program is not made for it.
     pub without_rust: Option<String>,
+}
+
+/// What makers of packages call a host, and what it needs no emulator for. dpkg's name is that of its sysroot.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packages {
+    /// rpm's name of the architecture.
+    pub rpm: String,
+    /// Alpine's name of it; none where Alpine does not run.
+    pub apk: Option<String>,
+    /// The platforms that a wheel says it is for, the oldest that is meant; none where pip has no name for the machine.
+    #[serde(default)]
+    pub wheel: Vec<String>,
+    /// Nix's name of the system; none where its packages do not have it.
+    pub nix: Option<String>,
+    /// Homebrew's word for the processor, as in `on_intel`; none where it does not run.
+    pub homebrew: Option<String>,
+    /// Targets whose programs machines of this kind run themselves, most of them at least.
+    pub runs: Vec<String>,
 }
 
 /// How Rust makes a static program for a host.
@@ -258,6 +279,11 @@ mod tests {
             assert!(!host.sysroot.packages.is_empty() && !host.compiler.packages.is_empty(), "{name}");
             let emulates = host.as_target().expect("a target emulates it");
             assert_eq!(emulates.bits, host.elf.bits, "{name}");
+            let runs = &host.packages.runs;
+            assert!(runs.iter().any(|target| target == emulates.name), "{name} runs its own programs");
+            for target in runs {
+                assert_eq!(Target::named(target).expect("known").name, target, "{name}");
+            }
         }
     }
 

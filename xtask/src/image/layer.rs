@@ -1,14 +1,15 @@
 //! Layers: tar archives whose bytes do not depend on where, when and by whom they are made.
 
+use crate::released::Member;
 use anyarch_client::hash;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use data_encoding::HEXLOWER;
 use flate2::GzBuilder;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
 /// How layers are packed.
@@ -25,17 +26,6 @@ const LEVEL: i32 = 19;
 /// The window, as a power of two: what every reader of zstd takes without being asked. Emulators resemble each other,
 /// and the next one is several MB away.
 const WINDOW: u32 = 27;
-
-/// A file in a layer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
-    /// Its path in the image, with no slash at the beginning.
-    pub name: String,
-    /// Its permissions.
-    pub mode: u32,
-    /// Where its bytes are.
-    pub from: PathBuf,
-}
 
 /// A packed layer in a folder of blobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,26 +98,6 @@ pub fn header(kind: EntryType, mode: u32, size: u64, epoch: u64) -> Header {
     header.set_uid(0);
     header.set_gid(0);
     header
-}
-
-/// The files below a folder that were unpacked for this, under their names in an image.
-///
-/// # Errors
-/// When one cannot be listed, or is neither a file nor a folder.
-pub fn files(folder: &Path, name: &str) -> Result<Vec<Member>> {
-    let mut members = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let entry = entry?;
-        let below = format!("{name}/{}", entry.file_name().to_string_lossy());
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            members.extend(files(&entry.path(), &below)?);
-        } else {
-            ensure!(kind.is_file(), "{} is no file", entry.path().display());
-            members.push(Member { name: below, mode: 0o644, from: entry.path() });
-        }
-    }
-    Ok(members)
 }
 
 /// Passes bytes on, and knows the hash of all of them.
@@ -207,6 +177,7 @@ impl<W: Write> Write for Packer<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_layers_bytes_are_of_its_files_alone() {
@@ -226,18 +197,5 @@ mod tests {
             assert_eq!(hash::sha256_file(&at(&first.sha256)).expect("there"), first.sha256);
             assert_ne!(pack(&members[..1], compression, 7, home.path()).expect("packed"), first);
         }
-    }
-
-    #[test]
-    fn a_link_is_no_file_of_an_image() {
-        let home = tempfile::tempdir().expect("a folder");
-        fs::create_dir(home.path().join("below")).expect("a folder");
-        fs::write(home.path().join("below/text"), "x").expect("written");
-        let names: Vec<String> =
-            files(home.path(), "usr").expect("files").into_iter().map(|member| member.name).collect();
-        assert_eq!(names, ["usr/below/text"]);
-        std::os::unix::fs::symlink("/etc/passwd", home.path().join("link")).expect("linked");
-        let error = files(home.path(), "usr").expect_err("a link").to_string();
-        assert!(error.ends_with("/link is no file"), "{error}");
     }
 }

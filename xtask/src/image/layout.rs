@@ -1,8 +1,8 @@
 //! The documents of images: configs, manifests, an index over all hosts for each image, and what is attached to it.
 
 use super::layer::Layer;
-use super::released::About;
 use super::variant::Variant;
+use crate::released::About;
 use anyarch_client::files;
 use anyarch_client::hash;
 use anyarch_manifest::Manifest;

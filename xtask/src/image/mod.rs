@@ -4,20 +4,18 @@
 mod docker;
 pub mod layer;
 mod layout;
-pub mod released;
 pub mod variant;
 
+use crate::released::{Member, Released, Unpacked};
 use crate::session::Session;
 use anyarch_client::error::Usage;
-use anyarch_client::fetch::NameFilter;
-use anyarch_client::files::{self, TempFolder};
+use anyarch_client::files;
 use anyarch_client::lock::Lock;
 use anyarch_manifest::layout::{self as place, PROGRAM};
 use anyarch_manifest::target::Target;
 use anyhow::{Context as _, Result};
-use layer::{Compression, Layer, Member};
+use layer::{Compression, Layer};
 use layout::{ForHost, Layout};
-use released::Released;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -109,21 +107,16 @@ fn of_host<'a>(
     host: &str,
     compression: Compression,
 ) -> Result<Vec<(&'a Variant, ForHost)>> {
-    let artifacts = released.manifest.artifacts.iter().filter(|one| one.host == host);
-    let targets: Vec<&str> = artifacts.map(|one| one.target.as_str()).collect();
-    let has_program = released.manifest.program(host).is_some();
-    let room = TempFolder::new(&session.workspace.out)?;
-    released.unpack(session, host, &NameFilter::All, room.path())?;
-    let prefix = room.path().join("prefix");
+    let unpacked = released.unpack(session, host, &session.workspace.out)?;
     let blobs = layout.blobs();
     let pack = |members: &[Member]| layer::pack(members, compression, released.manifest.source.epoch, &blobs);
     let mut packed: BTreeMap<Vec<Member>, Layer> = BTreeMap::new();
     let mut images = Vec::new();
     for variant in variants {
-        if variant.has_program() && !has_program {
+        if variant.has_program() && !unpacked.has_program() {
             continue;
         }
-        let Some(contents) = contents(variant, &targets, &prefix)? else { continue };
+        let Some(contents) = contents(variant, &unpacked)? else { continue };
         let mut layers = Vec::new();
         for members in contents {
             let layer = match packed.get(&members) {
@@ -139,21 +132,22 @@ fn of_host<'a>(
 }
 
 /// The files of each layer of an image; `None` if the host does not have them.
-fn contents(variant: &Variant, targets: &[&str], prefix: &Path) -> Result<Option<Vec<Vec<Member>>>> {
+fn contents(variant: &Variant, unpacked: &Unpacked) -> Result<Option<Vec<Vec<Member>>>> {
+    let targets = unpacked.targets();
     let of = |targets: &[&str]| -> Result<Vec<Member>> {
-        Ok(targets.iter().map(|target| installed(prefix, target)).collect::<Result<Vec<_>>>()?.concat())
+        Ok(targets.iter().map(|target| installed(unpacked, target)).collect::<Result<Vec<_>>>()?.concat())
     };
     Ok(Some(match variant {
-        Variant::All => vec![of(&[PROGRAM])?, of(targets)?],
+        Variant::All => vec![of(&[PROGRAM])?, of(&targets)?],
         Variant::Register => vec![of(&[PROGRAM])?],
-        Variant::Emulators => vec![of(targets)?],
+        Variant::Emulators => vec![of(&targets)?],
         Variant::Target(target) if targets.contains(&target.as_str()) => {
             vec![of(&[PROGRAM])?, of(&[target])?]
         }
         Variant::Target(_) => return Ok(None),
         Variant::Buildkit => {
             let known = |target: &&str| Target::find(target).is_some_and(|one| !one.platforms.is_empty());
-            let targets: Vec<&str> = targets.iter().copied().filter(known).collect();
+            let targets: Vec<&str> = targets.into_iter().filter(known).collect();
             if targets.is_empty() {
                 return Ok(None);
             }
@@ -163,10 +157,10 @@ fn contents(variant: &Variant, targets: &[&str], prefix: &Path) -> Result<Option
 }
 
 /// What a release's archive installed for a target, or for the users' program, as it stands in an image.
-fn installed(prefix: &Path, target: &str) -> Result<Vec<Member>> {
-    let (program, docs) = (place::emulator(target), place::docs(target));
-    let mut members = layer::files(&prefix.join(&docs), &format!("{PREFIX}/{docs}"))?;
-    members.push(Member { name: format!("{PREFIX}/{program}"), mode: 0o755, from: prefix.join(program) });
+fn installed(unpacked: &Unpacked, target: &str) -> Result<Vec<Member>> {
+    let mut members = unpacked.docs(target, PREFIX)?;
+    let name = format!("{PREFIX}/{}", place::emulator(target));
+    members.push(Member { name, mode: 0o755, from: unpacked.program(target) });
     Ok(members)
 }
 

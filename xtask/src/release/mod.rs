@@ -13,7 +13,6 @@ pub mod shelf;
 mod source;
 pub mod speed;
 pub mod sums;
-mod template;
 mod zst;
 
 use crate::compile::BuildInfo;

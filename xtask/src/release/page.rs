@@ -9,7 +9,7 @@ mod chart;
 
 use super::peers::Peers;
 use super::speed::{Measurement, Speed, chart::Chart};
-use super::template;
+use crate::template;
 use anyarch_client::error::Usage;
 use anyarch_manifest::target::Target;
 use anyarch_manifest::{

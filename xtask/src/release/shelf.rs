@@ -3,7 +3,7 @@
 
 use super::page::{NO_BASE, STYLE, policy_of, what_is_there};
 use super::sums::KEY;
-use super::template;
+use crate::template;
 use anyarch_client::files;
 use anyarch_client::index::LATEST;
 use anyarch_client::signature;

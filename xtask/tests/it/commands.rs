@@ -10,15 +10,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 use xtask::facts::Host;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "build",
     "plan",
     "source",
     "toolchain",
     "verify",
-    "package",
     "program",
     "release",
+    "image",
+    "package",
     "fetch",
     "patch",
     "test",

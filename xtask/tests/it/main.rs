@@ -16,6 +16,7 @@ mod hosts;
 mod install;
 mod join;
 mod kills;
+mod packages;
 mod page;
 mod program;
 mod providers;

@@ -1,4 +1,4 @@
-//! `build`: from source to tarballs. `package` does the same; `verify` begins the same way and does not pack.
+//! `build`: from source to tarballs. `verify` begins the same way and does not pack.
 
 mod compile_timer;
 mod matrix;
@@ -128,15 +128,7 @@ pub fn dry_run(session: &Session, arguments: &Build) -> Result<()> {
 
 /// `build`.
 pub fn run(session: &BuildSession, arguments: &Build) -> Result<()> {
-    pack_all(session, &arguments.selection, arguments.source.as_deref())
-}
-
-/// `package`.
-pub fn package(session: &BuildSession, selection: &Selection) -> Result<()> {
-    pack_all(session, selection, None)
-}
-
-fn pack_all(session: &BuildSession, selection: &Selection, given: Option<&str>) -> Result<()> {
+    let (selection, given) = (&arguments.selection, arguments.source.as_deref());
     let started = Instant::now();
     if !selection.profile.is_static() {
         let name = selection.profile.name();

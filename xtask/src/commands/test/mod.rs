@@ -56,13 +56,14 @@ const HEAVY: [&str; 14] = [
 /// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
 /// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
 /// git and apt work on one, and guest programs wait for each other. The lists take equally long.
-const LIGHT: [&str; 12] = [
+const LIGHT: [&str; 13] = [
     "bad_input",
     "commands",
     "container_images",
     "corpus",
     "fetch",
     "install",
+    "packages",
     "page",
     "providers",
     "series",

@@ -3,7 +3,7 @@
 
 use super::chart::{Chart, Group};
 use super::{Measurement, Speed};
-use crate::release::template;
+use crate::template;
 use anyarch_client::files;
 use anyhow::{Context as _, Result};
 use serde::Serialize;

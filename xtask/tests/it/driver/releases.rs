@@ -184,6 +184,19 @@ impl FakeRelease {
         all
     }
 
+    /// Gives a pair another emulator; everything in the release agrees with it.
+    pub fn put_emulator(&mut self, target: &str, host: &str, bytes: &[u8]) {
+        let mut members = self.members(target, host);
+        let (old, new) = (members[1].content.len() as u64, bytes.len() as u64);
+        members[1].content = bytes.to_vec();
+        self.repack(target, host, &tar(&members));
+        let artifacts = &mut self.manifest.artifacts;
+        let one = artifacts.iter_mut().find(|one| one.target == target && one.host == host).unwrap();
+        one.emulator = Emulator { size: new, sha256: hash(bytes) };
+        one.unpacked_size = one.unpacked_size - old + new;
+        self.write();
+    }
+
     fn artifact(&self, target: &str, host: &str) -> Artifact {
         let emulator = self.emulator(target, host);
         let docs: usize = self.docs(target).iter().map(|(_, text)| text.len()).sum();

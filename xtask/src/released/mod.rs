@@ -1,6 +1,11 @@
-//! What images are made of: a release's folder, in which every byte is checked as if it came from strangers, by the very
-//! code that installs emulators for users.
+//! What images and packages are made of: a release's folder, in which every byte is checked as if it came from
+//! strangers, by the very code that installs emulators for users.
 
+mod unpacked;
+
+pub use unpacked::{Member, Unpacked};
+
+use crate::facts::Host;
 use crate::session::Session;
 use anyarch_client::error::Usage;
 use anyarch_client::fetch::{self, Folders, NameFilter};
@@ -13,7 +18,7 @@ use anyarch_client::tries::RetryPolicy;
 use anyarch_client::{hash, mirror};
 use anyarch_manifest::layout::PROGRAM;
 use anyarch_manifest::{FileName, Manifest, SUMS};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,16 +79,44 @@ impl Released {
         hosts
     }
 
-    /// Unpacks the emulators of a host and the users' program, if there is one, below a folder of its own.
+    /// The hosts that it has emulators for, of those that are asked for by any name; `all` is every one. What each is
+    /// is read from `toolchains`.
+    ///
+    /// # Errors
+    /// [`Usage`] for a host that is not known, or that the release has nothing for.
+    pub fn hosts_named(&self, names: &[String], toolchains: &Path) -> Result<Vec<Host>> {
+        let (there, known) = (self.hosts(), Host::all(toolchains)?);
+        if names.iter().any(|name| name == "all") {
+            return there.iter().map(|name| Ok(Host::named(name, &known)?.clone())).collect();
+        }
+        let mut chosen: Vec<Host> = Vec::new();
+        for name in names {
+            let host = Host::named(name, &known)?;
+            if !there.contains(&host.platform.as_str()) {
+                let (host, there) = (&host.platform, there.join(" "));
+                bail!(Usage(format!("the release has nothing for {host}; it has: {there}")));
+            }
+            if chosen.iter().all(|one| one.platform != host.platform) {
+                chosen.push(host.clone());
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Unpacks the emulators of a host, and the users' program if there is one, into a folder of their own below
+    /// `within`.
     ///
     /// # Errors
     /// When an archive is not what the manifest says, or holds what it must not.
-    pub fn unpack(&self, session: &Session, host: &str, targets: &NameFilter, into: &Path) -> Result<()> {
-        let cache = TempFolder::new(into)?;
-        let prefix = into.join("prefix");
+    pub fn unpack(&self, session: &Session, host: &str, within: &Path) -> Result<Unpacked> {
+        let room = TempFolder::new(within)?;
+        let cache = TempFolder::new(room.path())?;
+        let prefix = room.path().join("prefix");
         let hosts = NameFilter::Only(vec![host.to_owned()]);
-        let mut chosen = fetch::select(&self.manifest, targets, &hosts)?;
-        if self.manifest.program(host).is_some() {
+        let mut chosen = fetch::select(&self.manifest, &NameFilter::All, &hosts)?;
+        let targets = chosen.iter().map(|one| one.target.clone()).collect();
+        let has_program = self.manifest.program(host).is_some();
+        if has_program {
             let program = NameFilter::Only(vec![PROGRAM.to_owned()]);
             chosen.extend(fetch::select(&self.manifest, &program, &hosts)?);
         }
@@ -91,7 +124,8 @@ impl Released {
             let folders = Folders { cache: cache.path(), prefix: &prefix };
             fetch::fetch_emulator(&session.progress, &self.mirrors, &self.manifest, one, folders)?;
         }
-        Ok(())
+        drop(cache);
+        Ok(Unpacked { targets, has_program, prefix, _room: room })
     }
 
     /// The SBOM and the provenance, as far as the release has them.

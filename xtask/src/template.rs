@@ -1,4 +1,4 @@
-//! Templates of what people look at: one word that is missing is an error, and every text is escaped.
+//! Templates: one word that is missing is an error, and in a page or a picture every text is escaped.
 
 use anyhow::{Context as _, Result};
 use minijinja::syntax::SyntaxConfig;
@@ -7,7 +7,10 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 /// Fills in a template. The end of its name, `.html` or `.xml`, is what turns escaping on.
-pub(super) fn render(name: &'static str, text: &'static str, with: &impl Serialize) -> Result<String> {
+///
+/// # Errors
+/// When a word is missing.
+pub fn render(name: &'static str, text: &'static str, with: &impl Serialize) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
