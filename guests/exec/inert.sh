@@ -34,7 +34,7 @@ system_calls() {
              /^\(brk\|munmap\|sysinfo\|rt_sigprocmask\)(/d; /^clone3\?(.*CLONE_THREAD/d; /^rt_sigaction(SIGRT_1, /d
              /^mmap(NULL, N, [^,]*, MAP_PRIVATE|MAP_ANONYMOUS[^,]*, -1, 0)/d; /^mprotect(X, N, PROT_READ|PROT_WRITE)/d
              /^pread64(.*, N, N) = N$/d
-             /^prlimit64(0, RLIMIT_\(AS\|DATA\), NULL, /d; /^mprotect(X, N, PROT_NONE) /d
+             /^prlimit64(0, RLIMIT_\(AS\|DATA\), NULL, /d; /^prlimit64(0, RLIMIT_STACK, /d; /^mprotect(X, N, PROT_NONE) /d
              /^mmap(X, N, PROT_READ|PROT_WRITE[^,]*, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0)/d
              /^mmap(NULL, N, [^,]*, MAP_SHARED|MAP_ANONYMOUS, -1, 0)/d; /^\(set_robust_list\|gettid\)(/d; /^waitid(.*WNOWAIT/d
              /^memfd_create("qemu-open"/,/^lseek(/{/^write(/d; /^open[a-z]*(.*"\/proc\/self\/stat"/d; /^\(read\|fstat\|newfstatat\|close\)(/d
