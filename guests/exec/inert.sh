@@ -15,7 +15,8 @@
 #   - the emulator's own thread, which waits to free memory: how far it has got
 #     when its process ends is chance. What executes or ends a process is kept;
 #   - what the topic `fixes` adds: memory and a futex by which a vfork's parent
-#     waits, and how /proc/self/stat is put together;
+#     waits, how /proc/self/stat and the stack are put together, and two limits
+#     that are looked up;
 #   - what the topic `fast` spares a process that starts: that thread (and what
 #     masks signals meanwhile), memory that has no name, symbols for logs;
 #   - which of two processes is born first: the order within each is compared.
@@ -33,6 +34,8 @@ system_calls() {
              /^\(brk\|munmap\|sysinfo\|rt_sigprocmask\)(/d; /^clone3\?(.*CLONE_THREAD/d; /^rt_sigaction(SIGRT_1, /d
              /^mmap(NULL, N, [^,]*, MAP_PRIVATE|MAP_ANONYMOUS[^,]*, -1, 0)/d; /^mprotect(X, N, PROT_READ|PROT_WRITE)/d
              /^pread64(.*, N, N) = N$/d
+             /^prlimit64(0, RLIMIT_\(AS\|DATA\), NULL, /d; /^prlimit64(0, RLIMIT_STACK, /d; /^mprotect(X, N, PROT_NONE) /d
+             /^mmap(X, N, PROT_READ|PROT_WRITE[^,]*, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0)/d
              /^mmap(NULL, N, [^,]*, MAP_SHARED|MAP_ANONYMOUS, -1, 0)/d; /^\(set_robust_list\|gettid\)(/d; /^waitid(.*WNOWAIT/d
              /^memfd_create("qemu-open"/,/^lseek(/{/^write(/d; /^open[a-z]*(.*"\/proc\/self\/stat"/d; /^\(read\|fstat\|newfstatat\|close\)(/d
              }

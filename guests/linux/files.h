@@ -104,3 +104,54 @@ static void cwd(void)
         fail("fchdir");
     }
 }
+
+/* A program that asks for the number of a mount gets one. */
+static void statx_mount(void)
+{
+    struct statx here, proc, again;
+
+    printf("%s,", error(statx(AT_FDCWD, "/", 0, STATX_BASIC_STATS | STATX_MNT_ID, &here)));
+    printf(" %s,", error(statx(AT_FDCWD, "/proc", 0, STATX_MNT_ID, &proc)));
+    printf(" %s,", error(statx(AT_FDCWD, "/proc/self", 0, STATX_MNT_ID, &again)));
+    printf(" %d told, %d a number, %d other, %d same", !!(here.stx_mask & STATX_MNT_ID), here.stx_mnt_id != 0,
+           here.stx_mnt_id != proc.stx_mnt_id, proc.stx_mnt_id == again.stx_mnt_id);
+}
+
+static void file_ioctls(void)
+{
+    struct fsxattr attributes = { .fsx_xflags = 1 };
+    int fd = open(below("attributes"), O_RDWR | O_CREAT, 0600);
+    char label[FSLABEL_MAX] = "";
+    uint64_t hint = 3;
+
+    printf("%s", error(ioctl(fd, FS_IOC_FSGETXATTR, &attributes)));
+    printf(" %u,", attributes.fsx_xflags);
+    attributes.fsx_extsize = 1;
+    attributes.fsx_xflags = 1 << 30;
+    printf(" %s,", error(ioctl(fd, FS_IOC_FSSETXATTR, &attributes)));
+    printf(" label %s,", error(ioctl(fd, FS_IOC_GETFSLABEL, label)));
+    printf(" hint %s", error(fcntl(fd, F_SET_RW_HINT, &hint)));
+    hint = 0;
+    printf(" %s", error(fcntl(fd, F_GET_RW_HINT, &hint)));
+    printf(" %d,", (int)hint);
+    hint = 77;
+    printf(" wrong %s", error(fcntl(fd, F_SET_RW_HINT, &hint)));
+    close(fd);
+}
+
+static void namespace_ioctls(void)
+{
+    int fd = open("/proc/self/ns/uts", O_RDONLY), owner;
+    uid_t uid = 12345;
+
+    printf("type %x,", ioctl(fd, NS_GET_NSTYPE));
+    owner = ioctl(fd, NS_GET_USERNS);
+    printf(" owner %s,", error(owner < 0 ? -1 : 0));
+    if (owner >= 0) {
+        printf(" type %x, %s", ioctl(owner, NS_GET_NSTYPE), error(ioctl(owner, NS_GET_OWNER_UID, &uid)));
+        printf(" %d,", uid);
+        printf(" parent %s", error(ioctl(owner, NS_GET_PARENT)));
+        close(owner);
+    }
+    close(fd);
+}

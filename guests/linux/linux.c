@@ -16,7 +16,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/genetlink.h>
+#include <linux/inet_diag.h>
+#include <linux/keyctl.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <linux/sock_diag.h>
+#include <mqueue.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -25,12 +36,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *folder;
@@ -64,6 +84,12 @@ static const char *below(const char *name)
 #include "proc.h"
 #include "signals.h"
 #include "spawn.h"
+#include "rlimit.h"
+#include "robust.h"
+#include "clone.h"
+#include "calls.h"
+#include "sockets.h"
+#include "netlink.h"
 
 static const struct {
     const char *name;
@@ -75,7 +101,12 @@ static const struct {
     { "mremap_moves", mremap_moves },
     { "readdir", list },
     { "seekdir", resume },
+    { "advice", advice },
+    { "guard", guard },
     { "reuse", reuse },
+    { "statx_mount", statx_mount },
+    { "file_ioctls", file_ioctls },
+    { "namespace_ioctls", namespace_ioctls },
     { "cwd", cwd },
     { "stat_fields", stat_fields },
     { "stat_sizes", stat_sizes },
@@ -88,6 +119,38 @@ static const struct {
     { "vfork_waits", vfork_waits },
     { "vfork_descriptors", vfork_descriptors },
     { "vfork_beside_threads", vfork_beside_threads },
+    { "limits_read_back", limits_read_back },
+    { "limit_of_stack", limit_of_stack },
+    { "limit_of_programs_stack", limit_of_programs_stack },
+    { "limits_of_maps", limits_of_maps },
+    { "limits_told", limits_told },
+    { "robust_ends", robust_ends },
+    { "robust_killed", robust_killed },
+    { "robust_thread", robust_thread },
+    { "clone_namespaces", clone_namespaces },
+    { "clone_then_fork", clone_then_fork },
+    { "clone_signals", clone_signals },
+    { "clone_shares", clone_shares },
+    { "clone_sibling", clone_sibling },
+    { "clone_refused", clone_refused },
+    { "clone_numbers", clone_numbers },
+    { "clone_by_structure", clone_by_structure },
+    { "clone_beside_threads", clone_beside_threads },
+    { "unshare_user", unshare_user },
+    { "vectors", vectors },
+    { "memory_of_processes", memory_of_processes },
+    { "epoll_times", epoll_times },
+    { "locked_memory", locked_memory },
+    { "cached_pages", cached_pages },
+    { "mounts", mounts },
+    { "keys", keys },
+    { "message_queue", message_queue },
+    { "futexes_at_once", futexes_at_once },
+    { "ipc_places", ipc_places },
+    { "socket_options", socket_options },
+    { "socket_values", socket_values },
+    { "netlink_sockets", netlink_sockets },
+    { "netlink_generic", netlink_generic },
 };
 
 int main(int argc, char **argv)

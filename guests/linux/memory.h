@@ -85,3 +85,65 @@ static void mremap_moves(void)
     old = mremap(now, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
     printf(" kept %d%d", old[0], now[0]);
 }
+
+/* Advice that changes what is in memory: done, or refused. */
+static void advice(void)
+{
+    size_t page = sysconf(_SC_PAGESIZE);
+    int fd = memfd_create("advice", 0), status = 0;
+    char *map, *own;
+    pid_t pid;
+
+    if (fd < 0 || ftruncate(fd, 2 * page) < 0) {
+        fail("memfd_create");
+    }
+    map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    memset(map, 7, 2 * page);
+    printf("removed %s", error(madvise(map, page, MADV_REMOVE)));
+    printf(" %d%d,", map[0], map[page]);
+    own = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(own, 7, 2 * page);
+    printf(" wiped %s,", error(madvise(own, page, MADV_WIPEONFORK)));
+    printf(" not in children %s", error(madvise(own + page, page, MADV_DONTFORK)));
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit none = { 0, 0 };
+
+        setrlimit(RLIMIT_CORE, &none);
+        _exit(own[0] + 10 * (own[page + 1] == 7));
+    }
+    waitpid(pid, &status, 0);
+    printf(" %s %d,", WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : "runs", WEXITSTATUS(status));
+    printf(" here %d%d", own[0], own[page]);
+    munmap(map, 2 * page);
+    munmap(own, 2 * page);
+    close(fd);
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+/* A guard page guards, if there is one. */
+static void guard(void)
+{
+    size_t page = sysconf(_SC_PAGESIZE);
+    char *own = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool refused = madvise(own, page, MADV_GUARD_INSTALL) < 0;
+    int status = 0;
+    pid_t pid;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit none = { 0, 0 };
+
+        setrlimit(RLIMIT_CORE, &none);
+        own[0] = 1;
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    printf("%s", refused || WIFSIGNALED(status) ? "as told" : "not guarded");
+    munmap(own, page);
+}
