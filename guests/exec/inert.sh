@@ -15,8 +15,9 @@
 #   - the emulator's own thread, which waits to free memory: how far it has got
 #     when its process ends is chance. What executes or ends a process is kept;
 #   - what the topic `fixes` adds: memory and a futex by which a vfork's parent
-#     waits, how /proc/self/stat and the stack are put together, and two limits
-#     that are looked up;
+#     waits, how /proc/self/stat and the stack are put together, two limits that
+#     are looked up, and one more file of /proc that a path is compared with, for
+#     which the process asks for its own number;
 #   - what the topic `fast` spares a process that starts: that thread (and what
 #     masks signals meanwhile), memory that has no name, symbols for logs;
 #   - which of two processes is born first: the order within each is compared.
@@ -49,7 +50,8 @@ system_calls() {
              s/\(\/proc\/\)[1-9][0-9]*/\1N/g
              s/^getrandom(.*/getrandom/
              /^read([0-9]*, "X-/s/.*/read(maps)/; /^read([0-9]*, "[0-9a-f]*-/s/.*/read(maps)/
-             /^pread64/s/"[^"]*"/bytes/' "$trace" | tr '\n' '\036'
+             /^pread64/s/"[^"]*"/bytes/' "$trace" |
+            awk '!/^getpid\(/ || before !~ /^getpid\(/ { print } { before = $0 }' | tr '\n' '\036'
         echo
     done | sort
 }

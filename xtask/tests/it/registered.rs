@@ -41,7 +41,7 @@ fn long_the_kernel_runs_programs_of_all_thirty_three_targets() {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn registrations_last_as_long_as_the_one_that_waits() {
+fn registrations_end_with_the_one_that_waits() {
     let home = scratch();
     drop(emulator("aarch64", home.path()));
     let anyarch = crate::users::built();
