@@ -1,9 +1,10 @@
 //! A Docker engine of the test's own: `docker.io` as Debian packs it, with folders, sockets, control
 //! groups and namespaces that are nobody else's. What this machine's own engine holds is not touched.
 
-use super::{Ended, is_root, mkdir, namespace};
+use super::{Ended, is_root, mkdir, namespace, run};
 use anyarch_client::files::TempFolder;
 use rustix::process::Signal;
+use serde_json::json;
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -147,6 +148,29 @@ impl Engine {
         let mut import = self.command(&["import", "--platform", platform, "-", tag]);
         let ended = Ended::of(import.stdin(tar.stdout.take().unwrap()));
         assert_eq!((tar.wait().unwrap().code(), ended.code), (Some(0), Some(0)), "{ended:?}");
+    }
+
+    /// Makes an image of a root file system that says which architecture it is of. What `docker import` makes says that
+    /// of this machine, whatever it is told, and BuildKit takes no such image for another platform.
+    pub fn import_as(&self, root: &Path, architecture: &str, tag: &str) {
+        let folder = self.data.path().join("import");
+        let at = |name: &str| mkdir(&folder).join(name);
+        let (layer, archive) = (at("layer.tar"), at("image.tar"));
+        let words = ["--numeric-owner", "-C", root.to_str().unwrap(), "-cf", layer.to_str().unwrap(), "."];
+        run("tar", &words);
+        let layers = format!("sha256:{}", anyarch_client::hash::sha256_file(&layer).unwrap());
+        let config = json!({
+            "architecture": architecture, "os": "linux", "config": {},
+            "rootfs": { "type": "layers", "diff_ids": [layers] },
+        });
+        let list = json!([{ "Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar"] }]);
+        fs::write(at("config.json"), config.to_string()).unwrap();
+        fs::write(at("manifest.json"), list.to_string()).unwrap();
+        let words = ["-C", folder.to_str().unwrap(), "-cf", archive.to_str().unwrap()];
+        run("tar", &[&words[..], &["config.json", "layer.tar", "manifest.json"]].concat());
+        let ended = self.run(&["load", "--quiet", "--input", archive.to_str().unwrap()]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        fs::remove_dir_all(folder).unwrap();
     }
 
     /// A build context with this `Dockerfile` and these files.
