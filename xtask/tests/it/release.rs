@@ -161,7 +161,7 @@ fn the_manifest_is_true(published: &Published) {
         manifest.artifacts.iter().map(|one| (one.target.as_str(), one.host.as_str())).collect();
     assert_eq!(pairs, [("aarch64", "amd64"), (TARGET, "amd64"), (TARGET, "arm64"), (TARGET, "s390x")]);
     for one in &manifest.artifacts {
-        let tree = published.home.path().join("unpacked").join(one.host.replace('/', "-"));
+        let tree = published.home.path().join("unpacked").join(&one.target).join(one.host.replace('/', "-"));
         for archive in &one.archives {
             let path = published.path(&archive.file);
             assert_eq!(fs::metadata(&path).unwrap().len(), archive.size);
