@@ -339,10 +339,12 @@ fn whoever_asks_for_the_newest_finds_it(published: &Published) {
     let prefix = published.home.path().join("newest");
     let words =
         ["--target", TARGET, "--from", from, "--key", &fingerprint, "--prefix", prefix.to_str().unwrap()];
-    for ended in [
-        Ended::of(Command::new("sh").arg(out.join("latest/install.sh")).args(words)),
-        Ended::of(Command::new(crate::users::built()).arg("install").args(words)),
-    ] {
+    let mut installer = Command::new("sh");
+    installer.arg(out.join("latest/install.sh"));
+    let mut program = Command::new(crate::users::built());
+    program.arg("install");
+    for mut command in [installer, program] {
+        let ended = Ended::of(command.args(words));
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(prefix.join(format!("bin/qemu-{TARGET}")).exists());
         fs::remove_dir_all(&prefix).unwrap();
