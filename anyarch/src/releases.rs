@@ -29,7 +29,7 @@ pub struct Place {
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
     /// Who must have signed the release: a file with OpenSSH public keys, or a key's fingerprint (SHA256:...)
-    #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
+    #[arg(long, value_name = "KEY", env = "ANYARCH_KEY")]
     pub key: Option<PathBuf>,
 }
 

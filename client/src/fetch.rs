@@ -12,11 +12,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. Ours have 2 MB.
+/// The most bytes that an archive may have, whatever the manifest says: nobody may have signed that. Ours have 2 MB, and 10 MB
+/// those of all emulators.
 /// `dist/install.sh` has this limit, too.
 pub const MAX_ARCHIVE: u64 = 32 << 20;
 
-/// The most bytes that all files in an archive may have together, whatever the manifest says. Those of ours have 8 MB.
+/// The most bytes that all files in an archive may have together, whatever the manifest says. Those of ours have 8 MB,
+/// and 112 MB those of all emulators.
 /// `dist/install.sh` has this limit, too.
 pub const MAX_UNPACKED: u64 = 256 << 20;
 

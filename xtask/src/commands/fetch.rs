@@ -55,7 +55,7 @@ pub struct Fetch {
     #[arg(long, value_name = "URL|DIR")]
     pub from: Vec<String>,
     /// Who must have signed the release: a file with OpenSSH public keys, or a key's fingerprint (SHA256:...)
-    #[arg(long, value_name = "FILE", env = "ANYARCH_KEY")]
+    #[arg(long, value_name = "KEY", env = "ANYARCH_KEY")]
     pub key: Option<PathBuf>,
     /// Folder to install into: it gets `bin/` and `share/doc/` [default: ~/.local]
     #[arg(long, value_name = "DIR")]
