@@ -231,13 +231,23 @@ fn patches_of(root: &Path) -> String {
     root.join("patches").to_str().unwrap().to_owned()
 }
 
-/// QEMU's own checker has nothing against a patch but that a new file may want a maintainer.
+/// QEMU's own checker has nothing against a patch but two things: that a new file may want a maintainer, and that a
+/// system call's number on the host (`__NR_fsopen`) begins as names of architectures do. That is how QEMU's own
+/// linux-user asks what the machine's headers know.
 fn has_qemus_style(tree: &Path, patch: &Path) {
     let mut checkpatch = Command::new("perl");
     checkpatch.current_dir(tree).args(["scripts/checkpatch.pl", "--no-tree", "--no-signoff"]).arg(patch);
     let said = Ended::of(&mut checkpatch).stdout;
-    let complaints: Vec<&str> =
-        said.lines().filter(|line| line.starts_with("ERROR:") || line.starts_with("WARNING:")).collect();
     assert!(said.contains("total: 0 errors"), "{said}");
-    assert!(complaints.iter().all(|line| line.contains("deleted file(s)")), "{complaints:?}");
+    let complaints = said.split("\n\n").filter(|part| part.starts_with("ERROR:") || part.starts_with("WARNING:"));
+    let of_a_number = |part: &str| {
+        let lines: Vec<&str> = part.lines().collect();
+        lines[0].ends_with("architecture specific defines should be avoided")
+            && lines[1].contains("FILE: linux-user/")
+            && lines[2].contains("(__NR_")
+            && !lines[2].replace("(__NR_", "(TARGET_NR_").contains("(__")
+    };
+    for part in complaints {
+        assert!(part.contains("deleted file(s)") || of_a_number(part), "{}: {part}", patch.display());
+    }
 }

@@ -363,8 +363,9 @@ fn narrow(workspace: &Path, with_program: bool) {
     for host in ["amd64", "arm64"].iter().filter(|_| !with_program) {
         let file = workspace.join(format!("toolchains/{host}.toml"));
         let text = fs::read_to_string(&file).unwrap();
-        let (rest, _) = text.split_once("[rust]").unwrap();
-        fs::write(&file, format!("without_rust = \"not built\"\n{rest}")).unwrap();
+        let (before, rest) = text.split_once("[rust]\n").unwrap();
+        let after = rest.find("\n[").map_or("", |at| &rest[at..]);
+        fs::write(&file, format!("without_rust = \"not built\"\n{before}{after}")).unwrap();
     }
     let file = workspace.join("patches/10.2/series.toml");
     let text = fs::read_to_string(&file).unwrap();
