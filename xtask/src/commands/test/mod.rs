@@ -35,8 +35,8 @@ const LONG: &str = "long_";
 /// `part`, its name, the reason, with tabs between.
 pub const NOT_RUN: &str = "ANYARCH_NOT_RUN";
 
-/// Modules of `xtask/tests/it` that build emulators or use them, one after the other: each takes the whole machine.
-const HEAVY: [&str; 14] = [
+/// Modules of `xtask/tests/it` that compile emulators or want the machine for themselves, one after the other.
+const HEAVY: [&str; 11] = [
     "clusters",
     "emulators",
     "engines",
@@ -47,16 +47,14 @@ const HEAVY: [&str; 14] = [
     "registered",
     "release",
     "reproduce",
-    "robust",
-    "systems",
-    "toolchains",
     "topics",
 ];
 
 /// Modules that run beside the heavy ones, and so do the unit tests. First those that build nothing, have caches of
 /// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
-/// git and apt work on one, and guest programs wait for each other. The lists take equally long.
-const LIGHT: [&str; 13] = [
+/// git and apt work on one, and guest programs wait for each other. At last one that compiles what the heavy ones have
+/// compiled by then. The lists take equally long.
+const LIGHT: [&str; 16] = [
     "bad_input",
     "commands",
     "container_images",
@@ -69,6 +67,9 @@ const LIGHT: [&str; 13] = [
     "series",
     "upstream",
     "users",
+    "robust",
+    "systems",
+    "toolchains",
     "workflow",
 ];
 
