@@ -25,7 +25,7 @@ use std::time::Duration;
 /// execve contract takes about 15 s per target and needs a C compiler for the target. Checks that this
 /// machine cannot run are reported as not run, with the reason.
 ///
-/// With --upstream or --tcg, the same source is also compiled without our patches, in a separate tree that is
+/// With --upstream, --tcg or --ltp, the same source is also compiled without our patches, in a separate tree that is
 /// never packaged, and both emulators must behave the same.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -34,6 +34,7 @@ Examples:
   cargo xtask verify --target all --upstream
   cargo xtask verify --target aarch64 --tb-cache 1800
   cargo xtask verify --target aarch64,arm,s390x --linux
+  cargo xtask verify --target aarch64 --ltp ltp-20260529
   cargo xtask verify --target aarch64,s390x --tcg --json")]
 pub struct Verify {
     /// Targets, hosts, series, profile and toolchain.
@@ -61,8 +62,15 @@ pub struct Verify {
     /// A guest prints a line for each case, natively and emulated. The cases stand in guests/linux; those that must
     /// differ, with the reason, in its limits.toml. Programs are linked in four ways, and run with --execve and
     /// without.
-    #[arg(long, conflicts_with_all = ["upstream", "tcg", "tb_cache"])]
+    #[arg(long, conflicts_with_all = ["upstream", "tcg", "tb_cache", "ltp"])]
     pub linux: bool,
+    /// Instead of the contract, run the system calls' tests of the Linux Test Project, whose source is in this folder
+    ///
+    /// Its programs are compiled once for this machine and once for the target. Each case runs natively, in unpatched
+    /// QEMU and in ours, in namespaces of its own. The command fails if one passes in unpatched QEMU and not in ours.
+    /// It takes an hour or more.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["upstream", "tcg", "tb_cache"])]
+    pub ltp: Option<PathBuf>,
     /// The old spelling of the command `reproduce`.
     #[arg(long, value_name = "DIR", hide = true)]
     pub reproduce: Option<PathBuf>,
@@ -123,6 +131,9 @@ fn line(row: &Row) -> String {
     if let Some(tcg) = &row.report.tcg {
         text.push_str(&format!("  tests/tcg: {}\n{}", tcg.summary(), tcg.notable()));
     }
+    if let Some(ltp) = &row.report.ltp {
+        text.push_str(&format!("  LTP: {}\n{}", ltp.summary(), ltp.notable()));
+    }
     text
 }
 
@@ -135,7 +146,8 @@ fn check(
 ) -> Result<Vec<Result<Row>>> {
     let prepared = Prepared::new(session, plan, tree, None)?;
     let runner = runner::of(session, plan, tree)?;
-    let compares = (arguments.upstream || arguments.tcg) && tree.host().is_native();
+    let compares =
+        (arguments.upstream || arguments.tcg || arguments.ltp.is_some()) && tree.host().is_native();
     let upstream = compares.then(|| Upstream::make(session, plan, tree, &prepared)).transpose()?;
     let build = prepared.open(session, plan, tree)?;
     let Compiled { emulators, failed } = build.compile(tree.targets(), &prepared.source)?;
@@ -143,16 +155,17 @@ fn check(
         let target = emulator.target();
         let reference = upstream.as_ref().map(|upstream| upstream.of(target, arguments)).transpose()?;
         let cached = arguments.tb_cache.map(Duration::from_secs);
-        let depth = match arguments.linux {
-            true => Depth::Linux,
-            false => Depth::Whole { reference, cached },
+        let depth = match (&arguments.ltp, reference) {
+            _ if arguments.linux => Depth::Linux,
+            (Some(suite), Some(reference)) => Depth::Ltp { reference, suite },
+            (_, reference) => Depth::Whole { reference, cached },
         };
         let verified = verify::verify(session, plan.series(), emulator, depth, runner.as_ref())?;
         let host = tree.host().platform.clone();
         Ok(Row { target, host, report: verified.report().clone() })
     };
-    // QEMU's tests run three at a time for each target, and some of them mind a busy machine.
-    let at_once = if arguments.tcg { 1 } else { session.jobs };
+    // QEMU's tests and LTP's run several at a time for each target, and some of them mind a busy machine.
+    let at_once = if arguments.tcg || arguments.ltp.is_some() { 1 } else { session.jobs };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(at_once).build()?;
     let mut rows: Vec<Result<Row>> = pool.install(|| emulators.into_par_iter().map(one).collect());
     rows.extend(failed.into_iter().map(|(_, error)| Err(error)));

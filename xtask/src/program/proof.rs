@@ -50,6 +50,7 @@ fn check(session: &Session, compiled: &Compiled, runner: Option<&Runner>) -> Res
         size: bytes.len() as u64,
         checks: vec![Check { name: "elf".into(), outcome: Outcome::Passed(header) }],
         tcg: None,
+        ltp: None,
     };
     let home = TempFolder::new(&session.workspace.trees)?;
     let trial = Trial { program: path, runner, home: home.path() };

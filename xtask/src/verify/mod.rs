@@ -5,6 +5,7 @@ mod contract;
 pub mod elf;
 mod guest;
 mod leaks;
+pub mod ltp;
 mod partial;
 mod sanitized;
 pub mod tcg;
@@ -59,12 +60,15 @@ pub struct Report {
     /// Every test of QEMU's own, if they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcg: Option<tcg::Table>,
+    /// Every case of the Linux Test Project, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ltp: Option<ltp::Table>,
 }
 
 /// One check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
-    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tb-cache`, `linux`, `tcg`.
+    /// What was checked: `elf`, `version`, `start`, `guest`, `contract`, `leaks`, `tb-cache`, `linux`, `ltp`, `tcg`.
     pub name: String,
     /// The outcome.
     #[serde(flatten)]
@@ -112,6 +116,13 @@ pub enum Depth<'a> {
     Quick,
     /// What Linux promises to programs as well, where there is a compiler for the target's programs.
     Linux,
+    /// The system calls' tests of the Linux Test Project as well.
+    Ltp {
+        /// Upstream's emulator.
+        reference: Reference<'a>,
+        /// The folder of LTP's source.
+        suite: &'a Path,
+    },
     /// The execve contract as well, where there is a compiler for the target's programs.
     Whole {
         /// What only a comparison with upstream's emulator shows, if there is one.
@@ -218,6 +229,7 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
         size: bytes.len() as u64,
         checks: vec![Check { name: "elf".into(), outcome: Outcome::Passed(header) }],
         tcg: None,
+        ltp: None,
     };
     // Several megabytes, and the checks take a while.
     drop(bytes);
@@ -229,6 +241,15 @@ fn check(session: &Session, series: &Series, start: Start<'_>, depth: Depth<'_>)
     }
     if let Depth::Linux = depth {
         report.run("linux", start, || contract::linux::check(session, emulator))?;
+    }
+    if let Depth::Ltp { reference, suite } = depth {
+        let table = &mut None;
+        report.run("ltp", start, || {
+            let (outcome, seen) = ltp::check(session, suite, emulator, reference)?;
+            *table = seen;
+            Ok(outcome)
+        })?;
+        report.ltp = table.take();
     }
     let Depth::Whole { reference, cached } = depth else { return Ok(report) };
     let traced = reference.filter(|reference| reference.traced);

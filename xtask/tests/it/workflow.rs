@@ -283,7 +283,10 @@ fn make_a_release(with_program: bool) {
     }
     // Another clone, other folders, another driver: the bytes are those that a user gets here.
     assert_eq!(
-        anyarch_client::hash::sha256_file(&release.join(format!("qemu-{TARGET}-10.2.2-1-linux-amd64.tar.xz"))).unwrap(),
+        anyarch_client::hash::sha256_file(
+            &release.join(format!("qemu-{TARGET}-10.2.2-1-linux-amd64.tar.xz"))
+        )
+        .unwrap(),
         crate::driver::released(TARGET)["sha256"]
     );
     for host in ["amd64", "arm64"] {
