@@ -337,7 +337,7 @@ mod tests {
     fn a_report_lasts_until_the_next_checks_begin() {
         let home = tempfile::tempdir().expect("a folder");
         let place = home.path().join("qemu-arm.json");
-        let report = || Report { sha256: String::new(), size: 1, checks: Vec::new(), tcg: None };
+        let report = || Report { sha256: String::new(), size: 1, checks: Vec::new(), tcg: None, ltp: None };
         kept(&place, || Ok(report())).expect("kept");
         assert!(place.is_file());
         kept(&place, || bail!("it does not start")).expect_err("told");

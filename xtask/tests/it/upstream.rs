@@ -1,5 +1,7 @@
 //! Our emulators against upstream's: alike where they shall be, and caught where they are not.
 
+mod ltp;
+
 use crate::driver::{Data, Driver, exclusive, run, scratch, wants};
 use serde_json::Value;
 use std::collections::BTreeSet;

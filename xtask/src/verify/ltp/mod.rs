@@ -16,7 +16,7 @@ use super::{Outcome, Reference};
 use crate::compile::Emulator;
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
-use anyarch_client::progress::Step;
+use anyarch_client::progress::{Step, count};
 use anyhow::{Result, bail, ensure};
 use cases::Case;
 use programs::{Programs, Tools};
@@ -75,11 +75,8 @@ pub fn check(
     let worse = table.worse();
     if !worse.is_empty() {
         let emulator = target.emulator();
-        bail!(
-            "{} cases of LTP pass in upstream's {emulator} and not in ours:\n{}",
-            worse.len(),
-            worse.concat()
-        );
+        let cases = count(worse.len(), "case");
+        bail!("{cases} of LTP passed in upstream's {emulator} and not in ours:\n{}", worse.concat());
     }
     Ok((Outcome::Passed(table.summary()), Some(table)))
 }

@@ -1,5 +1,6 @@
 //! LTP's programs, compiled by its own makefiles in a copy of its source, and kept for the next run.
 
+use super::cases;
 use crate::error::Missing;
 use crate::facts::Target;
 use crate::process::{LoggedCommand, capture};
@@ -87,15 +88,16 @@ fn fill(
     session: &Session,
     suite: &Path,
     tools: &Tools,
-    (name, cc): (&str, &PathBuf),
+    (name, cc): (&str, &Path),
     part: &Path,
 ) -> Result<()> {
-    let log = session.workspace.log(&format!("ltp-{name}"));
+    let log = |what: &str| session.workspace.log(&format!("ltp-{name}-{what}"));
     let source = part.join("source");
-    let run = |command: Command| LoggedCommand::new(command, &log).run(&session.progress, |_| ());
+    let run =
+        |what: &str, command: Command| LoggedCommand::new(command, &log(what)).run(&session.progress, |_| ());
     let mut copy = Command::new("cp");
     copy.args(["-a", "--"]).args([suite, &source]);
-    run(copy)?;
+    run("copy", copy)?;
 
     let mut configure = alone(&source.join("configure"));
     configure.current_dir(&source).arg(format!("CC={}", cc.display()));
@@ -104,20 +106,29 @@ fn fill(
     if let Some(known) = tools.target.compiler.filter(|_| name == tools.target.name) {
         configure.arg(format!("--host={}", known.triple));
     }
-    run(configure)?;
-    let make = |folder: &str, words: &[&str]| {
+    run("configure", configure)?;
+    let make = |what: &str, folder: &str, words: &[&str]| {
         let mut make = alone(&tools.make);
-        make.args(["-C", folder, &format!("-j{}", session.jobs)]).args(words).current_dir(&source);
-        run(make)
+        make.args(["-C", folder, &format!("-j{}", session.jobs), "--output-sync=target"]).args(words);
+        make.current_dir(&source);
+        run(what, make)
     };
-    make("lib", &[])?;
-    for folder in ["testcases/kernel/syscalls", "testcases/lib"] {
-        // One that does not compile is no reason to leave out the others.
-        if let Err(error) = make(folder, &["--keep-going", "install"]) {
-            session.progress.detail(&format!("{error:#}"));
+    make("lib", "lib", &[])?;
+    for (what, folder) in [("syscalls", "testcases/kernel/syscalls"), ("helpers", "testcases/lib")] {
+        for (what, rule) in [(format!("{what}-all"), "all"), (format!("{what}-install"), "install")] {
+            // One that does not compile is no reason to leave out the others: these are missed below.
+            if let Err(error) = make(&what, folder, &["--keep-going", rule]) {
+                session.progress.detail(&format!("{error:#}"));
+            }
         }
     }
-    let installed = part.join(BIN);
-    ensure!(installed.is_dir(), "LTP installed nothing; full log: {}", log.display());
+    let cases = cases::read(suite, &session.workspace.root)?;
+    let there = cases.iter().filter(|case| part.join(BIN).join(&case.program).is_file()).count();
+    ensure!(
+        there > cases.len() / 2,
+        "only {there} of the {} cases of LTP compiled; full log: {}",
+        cases.len(),
+        log("syscalls-all").display()
+    );
     fs::remove_dir_all(&source).with_context(|| format!("cannot remove {}", source.display()))
 }
