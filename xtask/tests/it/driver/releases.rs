@@ -76,6 +76,7 @@ impl FakeRelease {
                 programs: Vec::new(),
                 bundles: Vec::new(),
                 documents: Vec::new(),
+                changes: None,
             },
         };
         for (target, host) in PAIRS {
