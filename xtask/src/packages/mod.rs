@@ -103,8 +103,8 @@ pub fn make(session: &Session, released: &Released, options: &PackagesOptions) -
         homepage: options.base.clone(),
     };
     let formats = formats(session, options)?;
-    let lock = session.workspace.trees.join(format!("packages-{}", released.manifest.release));
-    let _lock = Lock::acquire(&lock, &session.progress)?;
+    // Beside what it makes: the folder for build trees is not this command's to begin.
+    let _lock = Lock::acquire(&folder, &session.progress)?;
     let mut made = Vec::new();
     files::publish_dir(&folder, |new| {
         let place = Place { folder: new, flat: options.flat };

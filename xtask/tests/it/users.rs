@@ -2,6 +2,7 @@
 //! this machine's own programs, which needs no emulator; foreign ones stand in `systems`.
 
 mod debians;
+mod disks;
 mod ends;
 mod images;
 mod rooms;

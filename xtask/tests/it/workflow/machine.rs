@@ -56,6 +56,11 @@ impl Machine {
         self.home.path().join("temp")
     }
 
+    /// Where all machines compile the driver and its trees.
+    pub fn target() -> PathBuf {
+        checkout().join("target/workflow")
+    }
+
     /// Has steps find the programs of a folder before all others.
     pub fn find_first(&mut self, folder: &Path) {
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
@@ -118,7 +123,7 @@ impl Machine {
             command.env(name, self.expand(value.as_str().unwrap()));
         }
         // What the driver needs of others was just compiled; it does for all jobs, as one cache of compiled C does.
-        let target = checkout().join("target/workflow");
+        let target = Self::target();
         seed(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(), &target).unwrap();
         command.env("CARGO_TARGET_DIR", target);
         command.env("CCACHE_DIR", Driver::ccache());

@@ -185,6 +185,11 @@ fn a_finished_release_gets_packages_and_both_are_signed_and_put_up() {
     program(mkdir(&home.path().join("bin")), "cargo", &cargo);
     let workflow = workflow("release.yml");
     packaged(&workflow, &artifacts, "9.9.9-1", &key, Some(&home.path().join("bin")));
+    let trees = Machine::target().join("anyarch");
+    assert!(
+        fs::read_dir(&trees).is_err() || trees.join("CACHEDIR.TAG").is_file(),
+        "no build could begin there"
+    );
     let [files, packages] = published(&workflow, &artifacts, "9.9.9-1", &key);
     assert!(
         files.contains(&"release.json".to_owned()) && !files.iter().any(|name| packages_only(name)),
