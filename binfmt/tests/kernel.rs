@@ -194,6 +194,16 @@ fn only_root_registers() {
 }
 
 #[test]
+fn a_linux_without_binfmt_misc_is_told_with_what_loads_it() {
+    let Some(inside) = Namespace::new() else { return };
+    let said = inside.fails(1, "mount -t tmpfs none /proc/sys/fs; $register arm64");
+    assert!(
+        said.contains("does not have binfmt_misc") && said.contains("sudo modprobe binfmt_misc"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_table_that_is_turned_off_is_told_with_how_to_turn_it_on() {
     let Some(inside) = Namespace::new() else { return };
     let off = "mount -t binfmt_misc none $table; echo 0 > $table/status";

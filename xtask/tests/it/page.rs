@@ -3,6 +3,7 @@
 mod browsed;
 mod browser;
 mod markup;
+mod newcomer;
 
 use crate::driver::checkout;
 use anyarch_manifest::Manifest;

@@ -5,6 +5,7 @@ mod debians;
 mod disks;
 mod ends;
 mod images;
+mod peers;
 mod rooms;
 mod shelf;
 mod terminals;

@@ -109,6 +109,14 @@ fn an_address_of_upstream_that_a_browser_would_run_is_no_link() {
 }
 
 #[test]
+fn a_source_whose_commit_nobody_knows_is_shown_without_it() {
+    let mut value = small();
+    value["source"].as_object_mut().unwrap().remove("commit");
+    let said = text(&Html::parse_document(&page(&value, Some(BASE))), "#source");
+    assert!(said.contains("tag v10.2.2") && !said.contains("commit"), "{said}");
+}
+
+#[test]
 fn no_word_of_a_manifest_becomes_markup() {
     let document = Html::parse_document(&page(&small(), Some(BASE)));
     assert_eq!((all(&document, "script").len(), all(&document, "img").len()), (1, 0));

@@ -54,7 +54,10 @@ impl Stage {
     }
 
     fn install(&self, setup: &str) -> Ended {
-        self.anyarch(setup, &["install", "--target", "arm64", "--from", "mirror", "--release", RELEASE, "--prefix", "prefix"])
+        self.anyarch(
+            setup,
+            &["install", "--target", "arm64", "--from", "mirror", "--release", RELEASE, "--prefix", "prefix"],
+        )
     }
 
     /// The container's way to it, whose folder for emulators is mounted as `setup` says.
@@ -76,7 +79,7 @@ fn where_an_emulator_has_no_room_nothing_is_installed_and_the_way_out_is_told() 
     let Some(stage) = Stage::new() else { return };
     for (setup, words) in [
         (read_only("prefix"), ["Read-only file system", "pass --prefix DIR"]),
-        (read_only("cache"), ["Read-only file system", "set ANYARCH_CACHE to another one"]),
+        (read_only("cache"), ["Read-only file system", "set ANYARCH_CACHE to a folder"]),
         (full("prefix"), ["No space left on device", "anyarch cache clean"]),
         (full("cache"), ["No space left on device", "anyarch cache clean"]),
     ] {
