@@ -41,10 +41,8 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
             lines.push(cause);
         }
     }
-    if is_of(error, &[io::ErrorKind::StorageFull]) {
-        if let Some(last) = lines.last_mut() {
-            last.push_str(&format!("\n  {FULL}"));
-        }
+    if let (true, Some(last)) = (is_of(error, &[io::ErrorKind::StorageFull]), lines.last_mut()) {
+        last.push_str(&format!("\n  {FULL}"));
     }
     lines
 }
