@@ -154,7 +154,7 @@ mod tests {
         let log = Changelog::read(&root).expect("a changelog");
         for name in Series::names(&root.join("patches")).expect("series") {
             let release = Series::read(&root.join("patches"), &name).expect("a series").release();
-            let changes = log.of(&release).unwrap_or_else(|| panic!("{release} is not in {FILE}"));
+            let changes = log.of(&release).expect("a heading of the release in CHANGELOG.md");
             assert!(!changes.kinds.is_empty(), "{release}");
         }
     }
