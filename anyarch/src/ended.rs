@@ -4,7 +4,7 @@
 use crate::session::{NO_OUTPUT, print};
 use anyarch_binfmt::place::Obstacle;
 use anyarch_client::error::Usage;
-use std::io::{Write as _, stderr};
+use std::io::{self, Write as _, stderr};
 
 /// Something is missing on this machine. Exit code 3.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,17 @@ pub fn code(error: &anyhow::Error, failure: u8) -> u8 {
     }
 }
 
+/// What helps where a disk is full.
+const FULL: &str =
+    "free some space (`anyarch cache clean` removes what is kept for the next run), and run it again";
+
+/// Whether it is the system that refused, for one of these reasons.
+pub fn is_of(error: &anyhow::Error, kinds: &[io::ErrorKind]) -> bool {
+    let kind =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    error.chain().filter_map(kind).any(|kind| kinds.contains(&kind))
+}
+
 /// An error with its causes, a line each. What a context quotes is not said twice.
 fn lines(error: &anyhow::Error) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -29,6 +40,9 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
         if !lines.last().is_some_and(|last| last.contains(&cause)) {
             lines.push(cause);
         }
+    }
+    if let (true, Some(last)) = (is_of(error, &[io::ErrorKind::StorageFull]), lines.last_mut()) {
+        last.push_str(&format!("\n  {FULL}"));
     }
     lines
 }

@@ -5,6 +5,7 @@
 //! code tells whether all of it was done.
 
 use crate::commands::install;
+use crate::ended;
 use crate::releases::{self, Place};
 use crate::session::Session;
 use anyarch_binfmt::Setting;
@@ -22,6 +23,7 @@ use anyarch_manifest::target::{TARGETS, Target};
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What the image says when nobody says anything: their images tell what is registered then.
@@ -242,8 +244,15 @@ fn fetch(session: &Session, asked: &Asked) -> Result<()> {
     }
     let release = releases::open(session, &place)?;
     let targets = install::named(&plain(&asked.install))?;
-    install::install(session, &release, &targets, Path::new(PREFIX)).map(drop)
+    install::install(session, &release, &targets, Path::new(PREFIX)).map(drop).map_err(|error| {
+        let no_room = [ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem, ErrorKind::StorageFull];
+        if ended::is_of(&error, &no_room) { error.context(ROOM) } else { error }
+    })
 }
+
+/// What helps where the container has no place for emulators.
+const ROOM: &str = "there is no room for the emulators\n  \
+     give the container some: docker run -v anyarch:/usr/local -e ANYARCH_CACHE=/usr/local/cache ...";
 
 /// The file of an emulator.
 fn file(target: &Target, setting: &Setting<'_>, prefix: &str) -> Option<PathBuf> {

@@ -222,7 +222,8 @@ impl Plan {
         let beside = || own.parent().map(Path::to_owned);
         let Some(folder) = (if asked.persist { beside() } else { there.link_folder.clone() }) else {
             self.notes.push(format!(
-                "{}: no folder for a link, so programs will not share translations; set XDG_RUNTIME_DIR",
+                "{}: nothing can be written to /run, so programs will not share translations; \
+                 `docker run --tmpfs /run` or XDG_RUNTIME_DIR changes that",
                 spoken(target)
             ));
             return own;

@@ -194,6 +194,16 @@ fn only_root_registers() {
 }
 
 #[test]
+fn a_linux_without_binfmt_misc_is_told_with_what_loads_it() {
+    let Some(inside) = Namespace::new() else { return };
+    let said = inside.fails(1, "mount -t tmpfs none /proc/sys/fs; $register arm64");
+    assert!(
+        said.contains("does not have binfmt_misc") && said.contains("sudo modprobe binfmt_misc"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_table_that_is_turned_off_is_told_with_how_to_turn_it_on() {
     let Some(inside) = Namespace::new() else { return };
     let off = "mount -t binfmt_misc none $table; echo 0 > $table/status";
@@ -296,6 +306,42 @@ fn a_folder_that_cannot_be_written_to_is_told_and_what_was_done_stays() {
     assert!(said.contains("Read-only file system"), "{said}");
     let said = inside.fails(1, "rm -r $home/root/usr; $register --persist arm64");
     assert!(said.contains("neither systemd, nor binfmt-support, nor OpenRC"), "{said}");
+}
+
+#[test]
+fn where_nothing_can_be_written_to_run_the_emulators_own_name_is_registered_and_a_line_says_so() {
+    let Some(inside) = Namespace::new() else { return };
+    let plain = inside.path("bin/qemu-aarch64").display().to_string();
+    // As in `docker run --read-only`; and where not one file more has room.
+    for run in ["mount -o remount,ro /run", "mount -t tmpfs -o nr_inodes=1 none /run"] {
+        let output =
+            inside.sh(&format!("set -e; {run}; $register arm64; cat $table/anyarch-aarch64; ls -A /run"));
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(
+            output.status.success() && said[0].contains(&format!("interpreter {plain}\n")),
+            "{run}: {said:?}"
+        );
+        assert!(said[1].contains("docker run --tmpfs /run"), "{run}: {said:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_half_written_for_the_next_boot_and_the_next_run_goes_on() {
+    let Some(inside) = Namespace::new() else { return };
+    put(&inside.path("root/usr/lib/systemd/systemd-binfmt"), "");
+    fs::create_dir_all(inside.path("root/etc/binfmt.d")).unwrap();
+    let said = inside.says(
+        "mount -t tmpfs -o size=4k none $home/root/etc/binfmt.d; cd $home/root/etc/binfmt.d
+         head -c 4096 /dev/zero > filled
+         code=0; $register --persist arm64 2> $home/said || code=$?
+         echo $code; ls -A; ls $table; rm filled; $register --persist arm64; ls -A",
+    );
+    assert_eq!(said, "1\nfilled\nanyarch-aarch64\nregister\nstatus\nzz-anyarch-aarch64.conf\n");
+    let told = fs::read_to_string(inside.path("said")).unwrap();
+    assert!(
+        told.contains("until the next boot it is registered") && told.contains("No space left"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -223,7 +223,7 @@ pub fn fetch_emulator(
         install::sweep(prefix);
         return Ok(installed(State::UpToDate));
     }
-    files::is_writable(prefix, "pass --prefix DIR with a folder that you can write to")?;
+    are_writable(folders)?;
     let _lock = PrefixLock::acquire(prefix, progress)?;
     // Another run may have been faster.
     if install::is_current(prefix, artifact)? {
@@ -243,6 +243,12 @@ pub fn fetch_emulator(
         .with_context(|| format!("{} was not installed into {}", archive.file, prefix.display()))?;
     downloaded.discard()?;
     Ok(installed(State::Installed))
+}
+
+/// Whether there is room for what comes: told before anything is downloaded.
+fn are_writable(Folders { cache, prefix }: Folders<'_>) -> Result<()> {
+    files::is_writable(prefix, "pass --prefix DIR with a folder that you can write to")?;
+    files::is_writable(cache, "set ANYARCH_CACHE to a folder that you can write to")
 }
 
 /// Downloads, verifies and installs emulators of one host below a prefix, one after the other as the results are asked for;
@@ -289,7 +295,7 @@ fn fetch_together(
     if !is_less(prefix, bundle, archive, artifacts) {
         return Ok(Vec::new());
     }
-    files::is_writable(prefix, "pass --prefix DIR with a folder that you can write to")?;
+    are_writable(folders)?;
     let _lock = PrefixLock::acquire(prefix, progress)?;
     // Another run may have been faster.
     let missing = missing(prefix, bundle, artifacts);

@@ -53,6 +53,32 @@ pub struct Manifest {
     pub bundles: Vec<Bundle>,
     /// The other files of the release.
     pub documents: Vec<Document>,
+    /// When it was released, and what changed since the one before. The first releases do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+}
+
+/// A release in the changelog. All texts are Markdown of one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Changes {
+    /// The day of the release: `2026-11-21`.
+    pub date: String,
+    /// What there is to say of it as a whole; mostly nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// What changed, by kinds.
+    pub kinds: Vec<KindOfChange>,
+}
+
+/// Changes of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KindOfChange {
+    /// `Added`, `Changed`, `Deprecated`, `Removed`, `Fixed` or `Security`, as Keep a Changelog has them.
+    pub kind: String,
+    /// The changes.
+    pub items: Vec<String>,
 }
 
 /// The source of a release, as it was pinned.

@@ -8,6 +8,7 @@ mod files;
 mod layers;
 mod made;
 mod places;
+mod pushes;
 mod real;
 mod registry;
 mod robust;

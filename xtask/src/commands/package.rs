@@ -41,6 +41,9 @@ pub struct PackageArgs {
     /// RSA key (PEM) that packages for Alpine are signed with [default: they are unsigned]
     #[arg(long, value_name = "FILE")]
     pub apk_key: Option<PathBuf>,
+    /// Put all files into one folder, under names that are unique in it: GitHub's releases have no folders
+    #[arg(long)]
+    pub flat: bool,
 }
 
 /// An address that goes into recipes as it is.
@@ -69,6 +72,7 @@ pub fn run(session: &Session, arguments: &PackageArgs) -> Result<()> {
         maintainer: arguments.maintainer.clone(),
         base: arguments.base.clone(),
         apk_key: arguments.apk_key.clone(),
+        flat: arguments.flat,
     };
     let packages = packages::make(session, &released, &options)?;
     let result = json!({ "folder": packages.folder, "packages": packages.made });

@@ -4,6 +4,7 @@ use super::show;
 use crate::facts::{Series, series};
 use crate::package::{self, Tarball};
 use crate::plan::{Plan, Profile, Request};
+use crate::release::changes::Changelog;
 use crate::release::page;
 use crate::release::{self, PublishOptions, Published, shelf, sums};
 use crate::session::BuildSession;
@@ -34,7 +35,7 @@ pub struct ReleaseArgs {
     /// The QEMU series
     #[arg(long = "qemu", value_name = "SERIES", default_value = series::DEFAULT)]
     pub series: String,
-    /// Fail if an emulator of the whole matrix, or `anyarch` for a host, is missing
+    /// Fail if an emulator of the whole matrix, or `anyarch` for a host, is missing, or CHANGELOG.md lacks the release
     #[arg(long)]
     pub complete: bool,
     /// Also write .tar.zst archives: slightly bigger, faster to unpack
@@ -43,6 +44,9 @@ pub struct ReleaseArgs {
     /// SSH key to sign SHA256SUMS with: without a passphrase, or held by ssh-agent
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
+    /// Public key of whoever will sign SHA256SUMS elsewhere: the page and the folder name it as `--sign` has it
+    #[arg(long, value_name = "FILE", conflicts_with = "sign")]
+    pub signer: Option<PathBuf>,
     /// URL of the folder that will contain the release's folder, for the page and the installer
     #[arg(long, value_name = "URL", value_parser = base_address)]
     pub base: Option<String>,
@@ -63,6 +67,7 @@ fn base_address(text: &str) -> Result<String, Usage> {
 pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
     let series = Series::read(&session.workspace.root.join("patches"), &arguments.series)?;
     arguments.sign.as_deref().map(sums::can_sign).transpose()?;
+    arguments.signer.as_deref().map(sums::read_public).transpose()?;
     package::is_writable(session, &series.release())?;
     let own = session.workspace.out.join(series.release());
     let folders = if arguments.folders.is_empty() { vec![own] } else { arguments.folders.clone() };
@@ -78,12 +83,16 @@ pub fn run(session: &BuildSession, arguments: &ReleaseArgs) -> Result<()> {
     if arguments.complete && !lacks.is_empty() {
         bail!("the release is missing {}:\n  {}", count(lacks.len(), "archive"), lacks.join("\n  "));
     }
+    if arguments.complete {
+        Changelog::read(&session.workspace.root)?.is_complete_for(&series.release())?;
+    }
     let not_run = release.not_run();
     let options = PublishOptions {
         zst: arguments.zst,
         base: arguments.base.clone(),
         builder: arguments.builder.clone(),
         key: arguments.sign.clone(),
+        signer: arguments.signer.clone(),
     };
     let published = release.publish(session, &options)?;
     if arguments.shelf {

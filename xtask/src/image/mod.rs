@@ -65,8 +65,8 @@ pub struct Images {
 /// something cannot be written. Nothing of the images is there then.
 pub fn make(session: &Session, released: &Released, options: &ImageOptions) -> Result<Images> {
     let folder = session.workspace.out.join(format!("{}-images", released.manifest.release));
-    let lock = session.workspace.trees.join(format!("images-{}", released.manifest.release));
-    let _lock = Lock::acquire(&lock, &session.progress)?;
+    // Beside what it makes: the folder for build trees is not this command's to begin.
+    let _lock = Lock::acquire(&folder, &session.progress)?;
     let variants =
         if options.variants.is_empty() { Variant::of(&released.manifest) } else { options.variants.clone() };
     let about = released.about()?;

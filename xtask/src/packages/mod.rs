@@ -49,6 +49,8 @@ pub struct PackagesOptions {
     pub base: Option<String>,
     /// RSA key, in PEM, that packages of Alpine are signed with; else they are unsigned.
     pub apk_key: Option<PathBuf>,
+    /// Whether all files lie in one folder, for shelves that have no folders.
+    pub flat: bool,
 }
 
 /// What every package says of itself.
@@ -101,10 +103,11 @@ pub fn make(session: &Session, released: &Released, options: &PackagesOptions) -
         homepage: options.base.clone(),
     };
     let formats = formats(session, options)?;
-    let lock = session.workspace.trees.join(format!("packages-{}", released.manifest.release));
-    let _lock = Lock::acquire(&lock, &session.progress)?;
+    // Beside what it makes: the folder for build trees is not this command's to begin.
+    let _lock = Lock::acquire(&folder, &session.progress)?;
     let mut made = Vec::new();
     files::publish_dir(&folder, |new| {
+        let place = Place { folder: new, flat: options.flat };
         for host in &options.hosts {
             let step = session.progress.step(format!("packages for {}", host.platform));
             let mine: Vec<Format> = formats.iter().copied().filter(|format| format.is_for(host)).collect();
@@ -113,12 +116,12 @@ pub fn make(session: &Session, released: &Released, options: &PackagesOptions) -
                 continue;
             }
             let unpacked = released.unpack(session, &host.platform, &session.workspace.out)?;
-            made.extend(of_host(&mine, host, &unpacked, &about, options.apk_key.as_deref(), new)?);
+            made.extend(of_host(&mine, host, &unpacked, &about, options.apk_key.as_deref(), &place)?);
             step.done("packed");
         }
         for format in formats.iter().filter(|format| format.is_recipe()) {
             if let Some(base) = &options.base {
-                made.extend(recipe::write(*format, &released.manifest, base, &options.hosts, new)?);
+                made.extend(recipe::write(*format, &released.manifest, base, &options.hosts, &place)?);
             }
         }
         for format in &options.formats {
@@ -168,7 +171,7 @@ fn of_host(
     unpacked: &Unpacked,
     about: &About,
     apk_key: Option<&Path>,
-    new: &Path,
+    place: &Place<'_>,
 ) -> Result<Vec<Made>> {
     let mut jobs = Vec::new();
     for format in formats {
@@ -190,22 +193,36 @@ fn of_host(
             Job::Apk(package) => (Format::Apk, apk::pack(package, host, about, apk_key)?),
             Job::Wheel(target) => (Format::Wheel, wheel::pack(target, unpacked, host, about)?),
         };
-        put(format, Some(host), &name, &bytes, new)
+        place.put(format, Some(host), &name, &bytes)
     };
     jobs.into_par_iter().map(write).collect()
 }
 
-/// Writes a package under its name in the folder of its format.
-fn put(format: Format, host: Option<&Host>, name: &str, bytes: &[u8], new: &Path) -> Result<Made> {
-    let file = Path::new(&format.to_string()).join(name);
-    files::write_file(&new.join(&file), bytes)?;
-    Ok(Made {
-        format,
-        host: host.map(|host| host.platform.clone()),
-        file,
-        size: bytes.len() as u64,
-        sha256: hash::sha256(bytes),
-    })
+/// Where packages are put.
+struct Place<'a> {
+    folder: &'a Path,
+    flat: bool,
+}
+
+impl Place<'_> {
+    /// Writes a package under its name, which may be in a folder of its machine.
+    fn put(&self, format: Format, host: Option<&Host>, name: &str, bytes: &[u8]) -> Result<Made> {
+        let file = if self.flat { flat(name).into() } else { Path::new(&format.to_string()).join(name) };
+        files::write_file(&self.folder.join(&file), bytes)?;
+        Ok(Made {
+            format,
+            host: host.map(|host| host.platform.clone()),
+            file,
+            size: bytes.len() as u64,
+            sha256: hash::sha256(bytes),
+        })
+    }
+}
+
+/// `x86_64/a-1.apk` as `a-1.x86_64.apk`: Alpine's packages for two machines have one name.
+fn flat(name: &str) -> String {
+    let parts = name.split_once('/').and_then(|(machine, name)| Some((machine, name.rsplit_once('.')?)));
+    parts.map_or_else(|| name.to_owned(), |(machine, (stem, kind))| format!("{stem}.{machine}.{kind}"))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

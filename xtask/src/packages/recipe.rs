@@ -1,14 +1,13 @@
 //! Texts by which Nix and Homebrew install the release's archives, known by their hashes: `dist/flake.nix.jinja` and
 //! `dist/anyarch.rb.jinja`, filled in.
 
-use super::{Format, Made};
+use super::{Format, Made, Place};
 use crate::facts::Host;
 use crate::template;
 use anyarch_manifest::layout;
 use anyarch_manifest::{ArchiveFormat, Artifact, Manifest, Program};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use std::path::Path;
 
 const FLAKE: &str = include_str!("../../../dist/flake.nix.jinja");
 const FORMULA: &str = include_str!("../../../dist/anyarch.rb.jinja");
@@ -47,7 +46,7 @@ pub fn write(
     manifest: &Manifest,
     base: &str,
     hosts: &[Host],
-    new: &Path,
+    place: &Place<'_>,
 ) -> Result<Option<Made>> {
     let is_nix = format == Format::Nix;
     let name =
@@ -69,7 +68,7 @@ pub fn write(
     let recipe = Recipe { release: manifest.release.as_str(), base, systems };
     let (file, text) = if is_nix { ("flake.nix", FLAKE) } else { ("anyarch.rb", FORMULA) };
     let filled = template::render(file, text, &recipe)?;
-    super::put(format, None, file, format!("{filled}\n").as_bytes(), new).map(Some)
+    place.put(format, None, file, format!("{filled}\n").as_bytes()).map(Some)
 }
 
 /// The archive that every release has.

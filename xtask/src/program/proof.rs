@@ -202,5 +202,6 @@ fn manifest(host: &Host, content: &[u8], packed: format::Archive) -> Result<form
         programs: Vec::new(),
         bundles: Vec::new(),
         documents: Vec::new(),
+        changes: None,
     })
 }

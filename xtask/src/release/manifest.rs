@@ -10,8 +10,8 @@ use anyarch_client::hash;
 use anyarch_manifest as format;
 use anyhow::{Context as _, Result};
 use format::{
-    Archive, ArchiveFormat, Artifact, Build, Bundle, Document, DocumentKind, Manifest, Patch, Pinned, Sha256,
-    Source,
+    Archive, ArchiveFormat, Artifact, Build, Bundle, Changes, Document, DocumentKind, Manifest, Patch,
+    Pinned, Sha256, Source,
 };
 use std::fs;
 use std::path::Path;
@@ -23,6 +23,7 @@ pub fn describe(
     more: &[Archive],
     bundles: Vec<Bundle>,
     documents: Vec<Document>,
+    changes: Option<Changes>,
 ) -> Result<Manifest> {
     let mut artifacts = Vec::new();
     for (at, tarball) in release.tarballs.iter().enumerate() {
@@ -43,6 +44,7 @@ pub fn describe(
         programs,
         bundles,
         documents,
+        changes,
     })
 }
 

@@ -3,6 +3,7 @@
 //! What strangers need to trust them is written beside them: see [`publish`](Release::publish).
 
 mod bundle;
+pub mod changes;
 mod installer;
 mod manifest;
 pub mod page;
@@ -57,6 +58,8 @@ pub struct PublishOptions {
     pub builder: Option<String>,
     /// The SSH key that signs the sums.
     pub key: Option<PathBuf>,
+    /// The public key of whoever signs them later, without which nobody knows who that will be.
+    pub signer: Option<PathBuf>,
 }
 
 /// A release that is ready to be served.
@@ -141,8 +144,13 @@ impl Release {
         let each: Vec<_> = self.tarballs.iter().zip(self.unpacked.iter().copied()).collect();
         let bundles =
             bundle::write_all(session, &each, &self.series.release(), self.series.pins.epoch, &folder)?;
-        let manifest = manifest::describe(&self, &more, bundles, documents)?;
-        let key = options.key.as_deref().map(sums::public).transpose()?;
+        let changes = changes::Changelog::read(root)?.of(&self.series.release()).cloned();
+        let manifest = manifest::describe(&self, &more, bundles, documents, changes)?;
+        let key = match (&options.key, &options.signer) {
+            (Some(key), _) => Some(sums::public(key)?),
+            (None, Some(signer)) => Some(sums::read_public(signer)?),
+            (None, None) => None,
+        };
         let signer = key.as_deref().map(signature::fingerprint_of).transpose()?;
         let page = page::html(&manifest, &peers, &speed, options.base.as_deref(), signer.as_deref())?;
         let mut files = Vec::new();

@@ -5,6 +5,7 @@
 //! Content-Security-Policy names these two by their hashes and allows nothing else: should a text of the manifest
 //! ever get through as markup, a browser would neither run it nor load what it asks for.
 
+pub mod changed;
 mod chart;
 
 use super::peers::Peers;
@@ -16,6 +17,7 @@ use anyarch_manifest::{
     Archive, ArchiveFormat, Artifact, Document, DocumentKind, Manifest, Outcome, Pinned, Program,
 };
 use anyhow::Result;
+use changed::Changed;
 use data_encoding::BASE64;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -98,6 +100,7 @@ struct Page<'a> {
     speed: Option<Chart<'a>>,
     documents: Vec<Paper<'a>>,
     builds: Vec<Made<'a>>,
+    changes: Option<Changed<'a>>,
 }
 
 /// A target in the matrix.
@@ -193,6 +196,7 @@ impl<'a> Page<'a> {
             speed: Chart::new(&fitting(speed, manifest)),
             documents: papers(manifest),
             builds: builds(manifest, &hosts),
+            changes: manifest.changes.as_ref().map(Changed::of),
             hosts,
             rows,
             programs: programs.iter().filter_map(cell).collect(),

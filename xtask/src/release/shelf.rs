@@ -1,6 +1,7 @@
 //! What lies beside all releases: a page that lists them, and the newest once more as `latest/`, which `install.sh` and
 //! `anyarch` follow.
 
+use super::page::changed::Changed;
 use super::page::{NO_BASE, STYLE, policy_of, what_is_there};
 use super::sums::KEY;
 use crate::template;
@@ -19,7 +20,7 @@ const TEMPLATE: &str = include_str!("../../../dist/releases.html.jinja");
 
 /// A release in a line of the page.
 #[derive(Debug, Serialize)]
-struct Line {
+struct Line<'a> {
     release: String,
     version: String,
     emulators: usize,
@@ -27,6 +28,7 @@ struct Line {
     hosts: usize,
     /// The fingerprint of the key that signed it.
     signer: Option<String>,
+    changes: Option<Changed<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,8 +37,8 @@ struct Shelf<'a> {
     style: &'static str,
     base: &'a str,
     knows_base: bool,
-    newest: &'a Line,
-    releases: &'a [Line],
+    newest: &'a Line<'a>,
+    releases: &'a [Line<'a>],
 }
 
 /// Writes `index.html` and `latest/` into a folder of releases. `base` is the folder's address, if it is known. Gives the
@@ -51,7 +53,7 @@ pub fn write(folder: &Path, base: Option<&str>) -> Result<PathBuf> {
         false => std::cmp::Ordering::Greater,
     });
     ensure!(!found.is_empty(), "there is no release in {}", folder.display());
-    let lines: Vec<Line> =
+    let lines: Vec<Line<'_>> =
         found.iter().map(|(place, manifest)| line(place, manifest)).collect::<Result<_>>()?;
     let shelf = Shelf {
         policy: policy_of(&[STYLE], &[]),
@@ -82,7 +84,7 @@ fn releases(folder: &Path) -> Result<Vec<(PathBuf, Manifest)>> {
     Ok(found)
 }
 
-fn line(place: &Path, manifest: &Manifest) -> Result<Line> {
+fn line<'a>(place: &Path, manifest: &'a Manifest) -> Result<Line<'a>> {
     let signature = place.join(SIGNATURE);
     let signer = fs::read(&signature).ok().map(|text| signature::signed_by(&text)).transpose();
     let signer = signer.with_context(|| format!("{} is damaged", signature.display()))?;
@@ -94,6 +96,7 @@ fn line(place: &Path, manifest: &Manifest) -> Result<Line> {
         targets,
         hosts,
         signer,
+        changes: manifest.changes.as_ref().map(Changed::of),
     })
 }
 

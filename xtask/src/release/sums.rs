@@ -65,6 +65,13 @@ pub fn public(key: &Path) -> Result<String> {
     fs::read_to_string(&beside).with_context(|| format!("cannot read {}", beside.display()))
 }
 
+/// What the file of a public key says.
+pub fn read_public(file: &Path) -> Result<String> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    signature::fingerprint_of(&text).with_context(|| format!("{} holds no public key", file.display()))?;
+    Ok(text)
+}
+
 /// Signs the sums with an SSH key: a private key's file, or a public one whose private half an agent holds.
 pub fn sign(sums: &Path, key: &Path) -> Result<PathBuf> {
     let program = can_sign(key)?;

@@ -283,6 +283,39 @@ fn long_the_action_registers_by_docker_and_installs_without_it() {
 
 #[test]
 #[ignore = "makes a release and its images, starts dockerd; run by `cargo xtask test --long`"]
+fn long_a_container_that_cannot_write_registers_and_tells_what_has_no_room() {
+    let _one = exclusive();
+    let home = scratch();
+    let engine = Engine::with_a_table_of_its_own();
+    let (image, register) = (IMAGES.load(&engine, "latest"), IMAGES.load(&engine, "register"));
+    let guest = tiny(&engine, home.path(), "arm64", "aarch64");
+    let runs =
+        || engine.run(&["run", "--network=none", "--rm", &guest, "/tiny", "/tiny", "word"]).code == Some(42);
+    let begin = ["run", "--network=none", "--rm", "--privileged", "--read-only"];
+    // The emulators are in the image, so nothing has to be written.
+    let ended = engine.run(&[&begin[..], &[&image, "--install", "arm64"]].concat());
+    assert!(ended.code == Some(0) && ended.stderr.contains("docker run --tmpfs /run") && runs(), "{ended:?}");
+    let ended = engine.run(&[&begin[..], &["--tmpfs", "/run", &image, "--install", "arm64"]].concat());
+    assert!(ended.code == Some(0) && !ended.stderr.contains("--tmpfs") && runs(), "{ended:?}");
+    let ended = engine.run(&[&begin[..], &[&image, "--uninstall", "qemu-*"]].concat());
+    assert!(ended.code == Some(0) && !runs(), "{ended:?}");
+
+    // Those of a release need room.
+    let volume = format!("{}:/releases:ro", IMAGES.home.path().join("dist").display());
+    let from = ["--install", "arm64", "--from", "/releases", "--release", &IMAGES.release];
+    let full = ["--tmpfs", "/usr/local:exec,size=100k", "--env", "ANYARCH_CACHE=/usr/local/cache"];
+    for place in [&[][..], &full] {
+        let ended = engine.run(&[&begin[..], place, &["--volume", &volume, &register], &from].concat());
+        ended.failed(1, &["there is no room for the emulators", "docker run -v anyarch:/usr/local"]);
+        assert!(!runs(), "{ended:?}");
+    }
+    let place = ["--volume", "anyarch:/usr/local", "--env", "ANYARCH_CACHE=/usr/local/cache"];
+    let ended = engine.run(&[&begin[..], &place, &["--volume", &volume, &register], &from].concat());
+    assert!(ended.code == Some(0) && runs(), "{ended:?}");
+}
+
+#[test]
+#[ignore = "makes a release and its images, starts dockerd; run by `cargo xtask test --long`"]
 fn long_a_container_registers_until_it_is_stopped() {
     let _one = exclusive();
     let home = scratch();

@@ -3,6 +3,7 @@
 mod browsed;
 mod browser;
 mod markup;
+mod newcomer;
 
 use crate::driver::checkout;
 use anyarch_manifest::Manifest;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use xtask::facts::targets::TARGETS;
+use xtask::release::changes::Changelog;
 use xtask::release::page as writer;
 use xtask::release::peers::Peers;
 use xtask::release::speed::Speed;
@@ -94,6 +96,11 @@ fn small() -> Value {
     artifacts[0]["archives"].as_array_mut().unwrap().push(second);
     value["builds"]["amd64"]["compiler"] = json!(HOSTILE);
     value["source"]["patches"][0]["name"] = json!(HOSTILE);
+    value["changes"] = json!({
+        "date": "2026-11-21",
+        "summary": "The `first` of [many](docs/x.md).",
+        "kinds": [{ "kind": "Added", "items": [HOSTILE] }, { "kind": "Fixed", "items": ["One.", "Two."] }],
+    });
     value
 }
 
@@ -120,7 +127,16 @@ fn whole() -> Value {
     }
     let mut value = release(&all);
     value["programs"] = json!([program("amd64"), program("arm64")]);
+    value["changes"] = changes("Unreleased");
     value
+}
+
+/// What our own changelog says.
+fn changes(release: &str) -> Value {
+    let mut changes =
+        serde_json::to_value(Changelog::read(&checkout()).unwrap().of(release).unwrap()).unwrap();
+    changes["date"] = json!("2026-11-28");
+    changes
 }
 
 fn manifest(value: &Value) -> Manifest {

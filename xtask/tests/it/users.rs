@@ -2,8 +2,10 @@
 //! this machine's own programs, which needs no emulator; foreign ones stand in `systems`.
 
 mod debians;
+mod disks;
 mod ends;
 mod images;
+mod peers;
 mod rooms;
 mod shelf;
 mod terminals;

@@ -25,7 +25,9 @@ const PROCESSES: &str = "--nproc=600";
 /// Where the ids of a room begin on this machine, if root may choose them: those of no user and of no container.
 const IDS: u32 = 1_500_000_000;
 
-/// What happens inside before the case begins. Its arguments: the folder for the case, and the case's command.
+/// What happens inside before the case begins. Its arguments: the folder for the case, and the case's command. The room's
+/// root cannot change what belongs to the machine, such as limits and who is killed first where memory ends: without the
+/// capability, LTP does not try.
 const INSIDE: &str = "\
 mount -t tmpfs -o size=1g,mode=1777 tmpfs \"$1\"
 cd \"$1\"
@@ -45,7 +47,7 @@ pub struct Rooms {
 impl Rooms {
     /// Rooms whose folder lies in `home`; tries whether there can be any.
     pub fn new(home: &Path) -> Result<Self> {
-        for program in ["nsenter", "prlimit", "unshare"] {
+        for program in ["nsenter", "prlimit", "setpriv", "unshare"] {
             which::which(program).map_err(|_| Missing::new(program, "apt-get install util-linux"))?;
         }
         let folder = home.join("room");

@@ -4,6 +4,7 @@ pub mod encrypted;
 pub mod engine;
 pub mod foreign;
 pub mod namespace;
+pub mod refused;
 pub mod releases;
 pub mod server;
 pub mod wants;

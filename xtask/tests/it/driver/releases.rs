@@ -11,8 +11,8 @@
 use super::run;
 use anyarch_manifest::layout::{self, PROGRAM};
 use anyarch_manifest::{
-    Archive, ArchiveFormat, Artifact, Build, Bundle, Check, Emulator, FILE, FileName, Manifest, Outcome,
-    Patch, Program, ProgramBuild, Sha256, Source,
+    Archive, ArchiveFormat, Artifact, Build, Bundle, Check, Document, DocumentKind, Emulator, FILE, FileName,
+    Manifest, Outcome, Patch, Program, ProgramBuild, Sha256, Source,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -76,6 +76,7 @@ impl FakeRelease {
                 programs: Vec::new(),
                 bundles: Vec::new(),
                 documents: Vec::new(),
+                changes: None,
             },
         };
         for (target, host) in PAIRS {
@@ -194,6 +195,32 @@ impl FakeRelease {
         let one = artifacts.iter_mut().find(|one| one.target == target && one.host == host).unwrap();
         one.emulator = Emulator { size: new, sha256: hash(bytes) };
         one.unpacked_size = one.unpacked_size - old + new;
+        self.write();
+    }
+
+    /// Gives a host another program; everything in the release agrees with it.
+    pub fn put_program(&mut self, host: &str, bytes: &[u8]) {
+        let mut members = self.members(PROGRAM, host);
+        members[1].content = bytes.to_vec();
+        let unpacked_size = members.iter().map(|one| one.content.len() as u64).sum();
+        let archive = self.put(PROGRAM, host, &packed(&tar(&members)));
+        let one = self.manifest.programs.iter_mut().find(|one| one.host == host).unwrap();
+        one.program = Emulator { size: bytes.len() as u64, sha256: hash(bytes) };
+        (one.unpacked_size, one.archives) = (unpacked_size, vec![archive]);
+        self.write();
+    }
+
+    /// Gives the release its installer, which knows the release and where it lies.
+    pub fn put_installer(&mut self, base: &str) {
+        let script = fs::read_to_string(super::checkout().join("dist/install.sh")).unwrap();
+        let script = script.replace("@RELEASE@", &self.name).replace("@BASE@", base);
+        fs::write(self.folder().join("install.sh"), &script).unwrap();
+        self.manifest.documents.push(Document {
+            kind: DocumentKind::Installer,
+            file: file_name("install.sh"),
+            size: script.len() as u64,
+            sha256: hash(script.as_bytes()),
+        });
         self.write();
     }
 

@@ -1,13 +1,15 @@
 //! The page as people use it, in a browser.
 
 use super::browser::{Browser, Scripts};
-use super::{BASE, page, sha, small, whole};
+use super::{BASE, changes, page, sha, small, whole};
+use crate::driver::releases::FakeRelease;
 use crate::driver::{scratch, serve};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use xtask::release::page as writer;
+use xtask::release::shelf;
 
 /// A page as a file, and its address.
 fn file(html: &str) -> (TempDir, String) {
@@ -163,6 +165,9 @@ const FAINT: &str = r"
     return faint;
 ";
 
+/// By how much the page is wider than the window.
+const OVER: &str = "const page = document.documentElement; return page.scrollWidth - page.clientWidth";
+
 #[test]
 #[ignore = "wants chromium; run by `cargo xtask test`"]
 fn it_fits_phones_and_desks_by_day_and_by_night() {
@@ -181,9 +186,7 @@ fn it_fits_phones_and_desks_by_day_and_by_night() {
             pictures.push(browser.picture(&picture(&name), false));
             browser.picture(&picture(&format!("{name}-whole")), true);
             browser.run("document.querySelectorAll('details').forEach(one => one.open = true)");
-            let over = browser
-                .run("const page = document.documentElement; return page.scrollWidth - page.clientWidth");
-            assert_eq!(over, 0, "{name} must be scrolled sideways");
+            assert_eq!(browser.run(OVER), 0, "{name} must be scrolled sideways");
             assert_eq!(browser.run(FAINT), json!([]), "{name}");
             browser.run("document.querySelectorAll('details').forEach(one => one.open = false)");
         }
@@ -191,6 +194,31 @@ fn it_fits_phones_and_desks_by_day_and_by_night() {
     }
     let scrolls = browser.run("const table = document.querySelector('#matrix .scroll'); return table.scrollWidth > table.clientWidth");
     assert_eq!(scrolls, true, "the matrix scrolls by itself on a phone");
+}
+
+#[test]
+#[ignore = "wants chromium; run by `cargo xtask test`"]
+fn the_list_of_releases_fits_phones_and_desks_by_day_and_by_night() {
+    let home = scratch();
+    for name in ["9.9.9-1", "9.9.9-2", "9.9.10-1"] {
+        let release = FakeRelease::make(home.path(), name);
+        let log = if name == "9.9.10-1" { "Unreleased" } else { "10.2.2-1" };
+        release.edit(|manifest| manifest["changes"] = changes(log));
+    }
+    shelf::write(home.path(), Some(BASE)).unwrap();
+    let browser = Browser::start(Scripts::Off);
+    browser.open(&format!("file://{}", home.path().join("index.html").display()));
+    for (device, width) in [("desk", 1280), ("phone", 390)] {
+        browser.resize(width, 844);
+        for scheme in ["light", "dark"] {
+            browser.prefer(scheme);
+            browser.picture(&picture(&format!("list-{device}-{scheme}")), true);
+            browser.run("document.querySelectorAll('details').forEach(one => one.open = true)");
+            assert_eq!(browser.run(OVER), 0, "{device} must be scrolled sideways");
+            assert_eq!(browser.run(FAINT), json!([]), "{device} {scheme}");
+            browser.run("document.querySelectorAll('details').forEach(one => one.open = false)");
+        }
+    }
 }
 
 /// Ratios of the chart of speed that are cut off, lie over another one, or are not at the end of their bar.
@@ -225,9 +253,7 @@ fn the_chart_of_speed_fits_a_phone_and_its_table_is_folded() {
     assert!(!browser.text("#speed").contains("seconds"), "the table is there before it is unfolded");
     browser.click("#speed summary");
     assert!(browser.text("#speed table").contains("200 x /bin/true from bash"));
-    let over =
-        browser.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth");
-    assert_eq!(over, 0, "the table must be scrolled sideways");
+    assert_eq!(browser.run(OVER), 0, "the table must be scrolled sideways");
 }
 
 #[test]

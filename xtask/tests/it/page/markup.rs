@@ -3,15 +3,18 @@
 use super::{
     BASE, HOSTILE, all, artifact, manifest, page, page_with, program, release, sha, small, text, whole, words,
 };
-use crate::driver::checkout;
+use crate::driver::releases::FakeRelease;
+use crate::driver::{checkout, scratch};
 use anyarch_client::error::Usage;
 use data_encoding::BASE64;
 use scraper::{Html, Selector};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
+use std::fs;
 use xtask::release::page as writer;
 use xtask::release::peers::Peers;
+use xtask::release::shelf;
 use xtask::release::speed::Speed;
 
 #[test]
@@ -57,12 +60,60 @@ fn the_users_program_is_offered_where_a_release_has_it() {
 }
 
 #[test]
+fn the_date_and_what_changed_are_shown_where_a_release_says_them() {
+    let mut value = small();
+    let document = Html::parse_document(&page(&value, Some(BASE)));
+    assert!(text(&document, ".lead").ends_with("Released on 2026-11-21"));
+    assert!(text(&document, "#changes").contains(HOSTILE));
+    assert_eq!(text(&document, "#changes > p"), "The first of many.");
+    assert_eq!(text(&document, "#changes > p code"), "first");
+    let shown: Vec<String> = all(&document, "#changes details[open]").into_iter().map(words).collect();
+    assert_eq!(shown, [&format!("Added: 1 {HOSTILE}"), "Fixed: 2 One. Two."], "a few are not folded");
+    value["changes"]["kinds"][1]["items"] = json!(vec!["One."; 12]);
+    let document = Html::parse_document(&page(&value, Some(BASE)));
+    assert_eq!((all(&document, "#changes details").len(), all(&document, "details[open]").len()), (2, 0));
+    value["changes"] = json!(null);
+    let document = Html::parse_document(&page(&value, Some(BASE)));
+    assert!(all(&document, "#changes, [href='#changes'], time").is_empty());
+}
+
+#[test]
+fn the_list_of_releases_says_when_each_was_made_and_what_changed() {
+    let home = scratch();
+    for name in ["9.9.9-2", "9.9.9-1"] {
+        FakeRelease::make(home.path(), name);
+    }
+    let newer = FakeRelease::make(home.path(), "9.9.10-1");
+    newer.edit(|manifest| manifest["changes"] = small()["changes"].clone());
+    shelf::write(home.path(), Some(BASE)).unwrap();
+    let document = Html::parse_document(&fs::read_to_string(home.path().join("index.html")).unwrap());
+    let rows: Vec<String> = all(&document, "tbody tr").into_iter().map(words).collect();
+    assert!(rows[0].starts_with("9.9.10-1") && rows[0].contains("2026-11-21"), "{rows:?}");
+    assert!(rows[1].starts_with("9.9.9-2") && rows[1].contains("not known"), "{rows:?}");
+    let said = text(&document, "main section");
+    assert!(
+        said.starts_with("What changed in 9.9.10-1 The first of many.") && said.contains(HOSTILE),
+        "{said}"
+    );
+    assert!(words(all(&document, "main > p")[0]).contains("released on 2026-11-21"));
+    assert_eq!((all(&document, "script").len(), all(&document, "img").len()), (0, 0));
+}
+
+#[test]
 fn an_address_of_upstream_that_a_browser_would_run_is_no_link() {
     let mut value = small();
     value["source"]["repository"] = json!("javascript:alert(1)");
     let document = Html::parse_document(&page(&value, None));
     assert!(all(&document, "a").iter().all(|link| !link.attr("href").unwrap().starts_with("javascript")));
     assert!(text(&document, "#source").contains("javascript:alert(1)"), "it is shown as text");
+}
+
+#[test]
+fn a_source_whose_commit_nobody_knows_is_shown_without_it() {
+    let mut value = small();
+    value["source"].as_object_mut().unwrap().remove("commit");
+    let said = text(&Html::parse_document(&page(&value, Some(BASE))), "#source");
+    assert!(said.contains("tag v10.2.2") && !said.contains("commit"), "{said}");
 }
 
 #[test]
