@@ -87,7 +87,7 @@ fn sources(every: bool) {
     let (reference, origin) = obtain(&at("debian"), &data, &[]);
     assert!(origin.starts_with("Debian's source package qemu 1:10.2.2+ds-1"), "{origin}");
 
-    let pin = &data.series.pins.debian;
+    let pin = data.series.pins.debian.as_ref().unwrap();
     let tarball = home.path().join("debian/cache/downloads").join(&pin.sha256).join(&pin.file);
 
     if every {
@@ -95,7 +95,7 @@ fn sources(every: bool) {
         let data = Data::copy(&at("http/root"));
         let server = serve("200 OK", fs::read(&tarball).unwrap());
         data.cut_off().pin("http://127.0.0.1:1", &server);
-        data.pin(data.series.pins.tarball.sha256.as_ref().unwrap(), &data.series.pins.debian.sha256);
+        data.pin(data.series.pins.tarball.sha256.as_ref().unwrap(), &pin.sha256);
         let (tree, origin) = obtain(&at("http"), &data, &[]);
         assert!(origin.starts_with(&server), "{origin}");
         same(&reference, &tree);
