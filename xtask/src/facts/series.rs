@@ -131,6 +131,8 @@ pub struct Build {
     /// Whether configure is told which Python to use. To QEMU before 8.1 that means its own copy of
     /// meson, which not every source has; without it, Python and meson are looked up in `PATH`.
     pub python_option: bool,
+    /// A list of `toolchains/` with the Python packages that its configure wants besides those of all series.
+    pub python_packages: Option<PathBuf>,
     /// Whether targets of 64 bits are built for hosts of 32.
     pub wide_on_narrow: bool,
     /// Whether configure knows `--enable-asan` and `--enable-ubsan`.
@@ -317,7 +319,7 @@ mod tests {
         assert!(gone.iter().all(|name| old.iter().any(|has| has == name)));
         let left: Vec<String> = old.into_iter().filter(|name| !gone.contains(&name.as_str())).collect();
         assert_eq!(left.len(), 33);
-        for series in ["10.0", "10.2"] {
+        for series in ["10.0", "10.2", "11.0"] {
             assert_eq!(targets(series), left, "{series}");
         }
     }
