@@ -175,7 +175,9 @@ mod tests {
         let text = packages(&folder, lists.iter()).expect("readable");
         let names = requirements(&text);
         assert!(
-            ["meson", "ninja", "pkgconf", "pycotap", "wheel"].iter().all(|n| names.iter().any(|p| p.starts_with(n)))
+            ["meson", "ninja", "pkgconf", "pycotap", "wheel"]
+                .iter()
+                .all(|n| names.iter().any(|p| p.starts_with(n)))
         );
         let joined = text.replace("\\\n", " ");
         for line in joined.lines().filter(|line| !line.starts_with('#')) {

@@ -244,7 +244,8 @@ fn has_qemus_style(tree: &Path, patch: &Path) {
     checkpatch.current_dir(tree).args(["scripts/checkpatch.pl", "--no-tree", "--no-signoff"]).arg(patch);
     let said = Ended::of(&mut checkpatch).stdout;
     assert!(said.contains("total: 0 errors"), "{said}");
-    let complaints = said.split("\n\n").filter(|part| part.starts_with("ERROR:") || part.starts_with("WARNING:"));
+    let complaints =
+        said.split("\n\n").filter(|part| part.starts_with("ERROR:") || part.starts_with("WARNING:"));
     let of_a_number = |part: &str| {
         let lines: Vec<&str> = part.lines().collect();
         lines[0].ends_with("architecture specific defines should be avoided")
