@@ -2,7 +2,7 @@
 
 use crate::commands::{
     bench, build, clean, completions, doctor, fetch, image, package, patch, plan, program, release,
-    reproduce, rootfs, source, test, toolchain, verify,
+    reproduce, rootfs, series, source, test, toolchain, verify,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -70,6 +70,8 @@ pub enum Command {
     Fetch(fetch::Fetch),
     #[command(subcommand)]
     Patch(patch::Patch),
+    #[command(subcommand)]
+    Series(series::SeriesCommand),
     #[command(hide = true)]
     Rootfs(rootfs::Rootfs),
     Test(test::Test),

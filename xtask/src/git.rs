@@ -75,12 +75,7 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
     if let Some(repository) = cached(session, commit)? {
         return Ok(repository);
     }
-    if !Path::new(url).exists() {
-        if session.offline {
-            bail!("{url} is not on this machine, and --offline is set");
-        }
-        answers(url)?;
-    }
+    can_be_asked(session, url)?;
     let shell = process::shell()?;
     let step = session.progress.step(format!("git fetch {reference} of {url}"));
     files::publish_dir(&repository, |folder| {
@@ -110,6 +105,26 @@ pub fn fetch(session: &Session, url: &str, reference: &str, commit: &str) -> Res
     })?;
     step.done("the pinned commit");
     Ok(repository)
+}
+
+/// The names of the tags at `url`.
+pub fn tags(session: &Session, url: &str) -> Result<Vec<String>> {
+    can_be_asked(session, url)?;
+    let shell = process::shell()?;
+    let listed = capture(git_of_user(&shell).args(["ls-remote", "--tags", "--refs", "--", url]))?;
+    let names = listed.lines().filter_map(|line| line.split_once("\trefs/tags/"));
+    Ok(names.map(|(_, name)| name.to_owned()).collect())
+}
+
+/// An error if `url` is elsewhere and nothing from there can come.
+fn can_be_asked(session: &Session, url: &str) -> Result<()> {
+    if Path::new(url).exists() {
+        return Ok(());
+    }
+    if session.offline {
+        bail!("{url} is not on this machine, and --offline is set");
+    }
+    answers(url)
 }
 
 /// Creates a bare repository that stores and exports files unchanged, whatever their git attributes are.

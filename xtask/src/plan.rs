@@ -430,7 +430,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_target_that_only_another_series_has_is_told_with_that_series() {
-        for series in ["10.0", "10.2"] {
+        for series in ["10.0", "10.2", "11.0"] {
             let all = Request { series: series.into(), ..request(&["all"], &["amd64"]) };
             let plan = Plan::make(&workspace(), &all).expect("a plan");
             for (target, last) in [("cris", "9.1"), ("nios2", "9.0")] {
@@ -508,6 +508,12 @@ pub(crate) mod tests {
         let old = Request { series: "10.0".into(), ..request(&["all"], &["mipsle"]) };
         let plan = Plan::make(&workspace(), &old).expect("a plan");
         assert!(plan.pairs() > 0 && plan.trees[0].targets.iter().all(|target| target.bits == 32));
+        for host in ["386", "arm/v6", "arm/v7"] {
+            let new = Request { series: "11.0".into(), ..request(&["arm"], &[host]) };
+            let error = Plan::make(&workspace(), &new).expect_err("11.0 has no 32-bit hosts").to_string();
+            assert!(error.contains("QEMU 11.0 has no 32-bit hosts; "), "{error}");
+            assert!(error.ends_with("10.2 have it: --qemu 10.2"), "{error}");
+        }
     }
 
     #[test]

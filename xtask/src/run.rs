@@ -4,7 +4,7 @@ use crate::children;
 use crate::cli::{Cli, Command};
 use crate::commands::{
     bench, build, clean, completions, doctor, fetch, image, package, patch, plan, program, release,
-    reproduce, rootfs, source, test, toolchain, verify,
+    reproduce, rootfs, series, source, test, toolchain, verify,
 };
 use crate::session::{BuildSession, Session};
 use crate::slots;
@@ -64,6 +64,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Command::Package(arguments) => package::run(&session, arguments),
         Command::Fetch(arguments) => fetch::run(&session, arguments, global.keep_going),
         Command::Patch(command) => patch::run(&building(session)?, command),
+        Command::Series(command) => series::run(&session, command),
         Command::Rootfs(arguments) => rootfs::run(arguments),
         Command::Test(arguments) => test::run(&session, arguments),
         Command::Bench(arguments) => bench::run(&building(session)?, arguments),
@@ -78,6 +79,7 @@ fn makes_something(command: &Command) -> bool {
     match command {
         Command::Build(arguments) => !arguments.dry_run,
         Command::Plan(_) | Command::Doctor(_) | Command::Clean(_) | Command::Completions(_) => false,
+        Command::Series(_) => false,
         // The tests run the driver themselves.
         Command::Test(_) => false,
         // It makes something elsewhere, and no build trees.

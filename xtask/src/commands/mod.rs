@@ -14,6 +14,7 @@ pub mod program;
 pub mod release;
 pub mod reproduce;
 pub mod rootfs;
+pub mod series;
 pub mod source;
 pub mod test;
 pub mod toolchain;

@@ -152,10 +152,11 @@ pub fn upstream_key(series: &Series) -> Result<String> {
 
 fn key_with(series: &Series, patches: &[Patch]) -> Result<String> {
     let pins = &series.pins;
+    let debian = pins.debian.as_ref().map(|debian| debian.sha256.as_str());
     hash::short_key(&Ingredients {
         recipe: RECIPE,
         tag: &series.pins.tag,
-        pins: [pins.git.commit.as_deref(), pins.tarball.sha256.as_deref(), Some(&pins.debian.sha256)],
+        pins: [pins.git.commit.as_deref(), pins.tarball.sha256.as_deref(), debian],
         tree: &series.pins.tree,
         patches: patches.iter().map(|patch| patch.sha256.as_str()).collect(),
     })

@@ -67,13 +67,14 @@ fn source(series: &Series) -> Result<Source> {
     let pins = &series.pins;
     let official = pins.tarball.url.rsplit('/').next().unwrap_or_default().to_owned();
     let official = pins.tarball.sha256.as_ref().map(|sha256| (&official, sha256));
+    let debian = pins.debian.as_ref().map(|debian| (&debian.file, &debian.sha256));
     Ok(Source {
         series: pins.series.clone(),
         version: pins.version.clone(),
         tag: pins.tag.clone(),
         repository: pins.git.url.clone(),
         commit: pins.git.commit.clone(),
-        tarballs: pinned(official.into_iter().chain([(&pins.debian.file, &pins.debian.sha256)]))?,
+        tarballs: pinned(official.into_iter().chain(debian))?,
         epoch: pins.epoch,
         patches: series.patches.iter().map(patch).collect::<Result<_>>()?,
     })

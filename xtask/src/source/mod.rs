@@ -78,7 +78,7 @@ pub fn tarball(session: &Session, series: &Series) -> Result<PathBuf> {
         if let Some(kept) = download::cached(&session.workspace, sha256, name)? {
             return Ok(kept);
         }
-        let is_debian = name == series.pins.debian.file;
+        let is_debian = series.pins.debian.as_ref().is_some_and(|debian| debian.file == name);
         let got = match (session.offline, is_debian) {
             (true, _) => continue,
             (false, true) => from_debian(session, series),
@@ -165,13 +165,14 @@ fn tarballs(series: &Series) -> Vec<(&str, &str)> {
     let pins = &series.pins;
     let official = pins.tarball.url.rsplit('/').next().unwrap_or_default();
     let official = pins.tarball.sha256.as_deref().map(|sha256| (sha256, official));
-    official.into_iter().chain([(pins.debian.sha256.as_str(), pins.debian.file.as_str())]).collect()
+    let debian = pins.debian.as_ref().map(|debian| (debian.sha256.as_str(), debian.file.as_str()));
+    official.into_iter().chain(debian).collect()
 }
 
 /// The pin that a provider is checked by; without it, nothing of the provider's is used.
-fn pin<'a>(pin: &'a Option<String>, name: &str, series: &Series) -> Result<&'a str> {
+fn pin<'a, T>(pin: &'a Option<T>, name: &str, series: &Series) -> Result<&'a T> {
     let file = format!("patches/{}/series.toml", series.pins.series);
-    pin.as_deref().with_context(|| format!("skipped: {file} pins no {name}"))
+    pin.as_ref().with_context(|| format!("skipped: {file} pins no {name}"))
 }
 
 /// The pinned commit from a repository, by the series' tag.
@@ -198,7 +199,7 @@ fn from_tarball(session: &Session, series: &Series) -> Result<PinnedSource> {
 }
 
 fn from_debian(session: &Session, series: &Series) -> Result<PinnedSource> {
-    let pin = &series.pins.debian;
+    let pin = pin(&series.pins.debian, "debian", series)?;
     let apt = Apt::open(session, &pin.suite, "source")?;
     let file = apt.source_file(&pin.package, &pin.version, &pin.file, &pin.sha256)?;
     Ok(PinnedSource::tarball(

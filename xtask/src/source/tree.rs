@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// Takes the content of `folder` into a repository of the cache and gives that repository and the
 /// tree's id, if the series pins this id.
 pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(PathBuf, String)> {
-    let pinned = [series.pins.tarball.tree.as_deref(), series.pins.debian.tree.as_deref()];
+    let debian = series.pins.debian.as_ref().and_then(|debian| debian.tree.as_ref());
+    let pinned = [series.pins.tarball.tree.as_deref(), debian.map(String::as_str)];
     let home = session.workspace.cache.join("git");
     let scratch = TempFolder::new(&home)?;
     let step = session.progress.step(format!("read {}", folder.display()));

@@ -122,11 +122,12 @@ pub fn prepare(
     let arch = crate::apt::native_arch();
     let tools =
         PackageRoot::prepare(session, "tools", &specified.debian.suite, arch, &specified.debian.packages)?;
-    let requirements = folder.join(&specified.python.requirements);
+    let lists = [Some(&specified.python.requirements), series.pins.build.python_packages.as_ref()];
+    let packages = python::packages(&folder, lists.into_iter().flatten())?;
     // Both only wait for the network and the disk.
     let (sysroot, python) = rayon::join(
         || PackageRoot::sysroot(session, &host.sysroot),
-        || python::prepare(session, &requirements, &series.pins.build.python, &tools, &place),
+        || python::prepare(session, &packages, &series.pins.build.python, &tools, &place),
     );
     let build = (!host.is_native()).then(|| BuildMachine::prepare(session)).transpose()?;
     let (cc_version, ld_version) = compilers.versions(&place)?;

@@ -29,18 +29,30 @@ fn alone(mut command: Command) -> Command {
     command
 }
 
-/// The environment with what the requirements file pins, at `<cache>/python/<key>`: as it is, else
+/// The name of our copy of the list beside the wheels.
+const LIST: &str = "requirements.txt";
+
+/// What these files of `toolchains/` pin, as one list.
+pub fn packages<'a>(folder: &Path, lists: impl Iterator<Item = &'a PathBuf>) -> Result<String> {
+    lists
+        .map(|list| {
+            let path = folder.join(list);
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        })
+        .collect()
+}
+
+/// The environment with what the list pins, at `<cache>/python/<key>`: as it is, else
 /// made. `tools` holds the pip that fills it, since a Debian Python comes without.
 pub fn prepare(
     session: &Session,
-    requirements: &Path,
+    packages: &str,
     oldest: &str,
     tools: &PackageRoot,
     at: &Place,
 ) -> Result<PathBuf> {
     let (python, version) = interpreter_at(at, oldest)?;
-    let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = hash::short_key(&(RECIPE, hash::sha256(&pinned), &python, &version, at.suffix()))?;
+    let key = hash::short_key(&(RECIPE, hash::sha256(packages.as_bytes()), &python, &version, at.suffix()))?;
     let place = session.workspace.cache.join("python").join(key);
     let _lock = Lock::acquire(&place, &session.progress)?;
     let stamp = place.join("complete");
@@ -49,7 +61,7 @@ pub fn prepare(
     }
     let step = session.progress.step("Python environment with meson and ninja");
     let log = session.workspace.log("python");
-    let wheels = wheels(session, requirements, oldest, tools)?;
+    let wheels = wheels(session, packages, oldest, tools)?;
     // Its scripts hold its path, so it is made in place; the stamp says that it is whole.
     files::remove(&place)?;
     fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
@@ -64,10 +76,8 @@ pub fn prepare(
     install.arg(pip_of(tools)?).args(["install", "--no-index", "--find-links"]).arg(&wheels);
     install.args(["--require-hashes", "--only-binary", ":all:", "--no-deps"]);
     install.args(["--ignore-installed", "--no-compile", "--disable-pip-version-check", "--no-input"]);
-    // A copy of ours: the checkout itself need not be seen from where this runs.
-    let list = wheels.join("requirements.txt");
-    files::write_file(&list, &pinned)?;
-    install.arg("--no-cache-dir").arg("--requirement").arg(list);
+    // The checkout itself need not be seen from where this runs.
+    install.arg("--no-cache-dir").arg("--requirement").arg(wheels.join(LIST));
     process::LoggedCommand::new(at.command(alone(install)), &log)
         .run(&session.progress, |_| ())
         .context("pip cannot install meson and ninja")?;
@@ -85,9 +95,8 @@ pub fn prepare(
 
 /// The folder with the pinned wheels, at `<cache>/downloads/wheels-<key>`. This machine's Python gets them,
 /// since its pip knows how to reach an index; they hold for every Python 3 of this machine's kind.
-fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &PackageRoot) -> Result<PathBuf> {
-    let pinned = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = hash::short_key(&(hash::sha256(&pinned), std::env::consts::ARCH))?;
+fn wheels(session: &Session, packages: &str, oldest: &str, tools: &PackageRoot) -> Result<PathBuf> {
+    let key = hash::short_key(&(hash::sha256(packages.as_bytes()), std::env::consts::ARCH))?;
     let folder = session.workspace.downloads().join(format!("wheels-{key}"));
     let _lock = Lock::acquire(&folder, &session.progress)?;
     if folder.is_dir() {
@@ -101,10 +110,12 @@ fn wheels(session: &Session, requirements: &Path, oldest: &str, tools: &PackageR
     }
     let (python, _) = interpreter(oldest)?;
     files::publish_dir(&folder, |folder| {
+        let list = folder.join(LIST);
+        files::write_file(&list, packages.as_bytes())?;
         let mut download = Command::new(python);
         download.arg(pip_of(tools)?).args(["download", "--require-hashes", "--only-binary", ":all:"]);
         download.args(["--no-deps", "--disable-pip-version-check", "--no-input", "--retries=1", "--dest"]);
-        download.arg(folder).arg("--requirement").arg(requirements);
+        download.arg(folder).arg("--requirement").arg(list);
         process::LoggedCommand::new(alone(download), &session.workspace.log("wheels"))
             .run(&session.progress, |_| ())
             .context("pip cannot download meson and ninja from PyPI")
@@ -159,11 +170,14 @@ mod tests {
 
     #[test]
     fn every_python_tool_is_pinned_with_a_hash() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../toolchains/python.txt");
-        let text = fs::read_to_string(path).expect("readable");
+        let lists = ["python.txt", "python-wheel.txt"].map(PathBuf::from);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../toolchains");
+        let text = packages(&folder, lists.iter()).expect("readable");
         let names = requirements(&text);
         assert!(
-            ["meson", "ninja", "pkgconf", "pycotap"].iter().all(|n| names.iter().any(|p| p.starts_with(n)))
+            ["meson", "ninja", "pkgconf", "pycotap", "wheel"]
+                .iter()
+                .all(|n| names.iter().any(|p| p.starts_with(n)))
         );
         let joined = text.replace("\\\n", " ");
         for line in joined.lines().filter(|line| !line.starts_with('#')) {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use xtask::facts::Host;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "build",
     "plan",
     "source",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 16] = [
     "package",
     "fetch",
     "patch",
+    "series",
     "test",
     "bench",
     "doctor",
@@ -65,6 +66,32 @@ fn plan_and_dry_run_say_the_same_and_touch_nothing() {
     let lacking = json["plan"]["series"]["left_out_hosts"].as_object().unwrap().len();
     assert_eq!(jobs["include"].as_array().unwrap().len(), hosts.len() - lacking, "{jobs}");
     assert_eq!(files(home.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn series_are_compared_with_upstreams_tags_and_nothing_is_made() {
+    let home = scratch();
+    let upstream = home.path().join("qemu.git");
+    let upstream = upstream.to_str().unwrap();
+    run("git", &["init", "--quiet", "--bare", upstream]);
+    let git = |words: &[&str]| {
+        let who = ["-c", "user.name=x", "-c", "user.email=x@localhost", "-C", upstream];
+        run("git", &[&who[..], words].concat())
+    };
+    let tree = git(&["hash-object", "-w", "-t", "tree", "/dev/null"]);
+    let commit = git(&["commit-tree", "-m", "x", tree.trim()]);
+    for tag in ["v10.2.2", "v10.2.99", "v99.0.1", "v99.1.0-rc0"] {
+        git(&["tag", tag, commit.trim()]);
+    }
+    let driver = Driver::fresh(&home.path().join("driver"));
+    let told = driver.succeed(&["series", "check", "--from", upstream]);
+    assert!(told.contains("10.2   10.2.2    behind: upstream has 10.2.99\n"), "{told}");
+    assert!(told.contains("upstream has 99.0.1, a series that is not here"), "{told}");
+    let json: Value =
+        serde_json::from_str(&driver.succeed(&["series", "check", "--json", "--from", upstream])).unwrap();
+    assert_eq!(json["not_here"], serde_json::json!(["99.0.1"]));
+    driver.run(&["series", "check", "--offline"]).failed(1, &["cannot ask http", "--offline is set"]);
+    assert_eq!(files(&home.path().join("driver")), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -23,19 +23,12 @@ fn verified(series: &str, targets: &str) -> Vec<String> {
     proven
 }
 
-/// The other series than the usual one, the oldest first.
-fn others() -> Vec<String> {
-    let mut names = Series::names(&checkout().join("patches")).unwrap();
-    names.retain(|name| name != DEFAULT);
-    assert!(!names.is_empty());
-    names
-}
-
 /// It is the farthest from the usual one; `providers` applies the patches of all.
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
 fn the_oldest_series_makes_an_emulator_that_runs_guests_and_their_children() {
-    let built = json(&Driver::usual(), &["build", "--json", "--qemu", &others()[0], "--target", TARGET]);
+    let oldest = &Series::names(&checkout().join("patches")).unwrap()[0];
+    let built = json(&Driver::usual(), &["build", "--json", "--qemu", oldest, "--target", TARGET]);
     let rows = built["tarballs"].as_array().unwrap();
     assert_eq!(rows.len(), 1);
     all_proven(rows);
@@ -49,7 +42,7 @@ fn the_oldest_series_makes_an_emulator_that_runs_guests_and_their_children() {
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_the_other_series_keep_the_contract_and_say_their_version() {
     let lacks = wants::lacks(&["aarch64-linux-gnu-gcc"], "gcc-aarch64-linux-gnu libc6-dev-arm64-cross");
-    for series in others() {
+    for series in wants::series_with_source().into_iter().filter(|name| name != DEFAULT) {
         let proven = verified(&series, "aarch64");
         assert_eq!(proven.is_empty(), lacks.is_some(), "{series}");
     }
@@ -61,7 +54,7 @@ fn long_the_other_series_keep_the_contract_and_say_their_version() {
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_every_series_keeps_the_contract_for_every_target_with_a_compiler() {
-    for series in Series::names(&checkout().join("patches")).unwrap() {
+    for series in wants::series_with_source() {
         let pins = Series::read(&checkout().join("patches"), &series).unwrap();
         let all = pins.pins.build.targets.len();
         assert!(all >= 33, "{series}");

@@ -5,7 +5,7 @@ mod debian;
 mod work;
 
 use crate::driver::engine::Engine;
-use crate::driver::{Driver, Ended, checkout, emulator_of, run, scratch};
+use crate::driver::{Driver, Ended, checkout, emulator_of, run, scratch, wants};
 use debian::{Debian, Owner};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
@@ -13,7 +13,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 use xtask::apt::Mirrors;
-use xtask::facts::Series;
 use xtask::facts::series::DEFAULT;
 
 /// The arm64 system as root's debootstrap leaves it; tests that change it take a copy.
@@ -158,8 +157,7 @@ fn long_a_big_endian_debian_in_a_chroot_installs_and_compiles_programs_that_work
 #[test]
 #[ignore = "builds QEMU, makes systems; run by `cargo xtask test --long`"]
 fn long_the_emulators_of_every_other_series_make_a_debian_too() {
-    let series = Series::names(&checkout().join("patches")).unwrap();
-    for name in series.iter().filter(|name| *name != DEFAULT) {
+    for name in wants::series_with_source().iter().filter(|name| *name != DEFAULT) {
         let system =
             Debian::bootstrap_with(Owner::root(), "aarch64", |prefix| emulator_of(name, "aarch64", prefix));
         installs_packages_that_work(&system);

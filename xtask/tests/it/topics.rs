@@ -1,6 +1,6 @@
 //! Patches by topic: opened, written back and checked, each topic on its own.
 
-use crate::driver::{Data, Driver, checkout, exclusive, json, run, scratch, small_data};
+use crate::driver::{Data, Driver, checkout, exclusive, json, run, scratch, small_data, wants};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -194,7 +194,7 @@ fn trying_every_commit_builds_one_target_of_the_series() {
 #[ignore = "builds QEMU; run by `cargo xtask test --long`"]
 fn long_every_commit_of_every_series_compiles_and_starts_guests() {
     let _one = exclusive();
-    for series in Series::names(&checkout().join("patches")).unwrap() {
+    for series in wants::series_with_source() {
         let patches = Series::read(&checkout().join("patches"), &series).unwrap().patches;
         let report = json(&Driver::usual(), &["patch", "check", "--each", "--json", "--qemu", &series]);
         let tried = report["each"].as_array().unwrap();

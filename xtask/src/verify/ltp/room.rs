@@ -33,7 +33,7 @@ mount -t tmpfs -o size=1g,mode=1777 tmpfs \"$1\"
 cd \"$1\"
 shift
 if command -v ip > /dev/null; then ip link set lo up; fi
-exec \"$@\"";
+exec setpriv --bounding-set -sys_resource -- \"$@\"";
 
 /// A place for rooms.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! What a test wants of the machine that a driver's user need not have. What is missing fails the test or is
 //! noted: `cargo xtask test` counts and shows the notes at its end, so that nothing passes unseen.
 
-use super::is_root;
+use super::{Driver, Ended, checkout, is_root};
 use std::env;
 use std::fs::File;
 use std::io::Write as _;
 use std::thread;
 use xtask::commands::NOT_RUN;
+use xtask::facts::Series;
 
 /// Notes that this test is not run.
 pub fn not_run(why: &str) {
@@ -34,6 +35,23 @@ pub fn lacks(programs: &[&str], packages: &str) -> Option<String> {
     let why = missing(programs, packages)?;
     assert!(!is_root(), "{why}");
     Some(why)
+}
+
+/// Whether this driver found nobody to give it the source of a series, which is noted: some sources are only on
+/// servers that not every machine reaches.
+pub fn lacks_source(series: &str, ended: &Ended) -> bool {
+    let lacks = ended.code == Some(1) && ended.stderr.contains("is not available from any source");
+    if lacks {
+        partly_not_run(&format!("no source of QEMU {series}: see `cargo xtask source --qemu {series}`"));
+    }
+    lacks
+}
+
+/// All series whose source this machine can get, the oldest first.
+pub fn series_with_source() -> Vec<String> {
+    let mut names = Series::names(&checkout().join("patches")).unwrap();
+    names.retain(|name| !lacks_source(name, &Driver::usual().run(&["source", "--qemu", name])));
+    names
 }
 
 /// For tests that are run on purpose: fails if one of these programs is missing.
