@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-/// Every case, and how it ended in each lane.
+/// Every case, and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Table {
     /// In LTP's order.
@@ -20,10 +20,12 @@ pub struct Row {
     pub case: String,
     /// How this machine's own program ended.
     pub native: Ended,
-    /// How the target's ended in upstream's emulator.
-    pub upstream: Ended,
+    /// How the target's ended in upstream's emulator. It was not run if this machine's own did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Ended>,
     /// How it ended in ours, with interception on.
-    pub ours: Ended,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<Ended>,
 }
 
 /// How a case ended.
@@ -55,33 +57,38 @@ impl Ended {
 impl Table {
     /// `1050 of the 1212 cases that pass natively; upstream's 900; 7 did not compile`.
     pub fn summary(&self) -> String {
-        let native: Vec<&Row> = self.rows.iter().filter(|row| row.native.is_passed()).collect();
-        let count = |ended: fn(&Row) -> &Ended| native.iter().filter(|row| ended(row).is_passed()).count();
+        let count = |counts: fn(&Row) -> bool| self.rows.iter().filter(|row| counts(row)).count();
         format!(
             "{} of the {} cases that pass natively; upstream's {}; {} did not compile",
-            count(|row| &row.ours),
-            native.len(),
-            count(|row| &row.upstream),
+            count(Row::passes),
+            count(|row| row.native.is_passed()),
+            count(Row::passes_upstream),
             self.not_compiled.len()
         )
     }
 
-    /// The cases that pass natively and in upstream's emulator, and not in ours, a line each.
+    /// The cases that pass in upstream's emulator and not in ours, a line each.
     pub fn worse(&self) -> Vec<String> {
-        let worse = |row: &&Row| row.native.is_passed() && row.upstream.is_passed() && !row.ours.is_passed();
-        self.rows.iter().filter(worse).map(Row::line).collect()
+        self.rows.iter().filter(|row| row.passes_upstream() && !row.passes()).map(Row::line).collect()
     }
 
     /// The cases that pass natively and not in ours, a line each.
     pub fn notable(&self) -> String {
-        let differs = |row: &&Row| row.native.is_passed() && !row.ours.is_passed();
-        self.rows.iter().filter(differs).map(Row::line).collect()
+        self.rows.iter().filter(|row| row.native.is_passed() && !row.passes()).map(Row::line).collect()
     }
 }
 
 impl Row {
+    fn passes(&self) -> bool {
+        self.ours.as_ref().is_some_and(Ended::is_passed)
+    }
+
+    fn passes_upstream(&self) -> bool {
+        self.upstream.as_ref().is_some_and(Ended::is_passed)
+    }
+
     fn line(&self) -> String {
-        format!("    {:<28} {}\n", self.case, self.ours.words())
+        format!("    {:<28} {}\n", self.case, self.ours.as_ref().map_or("not run", Ended::words))
     }
 }
 
@@ -117,9 +124,14 @@ mod tests {
         ExitStatus::from_raw(code << 8)
     }
 
-    fn row(case: &str, native: bool, upstream: bool, ours: bool) -> Row {
+    fn row(case: &str, native: bool, emulated: Option<(bool, bool)>) -> Row {
         let ended = |passed| if passed { Ended::Passed } else { Ended::Failed(format!("{case} failed")) };
-        Row { case: case.into(), native: ended(native), upstream: ended(upstream), ours: ended(ours) }
+        Row {
+            case: case.into(),
+            native: ended(native),
+            upstream: emulated.map(|(upstream, _)| ended(upstream)),
+            ours: emulated.map(|(_, ours)| ended(ours)),
+        }
     }
 
     #[test]
@@ -141,10 +153,10 @@ mod tests {
     #[test]
     fn what_counts_is_what_passes_natively() {
         let rows = vec![
-            row("a", true, true, true),
-            row("b", true, false, true),
-            row("c", true, true, false),
-            row("d", false, true, true),
+            row("a", true, Some((true, true))),
+            row("b", true, Some((false, true))),
+            row("c", true, Some((true, false))),
+            row("d", false, None),
         ];
         let table = Table { rows, not_compiled: vec!["e".into()] };
         assert_eq!(table.summary(), "2 of the 3 cases that pass natively; upstream's 2; 1 did not compile");

@@ -27,8 +27,7 @@ static int room(void)
     stat(getenv("TMPDIR"), &here);
     stat("..", &above);
     return getuid() == 0 && most.rlim_max == 600 && here.st_dev != above.st_dev &&
-           kill(getppid() + 20, 0) != 0 && chown(".", 65534, 65534) == 0 &&
-           open("/proc/sys/kernel/hostname_of_nobody", 0) < 0;
+           getpid() < 100 && chown(".", 65534, 65534) == 0;
 }
 
 /* Whether a program of the same folder can be started. */
@@ -80,7 +79,7 @@ const MAKEFILE: &str = "\
 include ../../../config.mk
 all: probe
 probe: probe.c
-\t$(CC) -static -include signal.h -include fcntl.h -o $@ $<
+\t$(CC) -static -o $@ $<
 install: all
 \tmkdir -p $(prefix)/testcases/bin
 \tcp probe $(prefix)/testcases/bin
@@ -151,7 +150,7 @@ fn cases_of_ltp_run_natively_and_in_both_emulators_each_in_a_room_of_its_own() {
         ("room01", [None, None, None]),
         ("starts01", [None, fails(), None]),
         ("lacks01", [None, fails(), fails()]),
-        ("conf01", [conf(), conf(), conf()]),
+        ("conf01", [conf(), Some("null".to_owned()), Some("null".to_owned())]),
         ("leaves01", [None, None, None]),
     ];
     assert_eq!(rows, expected.map(|(name, lanes)| (name.to_owned(), lanes)));
