@@ -47,7 +47,7 @@ fn registrations_end_with_the_one_that_waits() {
     let anyarch = crate::users::built();
     let words = |ends: &str| {
         format!(
-            "'{}' register --user --emulators bin aarch64 --wait 2> said & waits=$!\n\
+            ": > said; '{}' register --user --emulators bin aarch64 --wait 2>> said & waits=$!\n\
              until grep -q 'registered until' said; do kill -0 $waits; sleep 0.05; done\n\
              ls $table; {ends}; code=0; wait $waits || code=$?; echo $code; ls $table\n",
             anyarch.display()
