@@ -27,13 +27,15 @@ const IDS: u32 = 1_500_000_000;
 
 /// What happens inside before the case begins. Its arguments: the folder for the case, and the case's command. The room's
 /// root cannot change what belongs to the machine, such as limits and who is killed first where memory ends: without the
-/// capability, LTP does not try.
+/// capability, LTP does not try. It does not like to be the first process either.
 const INSIDE: &str = "\
 mount -t tmpfs -o size=1g,mode=1777 tmpfs \"$1\"
 cd \"$1\"
 shift
 if command -v ip > /dev/null; then ip link set lo up; fi
-exec setpriv --bounding-set -sys_resource -- \"$@\"";
+code=0
+setpriv --bounding-set -sys_resource -- \"$@\" || code=$?
+exit $code";
 
 /// A place for rooms.
 #[derive(Debug)]

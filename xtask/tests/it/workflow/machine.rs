@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use xtask::commands::seed;
 
 /// Actions that the test stands in for. Others would be passed over silently.
@@ -123,8 +124,13 @@ impl Machine {
             command.env(name, self.expand(value.as_str().unwrap()));
         }
         // What the driver needs of others was just compiled; it does for all jobs, as one cache of compiled C does.
+        // Tests that run at the same time would copy into each other's way.
+        static SEEDING: Mutex<()> = Mutex::new(());
         let target = Self::target();
-        seed(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(), &target).unwrap();
+        {
+            let _one = SEEDING.lock().unwrap_or_else(PoisonError::into_inner);
+            seed(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(), &target).unwrap();
+        }
         command.env("CARGO_TARGET_DIR", target);
         command.env("CCACHE_DIR", Driver::ccache());
         for name in ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"] {

@@ -33,6 +33,7 @@ pub fn all_steps(artifacts: &Path, with_program: bool) {
     assert_eq!(jobs["join"]["outputs"]["release"], "${{ steps.join.outputs.release }}");
     let release = joiner.outputs["release"].clone();
     let page = fs::read_to_string(joiner.workspace().join(format!("joined/{release}/index.html"))).unwrap();
+    let page = page.replace("&#x2f;", "/");
     assert!(page.contains(&format!("--key {}", key.fingerprint())), "the page does not say who signs it");
     packaged(&workflow, artifacts, &release, &key, None);
     let uploaded = published(&workflow, artifacts, &release, &key);
