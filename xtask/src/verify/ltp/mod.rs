@@ -15,7 +15,7 @@ pub use results::{Row, Table};
 use super::{Outcome, Reference};
 use crate::compile::Emulator;
 use crate::session::Session;
-use anyarch_client::files::TempFolder;
+use anyarch_client::files::{self, TempFolder};
 use anyarch_client::progress::{Step, count};
 use anyhow::{Result, bail, ensure};
 use cases::Case;
@@ -74,9 +74,16 @@ pub fn check(
     step.done(&table.summary());
     let worse = table.worse();
     if !worse.is_empty() {
-        let emulator = target.emulator();
-        let cases = count(worse.len(), "case");
-        bail!("{cases} of LTP passed in upstream's {emulator} and not in ours:\n{}", worse.concat());
+        // Whoever mends them wants to see the others, too.
+        let kept = session.workspace.trees.join("ltp").join(format!("{}.json", target.name));
+        files::write_json(&kept, &table)?;
+        bail!(
+            "{} of LTP passed in upstream's {} and not in ours:\n{}all cases: {}",
+            count(worse.len(), "case"),
+            target.emulator(),
+            worse.concat(),
+            kept.display()
+        );
     }
     Ok((Outcome::Passed(table.summary()), Some(table)))
 }
