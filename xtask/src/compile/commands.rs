@@ -8,6 +8,7 @@ use crate::slots::Slots;
 use crate::toolchain::{Launcher, Toolchain};
 use anyhow::{Context as _, Result};
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -87,17 +88,20 @@ pub fn configure_command(
 /// The compiler writes down which headers it has read, for ninja. With that list, ccache need not read each file by
 /// the preprocessor first: what it does not have yet is compiled in three quarters of the time.
 fn share_what_is_compiled(command: &mut Command, folder: &Path, toolchain: &Toolchain) {
-    if toolchain.launcher != Some(Launcher::Ccache) {
-        return;
+    if toolchain.launcher == Some(Launcher::Ccache) {
+        command.envs(ccache_settings(folder, |name| env::var_os(name).is_some()));
     }
-    if let Some(home) = folder.parent()
-        && env::var_os("CCACHE_BASEDIR").is_none()
-    {
-        command.env("CCACHE_BASEDIR", home);
+}
+
+fn ccache_settings(folder: &Path, is_set: impl Fn(&str) -> bool) -> Vec<(&'static str, OsString)> {
+    let mut settings = Vec::new();
+    if let Some(home) = folder.parent().filter(|_| !is_set("CCACHE_BASEDIR")) {
+        settings.push(("CCACHE_BASEDIR", home.into()));
     }
-    if ["CCACHE_DEPEND", "CCACHE_NODEPEND"].iter().all(|name| env::var_os(name).is_none()) {
-        command.env("CCACHE_DEPEND", "1");
+    if !is_set("CCACHE_DEPEND") && !is_set("CCACHE_NODEPEND") {
+        settings.push(("CCACHE_DEPEND", "1".into()));
     }
+    settings
 }
 
 /// How many jobs ninja runs in parallel.
@@ -122,4 +126,24 @@ pub fn ninja_command(folder: &Path, toolchain: &Toolchain, jobs: Jobs<'_>, words
     }
     ninja.args(words);
     toolchain.place.command(ninja)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ccache_is_told_the_folder_and_to_trust_the_compiler_unless_the_user_says_otherwise() {
+        let told = |set: &[&str]| {
+            let settings = ccache_settings(Path::new("/trees/key/amd64"), |name| set.contains(&name));
+            settings
+                .into_iter()
+                .map(|(name, value)| format!("{name}={}", value.display()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[]), ["CCACHE_BASEDIR=/trees/key", "CCACHE_DEPEND=1"]);
+        assert_eq!(told(&["CCACHE_BASEDIR"]), ["CCACHE_DEPEND=1"]);
+        assert_eq!(told(&["CCACHE_NODEPEND"]), ["CCACHE_BASEDIR=/trees/key"]);
+        assert_eq!(told(&["CCACHE_DEPEND", "CCACHE_BASEDIR"]), Vec::<String>::new());
+    }
 }
