@@ -22,7 +22,7 @@ const FAILURES: &str = "10000";
 pub fn check(session: &Session, _: &Series, emulator: &Emulator) -> Result<Outcome> {
     let cross = match compiler(emulator.target()) {
         Ok(cross) => cross,
-        Err(missing) => return Ok(Outcome::NotRun(missing.to_string().replace("\n  ", "; "))),
+        Err(missing) => return Ok(Outcome::lacks(&missing)),
     };
     let home = TempFolder::new(&session.workspace.trees)?;
     let guests = session.workspace.root.join("guests");

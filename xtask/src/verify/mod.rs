@@ -2,6 +2,7 @@
 //! as not run, with the reason. Only what went through here can be packed.
 
 mod contract;
+mod cross;
 pub mod elf;
 mod guest;
 mod leaks;
@@ -16,6 +17,7 @@ pub use guest::script;
 pub use partial::partial;
 
 use crate::compile::{Emulator, UpstreamEmulator, pkgversion, report_path};
+use crate::error::Missing;
 use crate::facts::{Host, Series, Target};
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output_within};
@@ -83,6 +85,13 @@ pub enum Outcome {
     Passed(String),
     /// It was not run; the text says why.
     NotRun(String),
+}
+
+impl Outcome {
+    /// A check that wants something which this machine lacks.
+    fn lacks(missing: &Missing) -> Self {
+        Self::NotRun(missing.to_string().replace("\n  ", "; "))
+    }
 }
 
 impl Report {

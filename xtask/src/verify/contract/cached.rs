@@ -3,7 +3,7 @@
 
 use super::guests::{Compilers, Guest, Linkage, Onlooker, Pair};
 use super::limits::Limits;
-use super::{CASES, emulated, kernel, not_run, place, transcript};
+use super::{CASES, emulated, kernel, place, transcript};
 use crate::compile::Emulator;
 use crate::process::output_within;
 use crate::session::Session;
@@ -108,7 +108,7 @@ impl Trial<'_> {
 pub fn check(session: &Session, emulator: &Emulator, time: Duration) -> Result<Outcome> {
     let compilers = match Compilers::find(emulator.target()) {
         Ok(compilers) => compilers,
-        Err(missing) => return Ok(not_run(&missing)),
+        Err(missing) => return Ok(Outcome::lacks(&missing)),
     };
     let home = TempFolder::new(&place(&session.workspace.trees))?;
     let source = session.workspace.root.join("guests/exec");

@@ -3,7 +3,7 @@
 
 use super::guests::{Compilers, Pair};
 use super::limits::Limits;
-use super::{Part, emulated, kernel, not_run, transcript};
+use super::{Part, emulated, kernel, transcript};
 use crate::compile::Emulator;
 use crate::session::Session;
 use crate::verify::contract::Linkage;
@@ -24,7 +24,7 @@ const CASES: usize = 8;
 pub fn check(session: &Session, emulator: &Emulator) -> Result<Outcome> {
     let compilers = match Compilers::find(emulator.target()) {
         Ok(compilers) => compilers,
-        Err(missing) => return Ok(not_run(&missing)),
+        Err(missing) => return Ok(Outcome::lacks(&missing)),
     };
     let home = TempFolder::new(&session.workspace.trees)?;
     let suite = session.workspace.root.join("guests/linux");

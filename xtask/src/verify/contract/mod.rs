@@ -12,7 +12,6 @@ pub use guests::{Linkage, compile, compiler};
 
 use super::{Outcome, TIMEOUT, alone};
 use crate::compile::Emulator;
-use crate::error::Missing;
 use crate::process::{ended, output_within};
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
@@ -36,7 +35,7 @@ const CASES: usize = 100;
 pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) -> Result<Outcome> {
     let compilers = match Compilers::find(emulator.target()) {
         Ok(compilers) => compilers,
-        Err(missing) => return Ok(not_run(&missing)),
+        Err(missing) => return Ok(Outcome::lacks(&missing)),
     };
     let home = TempFolder::new(&place(&session.workspace.trees))?;
     let source = session.workspace.root.join("guests/exec");
@@ -70,10 +69,6 @@ pub fn check(session: &Session, emulator: &Emulator, upstream: Option<&Path>) ->
         done.not_run.extend(part.not_run);
     }
     Ok(done.into())
-}
-
-fn not_run(missing: &Missing) -> Outcome {
-    Outcome::NotRun(missing.to_string().replace("\n  ", "; "))
 }
 
 /// Where the guests run: beside the build trees, if other users get there. Some cases become another user, who

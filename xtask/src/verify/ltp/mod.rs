@@ -12,14 +12,15 @@ mod room;
 
 pub use results::{Row, Table};
 
-use super::{Outcome, Reference};
+use super::{Outcome, Reference, cross};
 use crate::compile::Emulator;
+use crate::error::Missing;
 use crate::session::Session;
 use anyarch_client::files::{self, TempFolder};
 use anyarch_client::progress::{Step, count};
 use anyhow::{Result, bail, ensure};
 use cases::Case;
-use programs::{Programs, Tools};
+use programs::{Programs, Side};
 use rayon::prelude::*;
 use results::Ended;
 use room::Rooms;
@@ -50,13 +51,16 @@ pub fn check(
     reference: Reference<'_>,
 ) -> Result<(Outcome, Option<Table>)> {
     let target = ours.target();
-    let tools = match Tools::find(target) {
+    let tools = match cross::find(target) {
         Ok(tools) => tools,
-        Err(missing) => return Ok((Outcome::NotRun(missing.to_string().replace("\n  ", "; ")), None)),
+        Err(missing) => return Ok((Outcome::lacks(&missing), None)),
     };
+    if which::which("gcc").is_err() {
+        return Ok((Outcome::lacks(&Missing::new("gcc", "apt-get install gcc libc6-dev")), None));
+    }
     let cases = cases::read(suite, &session.workspace.root)?;
-    let native = Programs::make(session, suite, &tools, false)?;
-    let foreign = Programs::make(session, suite, &tools, true)?;
+    let native = Programs::make(session, suite, &cases, &Side::native(&tools))?;
+    let foreign = Programs::make(session, suite, &cases, &Side::of(target, &tools))?;
     let home = TempFolder::new(&session.workspace.trees)?;
     let rooms = Rooms::new(home.path())?;
     let emulated = |words: Vec<OsString>| Lane { programs: foreign.folder().to_owned(), emulator: words };

@@ -1,38 +1,39 @@
 //! LTP's programs, compiled by its own makefiles in a copy of its source, and kept for the next run.
 
-use super::cases;
-use crate::error::Missing;
+use super::cases::Case;
 use crate::facts::Target;
 use crate::process::{LoggedCommand, capture};
 use crate::session::Session;
-use crate::verify::{alone, compiler};
+use crate::verify::alone;
+use crate::verify::cross::Tools;
 use anyarch_client::{files, hash};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What compiles them.
+/// The processor that programs are compiled for, and what compiles them.
 #[derive(Debug)]
-pub struct Tools {
-    native: PathBuf,
-    cross: PathBuf,
-    make: PathBuf,
-    target: Target,
+pub struct Side<'a> {
+    name: &'static str,
+    /// The compiler, with options that it always gets.
+    cc: String,
+    /// What LTP's configure is told of it, if it is not this machine.
+    triple: Option<&'static str>,
+    make: &'a Path,
 }
 
-impl Tools {
-    /// Looks for them.
-    pub fn find(target: Target) -> Result<Self, Missing> {
-        let find = |name: &str, packages: &str| {
-            which::which(name).map_err(|_| Missing::new(name, format!("apt-get install {packages}")))
-        };
-        Ok(Self {
-            native: find("gcc", "gcc libc6-dev")?,
-            cross: compiler(target)?,
-            make: find("make", "make")?,
-            target,
-        })
+impl<'a> Side<'a> {
+    /// A target's.
+    pub fn of(target: Target, tools: &'a Tools) -> Self {
+        let cc = format!("{} {}", tools.cc.display(), tools.cflags).trim_end().to_owned();
+        let triple = target.compiler.map(|known| known.triple);
+        Self { name: target.name, cc, triple, make: &tools.make }
+    }
+
+    /// This machine's.
+    pub fn native(tools: &'a Tools) -> Self {
+        Self { name: "native", cc: "gcc".into(), triple: None, make: &tools.make }
     }
 }
 
@@ -46,26 +47,24 @@ pub struct Programs {
 const BIN: &str = "testcases/bin";
 
 impl Programs {
-    /// Compiles them for the tools' target, or for this machine. Some do not compile with every C library: these are
-    /// missing in the folder.
-    pub fn make(session: &Session, suite: &Path, tools: &Tools, of_target: bool) -> Result<Self> {
+    /// Compiles them. Some do not compile with every C library: these are missing in the folder.
+    pub fn make(session: &Session, suite: &Path, cases: &[Case], side: &Side<'_>) -> Result<Self> {
         let configure = suite.join("configure");
         ensure!(
             configure.is_file(),
             "{} has no `configure`: run `make autotools` there, or take a release's archive",
             suite.display()
         );
-        let (name, cc) = match of_target {
-            true => (tools.target.name, &tools.cross),
-            false => ("native", &tools.native),
-        };
         let text = |name: &str| fs::read(suite.join(name)).unwrap_or_default();
         let of = (text("VERSION"), text("configure"), text("runtest/syscalls"));
-        let key = hash::short_key(&(of, capture(only(cc, &["--version"]))?))?;
-        let folder = session.workspace.trees.join("ltp").join(format!("{name}-{key}"));
+        let compiler = side.cc.split(' ').next().unwrap_or_default();
+        let mut version = alone(Path::new(compiler));
+        version.arg("--version");
+        let key = hash::short_key(&(of, &side.cc, capture(version)?))?;
+        let folder = session.workspace.trees.join("ltp").join(format!("{}-{key}", side.name));
         if !folder.is_dir() {
-            let step = session.progress.step(format!("compile LTP, {name}"));
-            files::publish_dir(&folder, |part| fill(session, suite, tools, (name, cc), part))?;
+            let step = session.progress.step(format!("compile LTP, {}", side.name));
+            files::publish_dir(&folder, |part| fill(session, suite, cases, side, part))?;
             step.done("compiled");
         }
         Ok(Self { folder: folder.join(BIN) })
@@ -77,21 +76,9 @@ impl Programs {
     }
 }
 
-fn only(program: &Path, arguments: &[&str]) -> Command {
-    let mut command = alone(program);
-    command.args(arguments);
-    command
-}
-
 /// Compiles in a folder inside of `part`, which goes afterwards: it is ten times as large as the programs.
-fn fill(
-    session: &Session,
-    suite: &Path,
-    tools: &Tools,
-    (name, cc): (&str, &Path),
-    part: &Path,
-) -> Result<()> {
-    let log = |what: &str| session.workspace.log(&format!("ltp-{name}-{what}"));
+fn fill(session: &Session, suite: &Path, cases: &[Case], side: &Side<'_>, part: &Path) -> Result<()> {
+    let log = |what: &str| session.workspace.log(&format!("ltp-{}-{what}", side.name));
     let source = part.join("source");
     let run =
         |what: &str, command: Command| LoggedCommand::new(command, &log(what)).run(&session.progress, |_| ());
@@ -100,15 +87,15 @@ fn fill(
     run("copy", copy)?;
 
     let mut configure = alone(&source.join("configure"));
-    configure.current_dir(&source).arg(format!("CC={}", cc.display()));
+    configure.current_dir(&source).arg(format!("CC={}", side.cc));
     // Static, so that a guest needs nothing of its system. Warnings are LTP's own affair.
     configure.args(["LDFLAGS=-static", "CFLAGS=-O1 -w"]).arg(format!("--prefix={}", part.display()));
-    if let Some(known) = tools.target.compiler.filter(|_| name == tools.target.name) {
-        configure.arg(format!("--host={}", known.triple));
+    if let Some(triple) = side.triple {
+        configure.arg(format!("--host={triple}"));
     }
     run("configure", configure)?;
     let make = |what: &str, folder: &str, words: &[&str]| {
-        let mut make = alone(&tools.make);
+        let mut make = alone(side.make);
         make.args(["-C", folder, &format!("-j{}", session.jobs), "--output-sync=target"]).args(words);
         make.current_dir(&source);
         run(what, make)
@@ -122,7 +109,6 @@ fn fill(
             }
         }
     }
-    let cases = cases::read(suite, &session.workspace.root)?;
     let there = cases.iter().filter(|case| part.join(BIN).join(&case.program).is_file()).count();
     ensure!(
         there > cases.len() / 2,

@@ -1,11 +1,11 @@
 //! The tests' programs, compiled by the rules of the source tree.
 
-use super::cross::Tools;
 use crate::facts::Target;
 use crate::patch::UpstreamTree;
 use crate::process::{ended, output};
 use crate::session::Session;
 use crate::verify::alone;
+use crate::verify::cross::Tools;
 use anyarch_client::files;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;

@@ -7,16 +7,14 @@
 //! [`cross`] names. What is not among them is left out: plugins, which our emulators are built without.
 //! What needs gdb skips itself, by the makefiles, where there is no gdb for all targets.
 
-mod cross;
 mod guests;
 mod results;
 mod test_runner;
 
 pub use results::{PassCount, Row, Table};
 
-use super::{Outcome, Reference};
+use super::{Outcome, Reference, cross};
 use crate::compile::Emulator;
-use crate::error::Missing;
 use crate::patch::UpstreamTree;
 use crate::session::Session;
 use anyarch_client::files::TempFolder;
@@ -39,7 +37,7 @@ pub fn check(
     let target = ours.target();
     let tools = match cross::find(target) {
         Ok(tools) => tools,
-        Err(missing) => return Ok((Outcome::NotRun(not_run(&missing)), None)),
+        Err(missing) => return Ok((Outcome::lacks(&missing), None)),
     };
     let home = TempFolder::new(&session.workspace.trees)?;
     let step = session.progress.step(format!("tests/tcg of {}", target.name));
@@ -68,10 +66,6 @@ pub fn check(
         false => Outcome::Passed(table.summary()),
     };
     Ok((outcome, Some(table)))
-}
-
-fn not_run(missing: &Missing) -> String {
-    missing.to_string().replace("\n  ", "; ")
 }
 
 /// Every test once in every lane, and those that failed anywhere some more times.

@@ -1,5 +1,5 @@
-//! The compilers for the tests' programs: those of `facts/targets.rs`, with the options that QEMU's own
-//! configure gives for each target.
+//! What compiles the programs of others' suites, QEMU's `tests/tcg` and LTP: the compilers of `facts/targets.rs`, with
+//! the options that QEMU's own configure gives for each target.
 
 use crate::error::Missing;
 use crate::facts::Target;
