@@ -3,6 +3,8 @@
 
 mod tree;
 
+pub use tree::content_id;
+
 use crate::apt::Apt;
 use crate::download;
 use crate::facts::Series;

@@ -40,6 +40,12 @@ pub fn checked(session: &Session, series: &Series, folder: &Path) -> Result<(Pat
     Ok((repository, id))
 }
 
+/// The id that git gives a folder's content.
+pub fn content_id(session: &Session, folder: &Path) -> Result<String> {
+    let scratch = TempFolder::new(&session.workspace.trees)?;
+    tree_id(&scratch.path().join("tree"), folder)
+}
+
 /// The id of the git tree with the folder's content, which `repository` (made here) then holds.
 fn tree_id(repository: &Path, folder: &Path) -> Result<String> {
     let shell = process::shell()?;

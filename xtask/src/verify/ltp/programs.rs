@@ -4,6 +4,7 @@ use super::cases::Case;
 use crate::facts::Target;
 use crate::process::{LoggedCommand, capture};
 use crate::session::Session;
+use crate::source;
 use crate::verify::alone;
 use crate::verify::cross::Tools;
 use anyarch_client::{files, hash};
@@ -55,8 +56,7 @@ impl Programs {
             "{} has no `configure`: run `make autotools` there, or take a release's archive",
             suite.display()
         );
-        let text = |name: &str| fs::read(suite.join(name)).unwrap_or_default();
-        let of = (text("VERSION"), text("configure"), text("runtest/syscalls"));
+        let of = source::content_id(session, suite)?;
         let compiler = side.cc.split(' ').next().unwrap_or_default();
         let mut version = alone(Path::new(compiler));
         version.arg("--version");
