@@ -327,7 +327,7 @@ fn whoever_asks_for_the_newest_finds_it(published: &Published) {
     let public = fs::read_to_string(published.key.with_extension("pub")).unwrap();
     let fingerprint = anyarch_client::signature::fingerprint_of(&public).unwrap();
     for page in [out.join("index.html"), published.path(&"index.html")] {
-        let page = fs::read_to_string(page).unwrap();
+        let page = fs::read_to_string(page).unwrap().replace("&#x2f;", "/");
         assert!(page.contains(&format!("--key {fingerprint}")) && page.contains(RELEASE), "{page}");
     }
     let key = fs::read_to_string(published.path(&"anyarch.pub")).unwrap();
