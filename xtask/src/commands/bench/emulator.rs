@@ -1,8 +1,9 @@
 //! The emulator that is measured.
 
-use super::{Setting, plan_for};
+use super::{Setting, plan_with};
 use crate::compile::BuildTree;
 use crate::facts::{Target, native};
+use crate::toolchain::ToolchainOptions;
 use anyarch_client::error::Usage;
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -19,6 +20,9 @@ pub struct EmulatorOptions {
     /// exec, speed: measure this emulator instead of building one
     #[arg(long, value_name = "FILE")]
     pub emulator: Option<PathBuf>,
+    /// How the emulator is compiled. Other measures compile with this machine's compilers alone.
+    #[command(flatten)]
+    pub tooling: ToolchainOptions,
 }
 
 impl EmulatorOptions {
@@ -48,7 +52,7 @@ pub const MARK: u64 = 15;
 
 /// The emulator in the usual build tree, which is made if need be.
 pub fn build(bench: &Setting<'_>, target: Target) -> Result<PathBuf> {
-    let plan = plan_for(bench.session, &[target.name])?;
+    let plan = plan_with(bench.session, &[target.name], &bench.tooling)?;
     let tree = &plan.trees()[0];
     let source = crate::commands::source::patched(bench.session, plan.series(), None)?;
     let build = BuildTree::open(bench.session, &plan, tree, &source, &bench.toolchain)?;

@@ -131,7 +131,8 @@ enum Details {
 pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
     let mut figures = Vec::new();
     for measure in &arguments.what {
-        let bench = || Setting::new(session);
+        let usual = ToolchainOptions::default();
+        let bench = || Setting::new(session, &usual);
         figures.extend(match measure {
             Measure::Cold => cold::measure(&bench()?)?,
             Measure::Trees => trees::measure(&bench()?)?,
@@ -139,7 +140,10 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
             Measure::Matrix => matrix::measure(&bench()?)?,
             Measure::Ccache => warm::ccache(&bench()?)?,
             Measure::Plan => warm::plan(&bench()?)?,
-            Measure::Exec => exec::measure(&bench()?, &arguments.emulator, &arguments.exec)?,
+            Measure::Exec => {
+                let bench = Setting::new(session, &arguments.emulator.tooling)?;
+                exec::measure(&bench, &arguments.emulator, &arguments.exec)?
+            }
             Measure::Speed => speed::measure(session, &arguments.emulator, &arguments.speed)?,
             Measure::Sizes => sizes::measure(session)?,
             Measure::Bytes => bytes::measure(&bench()?)?,
@@ -161,16 +165,18 @@ pub fn run(session: &BuildSession, arguments: &Bench) -> Result<()> {
 struct Setting<'a> {
     session: &'a BuildSession,
     home: TempFolder,
+    tooling: ToolchainOptions,
     toolchain: Toolchain,
 }
 
 impl<'a> Setting<'a> {
-    fn new(session: &'a BuildSession) -> Result<Self> {
+    fn new(session: &'a BuildSession, tooling: &ToolchainOptions) -> Result<Self> {
         let home = TempFolder::new(&session.workspace.trees)?;
-        let plan = plan_for(session, &[ONE])?;
+        let tooling = tooling.clone();
+        let plan = plan_with(session, &[ONE], &tooling)?;
         super::source::patched(session, plan.series(), None)?;
         let toolchain = toolchain::prepare(session, plan.trees()[0].host(), plan.series(), plan.tooling())?;
-        Ok(Self { session, home, toolchain })
+        Ok(Self { session, home, tooling, toolchain })
     }
 
     /// This very driver, with build trees and output in `folder`; gives its JSON and the seconds it took.
@@ -268,12 +274,16 @@ impl<'a> Setting<'a> {
 }
 
 fn plan_for(session: &Session, targets: &[&str]) -> Result<Plan> {
+    plan_with(session, targets, &ToolchainOptions::default())
+}
+
+fn plan_with(session: &Session, targets: &[&str], tooling: &ToolchainOptions) -> Result<Plan> {
     let request = Request {
         targets: targets.iter().map(|name| (*name).to_owned()).collect(),
         hosts: vec!["native".to_owned()],
         series: series::DEFAULT.to_owned(),
         profile: Profile::Release,
-        tooling: ToolchainOptions::default(),
+        tooling: tooling.clone(),
     };
     Plan::make(&session.workspace, &request)
 }

@@ -184,7 +184,7 @@ pub fn measure(
     let peer = options.peer(target, &loads)?;
     let emulator = match &ours.emulator {
         Some(path) => path.clone(),
-        None => build(&Setting::new(session)?, target)?,
+        None => build(&Setting::new(session, &ours.tooling)?, target)?,
     };
     let checkout = &session.workspace.root;
     let open = || Record::open(checkout, target, &emulator, peer.as_deref(), &loads, options);
