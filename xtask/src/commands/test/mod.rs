@@ -5,7 +5,6 @@ mod results;
 use crate::error::Missing;
 use crate::process::{self, ended};
 use crate::session::Session;
-use crate::workspace;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use results::{Count, closing, program};
@@ -79,8 +78,17 @@ const PROGRAMS: [&str; 5] = ["dependencies", "images", "kernel", "reading", "sta
 /// Runs formatter, lints and tests; stops at the first step that fails.
 pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     let notes = tempfile::NamedTempFile::new().context("cannot make a file for what the tests note")?;
+    // All tests are compiled by clippy's compiler, which lints and compiles at once. It is told by cargo's
+    // configuration: a variable would reach what tests have compiled by cargo.
+    let linting = match arguments.filter {
+        Some(_) => None,
+        None => Some(clippy()?),
+    };
     let cargo = |words: &[&str]| {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        if let Some(setting) = &linting {
+            command.args(["--config", setting]).env("CLIPPY_ARGS", "-Dwarnings");
+        }
         // Its lines are read here: without colours.
         command.args(words).env("CARGO_TERM_COLOR", "never").current_dir(&session.workspace.root);
         // What cargo tells this program of itself, some build scripts would take for a change: and all that needs them
@@ -106,41 +114,22 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         Part { name: module.map(str::to_owned), command }
     };
     let module = |name: &&str| tests(&["--test", "it"], Some(name));
-    let compile = cargo(&["test", "--workspace", "--no-run"]);
-    let compile = || step(session, compile, "fix what does not compile", show);
-    let (linted, count) = if arguments.filter.is_some() {
-        compile()?;
-        (Ok(()), one_after_the_other(session, vec![tests(&[], None)], show)?)
+    let count = if arguments.filter.is_some() {
+        step(session, cargo(&["test", "--workspace", "--no-run"]), "fix what does not compile", show)?;
+        one_after_the_other(session, vec![tests(&[], None)], show)?
     } else {
         step(session, cargo(&["fmt", "--all", "--check"]), "run `cargo fmt`", show)?;
-        compile()?;
-        // cargo locks the folder that it compiles in. As `cargo clippy` does it, but for the libraries of others: it
-        // would check all of them, and here they are compiled already.
-        let target = workspace::target_dir(&session.workspace.root)?;
-        let folder = target.join("clippy");
-        seed(&target, &folder)?;
-        let driver = which::which("clippy-driver")
-            .map_err(|_| Missing::new("clippy", "rustup component add clippy"))?;
-        let mut clippy = cargo(&["test", "--workspace", "--no-run", "--quiet", "--target-dir"]);
-        clippy.arg(folder).env("RUSTC_WORKSPACE_WRAPPER", driver).env("CLIPPY_ARGS", "-Dwarnings");
-        let lint = || {
-            let mut said = String::new();
-            let ended = step(session, clippy, "fix what clippy reports", |line| add(&mut said, line));
-            print(&said);
-            ended
-        };
+        let advice = "fix what does not compile, or what clippy reports";
+        step(session, cargo(&["test", "--workspace", "--no-run"]), advice, show)?;
         let mut light = vec![tests(&["--lib", "--bins"], None)];
         light.extend(PROGRAMS.iter().map(|name| tests(&["--test", name], None)));
         light.extend(LIGHT.iter().map(module));
         light.push(tests(&["--doc"], None));
-        let heavy = HEAVY.iter().map(module).collect();
-        let (linted, count) = rayon::join(lint, || side_by_side(session, heavy, light));
-        (linted, count?)
+        side_by_side(session, HEAVY.iter().map(module).collect(), light)?
     };
     let notes = fs::read_to_string(notes.path()).context("cannot read what the tests noted")?;
     // The closing lines of every run, for people and for CI.
     print(&closing(&count, &notes));
-    linted?;
     if let Some(status) = count.broken {
         bail!("the tests {}; one alone: cargo xtask test NAME", ended(status));
     }
@@ -151,6 +140,14 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Cargo's setting by which crates of this workspace are linted when they are compiled.
+fn clippy() -> Result<String> {
+    let driver =
+        which::which("clippy-driver").map_err(|_| Missing::new("clippy", "rustup component add clippy"))?;
+    let driver = driver.to_str().context("clippy-driver's path is no UTF-8")?;
+    Ok(format!("build.rustc-workspace-wrapper={driver:?}"))
 }
 
 /// Begins another target folder with the libraries that cargo compiled in this one, so that it need not again.
