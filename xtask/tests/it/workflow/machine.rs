@@ -1,12 +1,13 @@
 //! A machine that takes the steps of a job as a runner would, in folders of its own.
 
-use crate::driver::{Driver, checkout, files, mkdir, run, scratch};
+use crate::driver::{Driver, checkout, files, is_root, mkdir, run, scratch};
+use anyarch_client::files::TempFolder;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use xtask::commands::seed;
 
 /// Actions that the test stands in for. Others would be passed over silently.
@@ -32,6 +33,14 @@ pub struct Machine {
     pub outputs: BTreeMap<String, String>,
 }
 
+/// A clone of this checkout. All machines have copies with the times of its files.
+static CLONE: LazyLock<TempFolder> = LazyLock::new(|| {
+    let folder = TempFolder::new(&Machine::target()).unwrap();
+    let from = checkout();
+    run("git", &["clone", "--quiet", from.to_str().unwrap(), folder.path().to_str().unwrap()]);
+    folder
+});
+
 impl Machine {
     pub fn new(workflow: &Value, job: &Value, expressions: BTreeMap<String, String>) -> Self {
         let home = scratch();
@@ -46,7 +55,7 @@ impl Machine {
                 machine.environment.insert(name.clone(), value);
             }
         }
-        for (name, folder) in [("GITHUB_WORKSPACE", machine.workspace()), ("RUNNER_TEMP", machine.temp())] {
+        for (name, folder) in [("GITHUB_WORKSPACE", Self::mounted()), ("RUNNER_TEMP", machine.temp())] {
             machine.environment.insert(name.to_owned(), folder.display().to_string());
         }
         machine
@@ -72,6 +81,12 @@ impl Machine {
         self.home.path().join("workspace")
     }
 
+    /// Where steps see the workspace. It is one place for all jobs, as on GitHub's runners: what cargo compiled of one
+    /// clone, it takes for the next one.
+    fn mounted() -> PathBuf {
+        Self::target().join("workspace")
+    }
+
     /// `${{ a.b || 'c' }}` with what this machine knows; an expression that nobody knows is a mistake.
     pub fn expand(&self, text: &str) -> String {
         let Some((before, rest)) = text.split_once("${{") else { return text.to_owned() };
@@ -90,11 +105,8 @@ impl Machine {
         let with = |name: &str| self.expand(step["with"][name].as_str().unwrap_or_default());
         let at = |name: &str| self.workspace().join(with(name));
         if action.starts_with("actions/checkout@") {
-            let clone = self.home.path().join("clone");
-            let from = checkout();
-            run("git", &["clone", "--quiet", from.to_str().unwrap(), clone.to_str().unwrap()]);
             // As the action does, into a folder that earlier steps may have written to.
-            run("cp", &["-a", &format!("{}/.", clone.display()), self.workspace().to_str().unwrap()]);
+            copy(CLONE.path(), &self.workspace());
         } else if action.starts_with("actions/upload-artifact@") {
             assert!(!files(&at("path")).is_empty(), "{} is empty", at("path").display());
             copy(&at("path"), &artifacts.join(with("name")));
@@ -117,9 +129,20 @@ impl Machine {
     /// A script as the runner runs it, with the files for outputs, variables and paths.
     fn script(&mut self, step: &Value, script: &str) {
         let file = |name: &str| self.home.path().join(name);
-        let mut command = Command::new("bash");
-        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &self.expand(script)]);
-        command.current_dir(self.workspace()).stdin(Stdio::null()).envs(&self.environment);
+        let mut command = Command::new("unshare");
+        if !is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args([
+            "--mount",
+            "sh",
+            "-ec",
+            "mount --bind \"$1\" \"$2\"; cd \"$2\"; shift 2; exec \"$@\"",
+            "sh",
+        ]);
+        command.arg(self.workspace()).arg(mkdir(&Self::mounted()));
+        command.args(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", &self.expand(script)]);
+        command.stdin(Stdio::null()).envs(&self.environment);
         for (name, value) in step["env"].as_object().into_iter().flatten() {
             command.env(name, self.expand(value.as_str().unwrap()));
         }
