@@ -99,7 +99,7 @@ fn a_wheels_emulator_runs_a_guest_as_a_program_and_as_a_module() {
 
 #[test]
 #[ignore = "builds QEMU; run by `cargo xtask test`"]
-fn the_execve_contract_holds_for_a_big_endian_target() {
+fn the_execve_contract_holds() {
     contract_holds(SHORT_CONTRACT);
 }
 

@@ -39,7 +39,7 @@ fn folders_of_several_machines_are_joined_and_strangers_refused() {
     let whole = ["release", "--complete", first.to_str().unwrap()];
     driver.run(&whole).failed(1, &["the release is missing", "qemu-aarch64 for amd64", "anyarch for s390x"]);
 
-    let name = "qemu-i386-10.2.2-1-linux-arm64";
+    let name = "qemu-s390x-10.2.2-1-linux-arm64";
     let series = Series::read(&driver.root.join("patches"), DEFAULT).unwrap();
     let commit = series.pins.git.commit.unwrap();
     let patch = &series.patches[0];
@@ -109,7 +109,7 @@ fn folders_of_several_machines_are_joined_and_strangers_refused() {
         "mixed-toolchains",
         &|folder| {
             // Another target of the same host, made with another compiler.
-            let other = name.replace("i386-10", "sh4-10");
+            let other = name.replace("s390x-10", "sh4-10");
             for end in [".tar.xz", ".json"] {
                 fs::copy(folder.join(format!("{name}{end}")), folder.join(format!("{other}{end}"))).unwrap();
             }

@@ -211,7 +211,7 @@ fn a_folder_without_the_archive_is_wrong_use_and_what_it_has_is_told() {
     mkdir(&release);
     let folder = release.to_str().unwrap();
     let ask = ["reproduce", "--target", TARGET, "--host", "arm64", folder];
-    driver.run(&ask).failed(2, &["has no qemu-i386-10.2.2-1-linux-arm64.tar.xz", "no archive at all"]);
+    driver.run(&ask).failed(2, &["has no qemu-s390x-10.2.2-1-linux-arm64.tar.xz", "no archive at all"]);
     fs::write(release.join("qemu-sh4-10.2.2-1-linux-amd64.tar.xz"), "").unwrap();
     driver.run(&ask).failed(2, &["it has: qemu-sh4-10.2.2-1-linux-amd64.tar.xz"]);
     driver.run(&[&ask[..], &["--tcg"]].concat()).failed(2, &["unexpected argument"]);
