@@ -137,6 +137,11 @@ else
         for change in setuid seteuid setgid setgroups capset no_new_privs unshare_user unshare_mount; do
             like "$change closes it, and children begin anew" 'first none other ' "$emu" --execve self ./cache privileges "$dir/cache-native" $change
         done
+        cp cache cache-user; chown 1000 cache-user; chmod 4755 cache-user
+        cp cache cache-group; chgrp 1000 cache-group; chmod 2755 cache-group
+        for program in cache-user cache-group; do
+            like "a child with ids of its own begins anew ($program)" 'first first other ' "$emu" --execve self ./$program privileges "$dir/cache-native" nothing
+        done
         like "a full one is followed by another" 'first other other ' "$emu" --execve self ./cache privileges "$dir/cache-native" full
         like "paranoid notices what somebody has written there" '*changes*is not what it would be now*' \
             "$emu" --execve self --tb-cache paranoid ./cache spoiled "$dir/cache-native"

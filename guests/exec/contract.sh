@@ -301,8 +301,10 @@ if [ "$(id -u)" = 0 ]; then
     fi
     cp native unreadable-native; chmod 0111 unreadable-native
     like "but one of the host runs" '*argv=*' "$emu" --execve self ./guest --do user 65534 exec ./unreadable-native x
-    cp guest set-user; chown 65534:65534 set-user; chmod 6755 set-user
-    like "set-user-ID is not honoured" '*ids=0,0,0,0 *' "$emu" --execve self ./guest --do exec ./set-user x
+    cp guest set-user; chown 1000:1001 set-user; chmod 6755 set-user
+    like "a set-user-ID program's mode counts for root's children" '*ids=0,1000,0,1001 *' "$emu" --execve self ./guest --do exec ./set-user x
+    like "but not for the first program" '*ids=0,0,0,0 *' "$emu" --execve self ./set-user x
+    like "nor where interception is off" '*ids=0,0,0,0 *' "$emu" ./set-user x
 else
     skip "dropped privileges" "needs root"
 fi
@@ -496,6 +498,7 @@ fi
 # ---- whoever starts a set-user-ID program
 
 . "$here/suid.sh"
+. "$here/rights.sh"
 
 # ---- endurance
 

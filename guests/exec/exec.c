@@ -12,7 +12,9 @@
  *         chroot DIR, chdir DIR, user ID, unlink FILE, rmdir DIR, rename FROM TO,
  *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
  *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
- *         unshare user|mount, pivot DIR, named ARGV0, exec PATH ARG...
+ *         unshare user|mount, pivot DIR, named ARGV0, ids REAL OTHER, saved ID,
+ *         alone (no_new_privs), without CAPABILITY, forbid (setresuid), exec
+ *         PATH ARG...
  *     exec --facts           what the emulator's settings look like from inside
  *     exec --continue SOCKET be a debugger that lets a program run
  *     exec ANYTHING ELSE     be the child: report how one was started
@@ -33,6 +35,8 @@
 #include <fcntl.h>
 #include <link.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
@@ -1327,6 +1331,7 @@ static const char *own_path;    /* of the program whose names are looked at */
 #include "limit.h"
 #include "waits.h"
 #include "ids.h"
+#include "rights.h"
 
 /* The child's side of rule 12. */
 static int again(const char *how)
@@ -1367,6 +1372,39 @@ static int again(const char *how)
 
 static int run_cases(char **arg);
 
+/* From now on nobody has it, who executes what. */
+static void without(unsigned capability)
+{
+    struct { unsigned version; int pid; } header = { 0x20080522, 0 };
+    struct { unsigned effective, permitted, inheritable; } caps[2];
+
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 ||
+        syscall(SYS_capget, &header, caps) < 0) {
+        die("without");
+    }
+    caps[0].effective &= ~(1U << capability);
+    caps[0].permitted &= ~(1U << capability);
+    if (syscall(SYS_capset, &header, caps) < 0) {
+        die("without");
+    }
+}
+
+/* A filter of system calls, as containers have: no change of the user. */
+static void forbid(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setresuid, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { sizeof(code) / sizeof(*code), code };
+
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) < 0) {
+        die("forbid");
+    }
+}
+
 /* Steps for tests that need more than two equal transcripts. */
 static int steps(char **arg, char **envp)
 {
@@ -1386,6 +1424,18 @@ static int steps(char **arg, char **envp)
         } else if (STEP("user", 1)) {
             TRY(setgid(atoi(arg[-1])));
             TRY(setuid(atoi(arg[-1])));
+        } else if (STEP("ids", 2)) {
+            int real = atoi(arg[-2]), other = atoi(arg[-1]);
+            TRY(setresgid(real, other, other));
+            TRY(setresuid(real, other, other));
+        } else if (STEP("saved", 1)) {
+            TRY(setresuid(atoi(arg[-1]), atoi(arg[-1]), 0));
+        } else if (STEP("alone", 0)) {
+            TRY(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        } else if (STEP("without", 1)) {
+            without(atoi(arg[-1]));
+        } else if (STEP("forbid", 0)) {
+            forbid();
         } else if (STEP("unlink", 1)) {
             TRY(unlink(arg[-1]));
         } else if (STEP("rmdir", 1)) {
@@ -1687,6 +1737,16 @@ static int run_cases(char **arg)
     RUN(ids_effective_grandchildren); RUN(ids_effective_exe);
     RUN(ids_effective_names); RUN(ids_real); RUN(ids_real_script);
     RUN(ids_saved); RUN(ids_mixed); RUN(ids_given_back); RUN(ids_given_up);
+
+    RUN(rights_user); RUN(rights_group); RUN(rights_both); RUN(rights_root);
+    RUN(rights_locking); RUN(rights_not_mine); RUN(rights_up);
+    RUN(rights_up_user); RUN(rights_up_group); RUN(rights_same);
+    RUN(rights_other); RUN(rights_mine); RUN(rights_real_other);
+    RUN(rights_real_root); RUN(rights_script); RUN(rights_script_of_script);
+    RUN(rights_exe); RUN(rights_children); RUN(rights_grandchildren);
+    RUN(rights_of_children); RUN(rights_alone); RUN(rights_environment);
+    RUN(rights_descriptor); RUN(rights_memory); RUN(rights_nosuid);
+    RUN(rights_ambient); RUN(rights_too_much);
 
     say("%d cases ended badly\n", failures);
     chmod("locked", 0700);

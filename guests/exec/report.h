@@ -112,6 +112,25 @@ static void put_numbers(const char *name, const char *set, int count)
     }
 }
 
+/* Saved ids, capabilities, and whether others of this user may debug us. */
+static void put_rights(void)
+{
+    struct { unsigned version; int pid; } header = { 0x20080522, 0 };
+    struct { unsigned effective, permitted, inheritable; } caps[2] = { 0 };
+    uid_t user[3];
+    gid_t group[3];
+
+    getresuid(&user[0], &user[1], &user[2]);
+    getresgid(&group[0], &group[1], &group[2]);
+    put(" saved=%d,%d", (int)user[2], (int)group[2]);
+    syscall(SYS_capget, &header, caps);
+    put(" caps=%x%08x,%x%08x,%x%08x", caps[1].effective, caps[0].effective,
+        caps[1].permitted, caps[0].permitted,
+        caps[1].inheritable, caps[0].inheritable);
+    put(" ambient=%d", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, 12, 0, 0));
+    put(" dumpable=%d", prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
+}
+
 static const struct {
     const char *name;
     int number;
@@ -247,6 +266,7 @@ static int report(char **argv, char **envp)
     put(" ids=%d,%d,%d,%d", (int)getuid(), (int)geteuid(), (int)getgid(),
         (int)getegid());
     put(" secure=%d", (int)getauxval(AT_SECURE));
+    put_rights();
     put(" leads=%d,%d", getpgrp() == getpid(), getsid(0) == getpid());
     put(" alone=%d", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     put(" nice=%d", getpriority(PRIO_PROCESS, 0));

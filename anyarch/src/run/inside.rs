@@ -29,6 +29,7 @@ use std::io::{ErrorKind, stdin};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode};
 
 /// The word of the command line for this stage.
@@ -53,6 +54,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     die_with(&words)?;
     let plan: Plan = handover::read(&handover::take(plan)?)?;
     let emulator = emulator.first().map(|word| handover::take(word)).transpose()?;
+    let mut registered = None;
     match level {
         Level::Chroot if emulator.is_some() => return by_its_own_chroot(&plan, emulator),
         Level::Chroot => chroot(&plan)?,
@@ -61,13 +63,17 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
             if plan.network == Network::None {
                 loopback::up()?;
             }
-            mounts::settle(&plan)?.iter().for_each(|note| ended::note(note));
+            // Without a user namespace, the table of formats would be this machine's.
+            let own = emulator.as_ref().filter(|_| level == Level::User);
+            let settled = mounts::settle(&plan, own)?;
+            settled.notes.iter().for_each(|note| ended::note(note));
+            registered = settled.registered;
         }
     }
     let account = accounts::account(target::open("/".as_ref())?, plan.user.as_deref(), &plan.ids)?;
     let translations = plan.translations.as_ref().map(|_| mounts::TRANSLATIONS.into());
-    let launch =
-        Launch { plan: &plan, emulator, home: account.home.clone(), translations, before: Vec::new() };
+    let home = account.home.clone();
+    let launch = Launch { plan: &plan, emulator, registered, home, translations, before: Vec::new() };
     become_account(&account, &plan.ids)?;
     // The kernel forgets it where the user changes.
     die_with(&words)?;
@@ -124,7 +130,7 @@ fn by_its_own_chroot(plan: &Plan, emulator: Option<OwnedFd>) -> Result<ExitCode>
     }
     before.push(root.clone());
     let translations = plan.translations.clone();
-    Launch { plan, emulator, home: account.home, translations, before }.become_it()
+    Launch { plan, emulator, registered: None, home: account.home, translations, before }.become_it()
 }
 
 /// The folder of the root.
@@ -167,6 +173,8 @@ fn become_account(account: &Account, ids: &Ids) -> Result<()> {
 struct Launch<'a> {
     plan: &'a Plan,
     emulator: Option<OwnedFd>,
+    /// Where it lies, if the kernel starts programs by it: its name says so.
+    registered: Option<PathBuf>,
     home: String,
     /// Where the emulator finds the folder of translations.
     translations: Option<Text>,
@@ -180,6 +188,9 @@ impl Launch<'_> {
         let mut words = Vec::new();
         if let Some(emulator) = &self.plan.emulator {
             words.push(layout::program(&emulator.target).into());
+            if self.registered.is_none() {
+                words.extend(["--execve".into(), "self".into()]);
+            }
             words.extend(self.plan.options.iter().cloned());
             if let Some(folder) = &self.translations {
                 words.extend(["--tb-cache".into(), folder.clone()]);
@@ -201,9 +212,10 @@ impl Launch<'_> {
     /// Starts it as a child, in a group of its own if it is to have the terminal.
     fn start(&self, has_terminal: bool) -> Result<Child> {
         let words = self.words();
-        let mut command = match &self.emulator {
-            Some(emulator) => Command::new(handover::name(emulator)),
-            None => Command::new(&words[0].0),
+        let mut command = match (&self.registered, &self.emulator) {
+            (Some(path), _) => Command::new(path),
+            (None, Some(emulator)) => Command::new(handover::name(emulator)),
+            (None, None) => Command::new(&words[0].0),
         };
         command.arg0(&words[0].0).args(words[1..].iter().map(|word| &word.0));
         command.env_clear().envs(self.environment().iter().map(|(name, value)| (&name.0, &value.0)));
@@ -234,7 +246,11 @@ impl Launch<'_> {
             text(&pair)
         };
         let environment = self.environment().iter().map(pair).collect::<Result<Vec<_>>>()?;
-        match nix::unistd::fexecve(emulator, &arguments, &environment) {
+        let ended = match &self.registered {
+            Some(path) => nix::unistd::execve(&text(path.as_os_str())?, &arguments, &environment),
+            None => nix::unistd::fexecve(emulator, &arguments, &environment),
+        };
+        match ended {
             Ok(never) => match never {},
             Err(error) => Err(error).with_context(|| format!("cannot start {}", words[0])),
         }

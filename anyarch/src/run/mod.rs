@@ -24,5 +24,6 @@ pub mod loopback;
 pub mod mapper;
 pub mod mounts;
 pub mod place;
+pub mod rights;
 pub mod signals;
 pub mod tolerance;

@@ -6,9 +6,11 @@ use crate::run::ids::Ids;
 use crate::run::kept::Kept;
 use crate::run::place::{self, Kind, attach, copy};
 use crate::run::plan::{Bind, Network, Plan};
+use crate::run::rights;
 use crate::run::root::Source;
 use crate::run::tarball;
 use crate::text::Text;
+use anyarch_manifest::target::Target;
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::{self as sys, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
@@ -24,6 +26,9 @@ use std::path::{Path, PathBuf};
 
 /// Where the root sees the folder of translations.
 pub const TRANSLATIONS: &str = "/dev/.anyarch";
+
+/// Where systems expect the kernel's table of formats.
+const TABLE: &str = "proc/sys/fs/binfmt_misc";
 
 /// Devices that every system has.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -66,11 +71,20 @@ pub fn sealed(program: &Path) -> Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Mounts everything, and makes the root that of this process. Gives what could not be done, for the user.
+/// What came of it.
+#[derive(Debug)]
+pub struct Settled {
+    /// What could not be done, for the user.
+    pub notes: Vec<String>,
+    /// Where the emulator lies, if the kernel starts programs by it.
+    pub registered: Option<PathBuf>,
+}
+
+/// Mounts everything, and makes the root that of this process.
 ///
 /// # Errors
 /// When something that a run cannot do without cannot be mounted.
-pub fn settle(plan: &Plan) -> Result<Vec<String>> {
+pub fn settle(plan: &Plan, emulator: Option<&OwnedFd>) -> Result<Settled> {
     let mut house = House { plan, mounted: Vec::new(), notes: Vec::new() };
     // All that lies outside is opened before anything is mounted that could hide it.
     let binds = house.binds()?;
@@ -97,14 +111,16 @@ pub fn settle(plan: &Plan) -> Result<Vec<String>> {
             house.mounted.push((tree, false));
         }
     }
+    let table = emulator.and_then(|emulator| house.table(&root, &dev, emulator));
     for (bind, tree) in binds {
         house.bind(&root, bind, tree)?;
     }
     house.mounted.push((dev, false));
     house.mounted.push((root, plan.read_only));
     house.enter()?;
+    let registered = table.and_then(|(own, target)| own.register(target));
     house.fix()?;
-    Ok(house.notes)
+    Ok(Settled { notes: house.notes, registered })
 }
 
 /// What lies outside of the root.
@@ -172,7 +188,10 @@ impl<'a> House<'a> {
             Source::Archive { path, packing } => {
                 let what = || format!("cannot unpack {path}");
                 let file = File::open(path.path()).with_context(what)?;
-                let tree = tmpfs("0755", "90%")?;
+                // Programs in it may have rights of their own, as in a folder.
+                let options = [("mode", "0755"), ("size", "90%")];
+                let tree =
+                    filesystem("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NODEV).with_context(what)?;
                 attach(&tree, sys::open(STAGE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
                     .context("cannot mount a root in memory")?;
                 let has_owners = !matches!(self.plan.ids, Ids::One { .. });
@@ -261,6 +280,32 @@ impl<'a> House<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Mounts a table of formats where systems expect it, and the emulator that is to be registered there. There is
+    /// nothing to be had by it for one user, nor before Linux 6.7, where namespaces have no table of their own.
+    /// Whatever stands in its way, a run goes on without.
+    fn table(
+        &mut self,
+        root: &OwnedFd,
+        dev: &OwnedFd,
+        emulator: &OwnedFd,
+    ) -> Option<(rights::Own, &'static Target)> {
+        let is_one = matches!(self.plan.ids, Ids::One { .. });
+        let planned = self.plan.emulator.as_ref().filter(|_| !is_one)?;
+        let target = Target::find(&planned.target)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let tree = filesystem("binfmt_misc", &[], attributes).ok()?;
+        let program = copy(&handover::name(emulator)).ok()?;
+        attach(&program, file(dev, &rights::name(target.name), b"").ok()?).ok()?;
+        self.mounted.push((program, true));
+        attach(&tree, crate::run::target::within(root, TABLE, OFlags::PATH).ok()?).ok()?;
+        self.mounted.push((tree.try_clone().ok()?, true));
+        let own = rights::Own(tree);
+        own.take_over();
+        Some((own, target))
     }
 
     fn bind(&mut self, root: &OwnedFd, bind: &Bind, tree: OwnedFd) -> Result<()> {

@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::slice;
 
 /// Where programs are looked for in a root.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -146,7 +147,6 @@ pub fn plan(request: &Request, found: Found) -> Result<Plan, Usage> {
     let mut options: Vec<Text> = Vec::new();
     let translations = match &emulator {
         Some(found) => {
-            options.extend(["--execve".into(), "self".into()]);
             if let Some(cpu) = &request.cpu {
                 options.extend(["-cpu".into(), cpu.clone().into()]);
             }
@@ -279,7 +279,9 @@ impl Plan {
             }
         }
         match &self.emulator {
-            Some(emulator) => line("emulator", format!("{} {}", emulator.path, words(&self.options))),
+            Some(emulator) => {
+                line("emulator", words(&[slice::from_ref(&emulator.path), &self.options].concat()));
+            }
             None => line("emulator", "none: this machine runs the root itself".to_owned()),
         }
         line("command", words(&self.command));
@@ -377,7 +379,7 @@ mod tests {
     fn a_root_runs_its_shell_with_an_environment_of_its_own() {
         let plan = plan(&request(), found()).expect("a plan");
         assert_eq!(plan.command, ["/bin/sh".into()]);
-        assert_eq!(plan.options, ["--execve".into(), "self".into()]);
+        assert!(plan.options.is_empty(), "{plan:?}");
         assert_eq!(variable(&plan, "PATH").as_deref(), Some(PATH));
         assert_eq!(variable(&plan, "TERM").as_deref(), Some("xterm"));
         assert_eq!(variable(&plan, "LC_ALL").as_deref(), Some("C"));
@@ -484,7 +486,7 @@ mod tests {
         let text = plan.text();
         for line in [
             "root          /srv/arm64\n",
-            "emulator      /opt/qemu-aarch64 --execve self -cpu max\n",
+            "emulator      /opt/qemu-aarch64 -cpu max\n",
             "ids           one; no grant\n",
             "bind          /usr as /mnt, read-only\n",
             "translations  /cache/tb/1\n",

@@ -88,6 +88,38 @@ fn an_arm64_debian_that_anyarch_made_for_an_ordinary_user_installs_packages_that
         "su www-data -s /bin/sh -c 'id -un; uname -m'; dpkg --remove ed > /dev/null && echo removed; exit 5";
     let ended = system.anyarch(&[], &["sh", "-c", script]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), "www-data\naarch64\nremoved\n"), "{ended:?}");
+    programs_have_the_rights_of_their_files(&system);
+}
+
+/// An ordinary user of the system becomes root, reads what a group may read, and has what a file's capability gives.
+fn programs_have_the_rights_of_their_files(system: &Debian) {
+    let linux = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = linux.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(6), Some(7)) {
+        return wants::partly_not_run("a binfmt_misc of a run's own wants Linux 6.7");
+    }
+    system.install("sudo");
+    let prepare = "useradd --create-home ann; echo 'ann ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ann";
+    system.works(&[], prepare);
+    let script = "su ann -c 'sudo id -un; sudo -u www-data uname -m; chage -l ann | wc -l; \
+                  sudo sh -c \"sh -c id\" | cut -c1-5; sudo su ann -c \"id -un\"'";
+    let said = "root\naarch64\n7\nuid=0\nann\n";
+    for options in [&[][..], &["--init"], &["--ephemeral"], &["--no-cache", "--read-only"]] {
+        assert_eq!(system.works(options, script), said, "{options:?}");
+    }
+    assert_eq!(system.works(&["--user", "ann"], "sudo id -un"), "root\n");
+    // Its own table of formats is all that is there, and nobody inside changes it or the emulator.
+    let script = "cd /proc/sys/fs/binfmt_misc; ls; ! echo -1 > status; ! echo > /dev/qemu-aarch64-execve";
+    let names = system.works(&[], script);
+    assert!(names.contains("anyarch-aarch64\n"), "{names}");
+    // Who may gain no privileges, and who has one id, has none of this.
+    let script = "su ann -c 'setpriv --no-new-privs sudo id -un' || echo refused";
+    assert_eq!(system.works(&[], script), "refused\n");
+    // Without a table of one's own, as in a chroot: as on a `nosuid` mount, which sudo says.
+    let ended = system.guest(debian::EXECVE, &["/bin/su", "ann", "-c", "sudo -n id -un"]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("effective uid is not 0"), "{ended:?}");
+    assert_eq!(system.script("sudo -u www-data id -un; su ann -c 'id -un'"), "www-data\nann\n");
+    system.nothing_is_registered();
 }
 
 #[test]
