@@ -116,6 +116,30 @@ pub fn tags(session: &Session, url: &str) -> Result<Vec<String>> {
     Ok(names.map(|(_, name)| name.to_owned()).collect())
 }
 
+/// The commit that a tag names at `url`, if there is that tag.
+pub fn commit_of_tag(session: &Session, url: &str, tag: &str) -> Result<Option<String>> {
+    can_be_asked(session, url)?;
+    let shell = process::shell()?;
+    let name = format!("refs/tags/{tag}");
+    // What an annotated tag stands for has a line of its own.
+    let peeled = format!("{name}^{{}}");
+    let listed = capture(git_of_user(&shell).args(["ls-remote", "--", url, &name, &peeled]))?;
+    let id = |wanted: &str| {
+        let mut lines = listed.lines().filter_map(|line| line.split_once('\t'));
+        lines.find(|(_, name)| *name == wanted).map(|(id, _)| id.to_owned())
+    };
+    Ok(id(&peeled).or_else(|| id(&name)))
+}
+
+/// A file of a commit, and when the commit was made, in seconds since 1970.
+pub fn file_and_time(repository: &Path, commit: &str, file: &str) -> Result<(String, u64)> {
+    let shell = process::shell()?;
+    let ask = |arguments: &[&str]| capture(git(&shell).arg("-C").arg(repository).args(arguments));
+    let text = ask(&["show", &format!("{commit}:{file}")])?;
+    let time = ask(&["log", "-1", "--format=%ct", commit])?;
+    Ok((text, time.trim().parse().context("git tells no time")?))
+}
+
 /// An error if `url` is elsewhere and nothing from there can come.
 fn can_be_asked(session: &Session, url: &str) -> Result<()> {
     if Path::new(url).exists() {

@@ -79,7 +79,7 @@ fn makes_something(command: &Command) -> bool {
     match command {
         Command::Build(arguments) => !arguments.dry_run,
         Command::Plan(_) | Command::Doctor(_) | Command::Clean(_) | Command::Completions(_) => false,
-        Command::Series(_) => false,
+        Command::Series(command) => command.makes_something(),
         // The tests run the driver themselves.
         Command::Test(_) => false,
         // It makes something elsewhere, and no build trees.

@@ -50,6 +50,32 @@ pub fn tar(stream: impl Read, into: &Path, rules: Rules<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A small file at the top of the only folder in a `.tar.xz`, and its time in seconds since 1970.
+pub fn file_and_time(archive: &Path, name: &str) -> Result<(String, u64)> {
+    let file = File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?;
+    let found = xz::Decoder::new(BufReader::new(file), SOURCE)
+        .map_err(Into::into)
+        .and_then(|s| member_at_top(s, name));
+    found.with_context(|| format!("cannot read {name} in {}", archive.display()))
+}
+
+fn member_at_top(stream: impl Read, name: &str) -> Result<(String, u64)> {
+    for entry in Archive::new(stream).entries().context("it is not a tar archive")? {
+        let entry = entry.context("it is truncated or not a tar archive")?;
+        let path = entry.path().context("a member has no name")?;
+        if path.components().count() == 2 && path.ends_with(name) {
+            let time = entry.header().mtime().context("a member has no time")?;
+            let mut text = String::new();
+            entry.take(MAX_SMALL).read_to_string(&mut text).context("it is truncated")?;
+            return Ok((text, time));
+        }
+    }
+    bail!("it is not there")
+}
+
+/// Bytes that are read of a file which must be small, at most.
+const MAX_SMALL: u64 = 4 << 10;
+
 /// Bytes that are read behind the last member, at most; tar and git write less than 10 KiB.
 const MAX_TRAILER: u64 = 1 << 20;
 

@@ -8,6 +8,7 @@ mod pages;
 pub mod series;
 pub mod targets;
 pub mod topics;
+pub mod version;
 
 pub use hosts::Host;
 pub use machine::native;

@@ -1,7 +1,9 @@
 //! What is built: one folder `patches/<series>/` each, with its pins and its patches by topic, and
-//! `patches/common/` with the patches that each topic begins with in all series.
+//! `patches/common/` with the patches that each topic begins with in all series. `patches/prepared/` has folders of the
+//! same kind for versions that cannot be pinned yet: no command builds these.
 
 use super::topics::TOPICS;
+use super::version::tag_of;
 use super::{Target, Topic, read_toml, unknown};
 use anyarch_client::hash;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -15,6 +17,9 @@ pub const DEFAULT: &str = "10.2";
 
 /// The folder of the patches that come first in a topic of every series: they only add files of our own.
 pub const COMMON: &str = "common";
+
+/// The folder of what is prepared for series to come, on candidates of their first release.
+pub const PREPARED: &str = "prepared";
 
 /// A QEMU series as its file pins it, with the patches beside that file.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +53,7 @@ pub struct Pins {
     pub series: String,
     /// `10.2.2`: what the emulators say with `--version`.
     pub version: String,
-    /// Upstream's git tag: `v10.2.2`.
+    /// Upstream's git tag: `v10.2.2`; of a candidate, `v11.1.0-rc2`, whose version is 11.0.92.
     pub tag: String,
     /// Our revision of this QEMU version, counted from 1.
     pub revision: u32,
@@ -145,6 +150,13 @@ pub struct Build {
     pub configure: Vec<String>,
 }
 
+impl Tarball {
+    /// Upstream's name of the tarball of a tag: `qemu-11.0.2.tar.xz`, `qemu-11.1.0-rc2.tar.xz`.
+    pub fn name(tag: &str) -> String {
+        format!("qemu-{}.tar.xz", tag.strip_prefix('v').unwrap_or(tag))
+    }
+}
+
 impl Series {
     /// Reads `patches/<name>/`.
     pub fn read(patches: &Path, name: &str) -> Result<Self> {
@@ -153,13 +165,29 @@ impl Series {
             let known = Self::names(patches)?;
             return Err(unknown("series", name, known.iter().map(String::as_str)).into());
         }
-        let pins = Self::pins(patches, name)?;
+        Self::with_patches(patches, folder, Self::pins(patches, name)?)
+    }
+
+    /// Reads a series that others are made from: `11.0`, or `prepared/11.1`, which no other command takes.
+    pub fn read_model(patches: &Path, name: &str) -> Result<Self> {
+        let Some(bare) = name.strip_prefix(PREPARED).and_then(|rest| rest.strip_prefix('/')) else {
+            return Self::read(patches, name);
+        };
+        let home = patches.join(PREPARED);
+        let known = if home.is_dir() { Self::names(&home)? } else { Vec::new() };
+        if !known.iter().any(|known| known == bare) {
+            return Err(unknown("prepared series", bare, known.iter().map(String::as_str)).into());
+        }
+        Self::with_patches(patches, home.join(bare), Self::pins(&home, bare)?)
+    }
+
+    fn with_patches(patches: &Path, folder: PathBuf, pins: Pins) -> Result<Self> {
         let homes = [patches.join(COMMON), folder];
         homes.iter().try_for_each(|home| only_topics(home))?;
         let mut all = Vec::new();
         for topic in TOPICS {
             for home in &homes {
-                all.extend(read_patches(home, topic)?);
+                all.extend(read_patches(patches, home, topic)?);
             }
         }
         Ok(Self { pins, patches: all })
@@ -208,17 +236,10 @@ impl Series {
 
 fn check(pins: &Pins, name: &str) -> Result<()> {
     ensure!(pins.series == name, "it pins series {}, but is in the folder {name}", pins.series);
-    ensure!(
-        pins.version.starts_with(&format!("{name}.")),
-        "version {} does not belong to series {name}",
-        pins.version
-    );
-    ensure!(
-        pins.tag == format!("v{}", pins.version),
-        "tag {} does not match version {}",
-        pins.tag,
-        pins.version
-    );
+    let Pins { version, tag, .. } = pins;
+    let right = tag_of(version, name);
+    let right = right.with_context(|| format!("version {version} does not belong to series {name}"))?;
+    ensure!(*tag == right, "tag {tag} does not match version {version}");
     let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
     let may_be_hex = |pin: &Option<String>, digits| pin.as_ref().is_none_or(|pin| is_hex(pin, digits));
     ensure!(may_be_hex(&pins.git.commit, 40), "git.commit must be 40 hex digits");
@@ -256,18 +277,18 @@ fn is_patch(path: &Path) -> bool {
 }
 
 /// The patches of a topic in the folder of a series or in the common one.
-fn read_patches(home: &Path, topic: Topic) -> Result<Vec<Patch>> {
-    let mut patches = Vec::new();
+fn read_patches(patches: &Path, home: &Path, topic: Topic) -> Result<Vec<Patch>> {
+    let mut found = Vec::new();
     let folder = home.join(topic.name());
     if !folder.exists() {
-        return Ok(patches);
+        return Ok(found);
     }
-    let whose = home.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let whose = home.strip_prefix(patches).unwrap_or(home).display();
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
         let path = entry.path();
         if is_patch(&path) {
-            patches.push(Patch {
+            found.push(Patch {
                 name: format!("{whose}/{topic}/{}", entry.file_name().to_string_lossy()),
                 topic,
                 sha256: hash::sha256_file(&path)?,
@@ -275,8 +296,8 @@ fn read_patches(home: &Path, topic: Topic) -> Result<Vec<Patch>> {
             });
         }
     }
-    patches.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(patches)
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 #[cfg(test)]

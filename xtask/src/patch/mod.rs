@@ -2,6 +2,7 @@
 //! another type than one with all of them, so that nothing built from it is packed.
 
 mod apply;
+mod carry;
 mod check;
 mod commit_groups;
 mod message;
@@ -9,6 +10,7 @@ mod open;
 mod partial;
 mod refresh;
 
+pub use carry::{Carried, Outcome, carry};
 pub use check::{PatchCheck, Report, TopicCheck, check};
 pub use open::open;
 pub use partial::{PartialTree, PatchTrial, each};

@@ -70,7 +70,7 @@ fn in_order(asked: &[Topic]) -> Result<Vec<Topic>> {
 }
 
 /// The patches with their topics in them, as files in `folder`.
-fn mails_of(series: &Series, topics: &[Topic], folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn mails_of(series: &Series, topics: &[Topic], folder: &Path) -> Result<Vec<PathBuf>> {
     let mut mails = Vec::new();
     for (number, patch) in series.patches_of(topics).into_iter().enumerate() {
         let bytes = fs::read(&patch.path).with_context(|| format!("cannot read {}", patch.path.display()))?;
@@ -84,7 +84,7 @@ fn mails_of(series: &Series, topics: &[Topic], folder: &Path) -> Result<Vec<Path
 }
 
 /// Gives the repository somebody to commit as, should the user have set nothing up.
-fn committer(mut command: Command) -> Command {
+pub(super) fn committer(mut command: Command) -> Command {
     for (name, value) in [
         ("GIT_AUTHOR_NAME", "anyarch"),
         ("GIT_AUTHOR_EMAIL", "anyarch@localhost"),

@@ -2,8 +2,10 @@
 //! anybody uses it, and it says where it came from.
 
 mod tree;
+mod unpinned;
 
 pub use tree::content_id;
+pub use unpinned::{Unpinned, Wanted, look};
 
 use crate::apt::Apt;
 use crate::download;

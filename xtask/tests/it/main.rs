@@ -28,6 +28,7 @@ mod series;
 mod systems;
 mod toolchains;
 mod topics;
+mod upkeep;
 mod upstream;
 mod users;
 mod workflow;

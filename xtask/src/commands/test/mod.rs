@@ -53,7 +53,7 @@ const HEAVY: [&str; 11] = [
 /// their own, and mostly wait: for servers, for clocks, for a browser. Then those that leave a processor idle for long:
 /// git and apt work on one, and guest programs wait for each other. At last one that compiles what the heavy ones have
 /// compiled by then. The lists take equally long.
-const LIGHT: [&str; 16] = [
+const LIGHT: [&str; 17] = [
     "bad_input",
     "commands",
     "container_images",
@@ -64,6 +64,7 @@ const LIGHT: [&str; 16] = [
     "page",
     "providers",
     "series",
+    "upkeep",
     "upstream",
     "users",
     "robust",

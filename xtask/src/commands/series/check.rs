@@ -1,31 +1,13 @@
-//! `series`: whether what is pinned is still the newest that upstream has.
+//! `series check`: whether what is pinned is still the newest that upstream has.
 
-use super::show;
+use super::super::show;
 use crate::facts::Series;
+use crate::facts::version::{is_candidate, numbers};
 use crate::git;
 use crate::session::Session;
 use anyhow::{Context as _, Result};
-use clap::Subcommand;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Compare the QEMU series in `patches/` with upstream
-#[derive(Debug, Subcommand)]
-pub enum SeriesCommand {
-    /// Say for each series whether upstream has a newer point release, and which newer series there are
-    ///
-    /// Upstream's git repository is asked for its tags. A series that is behind is no failure: `behind` of
-    /// --json says so to programs.
-    #[command(after_help = "\
-Examples:
-  cargo xtask series check
-  cargo xtask series check --from https://example.org/mirror/qemu.git --json")]
-    Check {
-        /// Ask this git repository, a mirror or a clone, instead of the one that the series pin
-        #[arg(long, value_name = "URL|DIR")]
-        from: Option<String>,
-    },
-}
 
 /// What upstream has.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -46,17 +28,19 @@ struct Known {
     behind: bool,
 }
 
-/// Asks upstream and prints the answer.
-pub fn run(session: &Session, command: &SeriesCommand) -> Result<()> {
-    let SeriesCommand::Check { from } = command;
+/// Asks upstream, or the repository `from`, and prints the answer.
+pub fn run(session: &Session, from: Option<&str>) -> Result<()> {
     let patches = session.workspace.root.join("patches");
     let mut pinned = Vec::new();
     let mut tags = BTreeMap::new();
     for name in Series::names(&patches)? {
         let pins = Series::pins(&patches, &name)?;
-        let url = from.as_ref().unwrap_or(&pins.git.url);
+        let url = from.unwrap_or(&pins.git.url);
         if !tags.contains_key(url) {
-            tags.insert(url.clone(), git::tags(session, url).with_context(|| format!("cannot ask {url}"))?);
+            tags.insert(
+                url.to_owned(),
+                git::tags(session, url).with_context(|| format!("cannot ask {url}"))?,
+            );
         }
         pinned.push((name, pins.version));
     }
@@ -66,26 +50,26 @@ pub fn run(session: &Session, command: &SeriesCommand) -> Result<()> {
 }
 
 /// `[11, 0, 2]` of `v11.0.2`; nothing of release candidates.
-fn numbers(tag: &str) -> Option<[u32; 3]> {
-    let numbers: Vec<u32> =
-        tag.strip_prefix('v')?.split('.').map(|n| n.parse().ok()).collect::<Option<_>>()?;
-    numbers.try_into().ok()
+fn of_tag(tag: &str) -> Option<[u32; 3]> {
+    let version = tag.strip_prefix('v').filter(|version| !is_candidate(version));
+    version.and_then(numbers)
 }
 
 fn compare(pinned: Vec<(String, String)>, tags: &BTreeSet<String>) -> News {
     let mut newest: BTreeMap<[u32; 2], u32> = BTreeMap::new();
-    for [major, minor, point] in tags.iter().filter_map(|tag| numbers(tag)) {
+    for [major, minor, point] in tags.iter().filter_map(|tag| of_tag(tag)) {
         let known = newest.entry([major, minor]).or_default();
         *known = point.max(*known);
     }
     let mut last = [0, 0];
     let mut series = Vec::new();
     for (name, version) in pinned {
-        let upstream = numbers(&format!("v{version}")).and_then(|[major, minor, point]| {
-            last = last.max([major, minor]);
-            newest.get(&[major, minor]).map(|newest| (format!("{name}.{newest}"), *newest > point))
-        });
-        let (newest, behind) = upstream.map_or((None, false), |(newest, behind)| (Some(newest), behind));
+        let number: Option<[u32; 2]> = numbers(&name);
+        last = last.max(number.unwrap_or_default());
+        let upstream = number.and_then(|number| newest.get(&number));
+        let point = numbers(&version).map(|[_, _, point]| point);
+        let behind = upstream.is_some_and(|newest| is_candidate(&version) || point < Some(*newest));
+        let newest = upstream.map(|newest| format!("{name}.{newest}"));
         series.push(Known { series: name, pinned: version, newest, behind });
     }
     let newer = newest.into_iter().filter(|(series, _)| *series > last);
@@ -114,6 +98,17 @@ fn text(news: &News) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_series_at_a_candidate_is_behind_as_soon_as_there_is_a_release() {
+        let tags = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let pinned = || vec![("11.1".to_owned(), "11.0.92".to_owned())];
+        let before = compare(pinned(), &tags(&["v11.0.2", "v11.0.92", "v11.1.0-rc2"]));
+        assert!(!before.series[0].behind && before.series[0].newest.is_none() && before.not_here.is_empty());
+        let after = compare(pinned(), &tags(&["v11.0.2", "v11.1.0"]));
+        assert!(after.series[0].behind && after.not_here.is_empty());
+        assert_eq!(after.series[0].newest.as_deref(), Some("11.1.0"));
+    }
 
     #[test]
     fn point_releases_and_newer_series_are_told_and_candidates_and_older_series_are_not() {
