@@ -226,6 +226,10 @@ else
     # shellcheck disable=SC3045
     if [ "$registered" ] || (ulimit -n 64 && ulimit -n 70) 2> /dev/null; then wanted=$child; else wanted='*ENOEXEC*'; fi
     like "every number below a hard limit is taken" "$wanted" limited -n "$emu" --execve self ./guest --do replace exec ./guest x
+    # Who may raise limits keeps its numbers beyond them.
+    if [ "$(id -u)" = 0 ]; then unprivileged="setpriv --bounding-set=-sys_resource"; else unprivileged=; fi
+    # shellcheck disable=SC2086
+    like "numbers are given in order up to the last" "order: 0 back, EMFILE" $unprivileged sh -c 'ulimit -n 64; exec "$@"' sh "$emu" --execve self ./guest --do order
 fi
 # shellcheck disable=SC3045
 if (ulimit -n 64 && ulimit -n 70) 2> /dev/null; then

@@ -10,7 +10,8 @@
  *         thousands of execs; WHAT: leak, queued, around, failing
  *     exec --do STEP...      take steps, in order, that end in an exec:
  *         chroot DIR, chdir DIR, user ID, unlink FILE, rmdir DIR, rename FROM TO,
- *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
+ *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), order (that, and
+ *         tell whether each was beyond the one before), replace
  *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
  *         unshare user|mount, pivot DIR, named ARGV0, ids REAL OTHER, saved ID,
  *         alone (no_new_privs), without CAPABILITY, forbid (setresuid), exec
@@ -1372,6 +1373,19 @@ static int again(const char *how)
 
 static int run_cases(char **arg);
 
+/* Takes all descriptors, and tells how often one came after a higher one. */
+static int tell_order(void)
+{
+    int last = -1, back = 0, fd;
+
+    while ((fd = dup(1)) >= 0) {
+        back += fd < last;
+        last = fd;
+    }
+    printf("order: %d back, %s\n", back, strerrorname_np(errno));
+    return 0;
+}
+
 /* From now on nobody has it, who executes what. */
 static void without(unsigned capability)
 {
@@ -1470,6 +1484,8 @@ static int steps(char **arg, char **envp)
             while (fcntl(1, F_DUPFD_CLOEXEC, 3) >= 0) {
                 continue;
             }
+        } else if (STEP("order", 0)) {
+            return tell_order();
         } else if (STEP("setenv", 1)) {
             char **more = calloc(1000, sizeof(char *));
             for (int i = 0; i < 998 && envp[i]; i++) {
