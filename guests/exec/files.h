@@ -184,8 +184,11 @@ static void prepare(void)
     dynamic("dyn-long-name", p, 5000, 0);
     free(p);
 
-    /* scripts */
-    snprintf(text, sizeof(text), "#!%s/child\n", here);
+    /*
+     * Scripts.  This one is longer than a header of ELF of 64 bits: as an
+     * interpreter, a shorter one has another error for programs of 32 bits.
+     */
+    snprintf(text, sizeof(text), "#!%s/child\n%064d\n", here, 0);
     script("script", text);
     make("script-plain", text, strlen(text), 0644);
     snprintf(text, sizeof(text), "#!%s/child", here);
