@@ -148,7 +148,7 @@ static unsigned borrower_count;
 
 static bool has_forked;
 
-static bool spare(ReservedFd slot)
+static bool does_without(ReservedFd slot)
 {
     if (slot >= RESERVED_FD_KEPT) {
         fail("it is asked whether borrowed files are needed");
@@ -968,7 +968,7 @@ static void *run(void *unused)
     for (unsigned n = number(4); n > 0; n--) {
         guest_opens();
     }
-    reserved_fd_enable(spare);
+    reserved_fd_enable(does_without);
     emulator_keeps();
     own_proc_init(reserved_fd_get(RESERVED_FD_EMULATOR), false);
     for (int work = 0; (input < input_end || goes_on) && work < WORK; work += top) {
