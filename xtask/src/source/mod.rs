@@ -215,27 +215,49 @@ fn from_debian(session: &Session, series: &Series) -> Result<PinnedSource> {
     ))
 }
 
-/// A tarball, a folder or a git URL that the user gave.
+/// What a user may mean by a source.
+enum Given<'a> {
+    Tarball(&'a Path),
+    /// Without a history.
+    Folder(&'a Path),
+    /// The URL or absolute path of a git repository.
+    Git(String),
+}
+
+impl<'a> Given<'a> {
+    fn read(given: &'a str) -> Result<Self> {
+        if given.is_empty() || given.starts_with('-') {
+            return Err(Usage("a source is a tarball, a folder or a git URL".into()).into());
+        }
+        let path = Path::new(given);
+        if path.is_file() {
+            return Ok(Self::Tarball(path));
+        }
+        if path.is_dir() && !path.join(".git").exists() && !path.join("HEAD").exists() {
+            return Ok(Self::Folder(path));
+        }
+        if path.exists() {
+            return Ok(Self::Git(std::path::absolute(path)?.display().to_string()));
+        }
+        if !given.contains("://") && !given.contains('@') {
+            return Err(Usage("it is not a file, a folder or a git URL".into()).into());
+        }
+        Ok(Self::Git(given.to_owned()))
+    }
+}
+
 fn from_user(session: &Session, series: &Series, given: &str) -> Result<PinnedSource> {
-    if given.is_empty() || given.starts_with('-') {
-        return Err(Usage("a source is a tarball, a folder or a git URL".into()).into());
+    match Given::read(given)? {
+        Given::Tarball(path) => tarball_of_user(session, series, path),
+        Given::Folder(path) => {
+            let (repository, id) = tree::checked(session, series, path)?;
+            Ok(PinnedSource {
+                form: Form::Object { repository, id: id.clone() },
+                origin: format!("the folder {given}, git tree {id}"),
+            })
+        }
+        Given::Git(url) => at_tag(session, series, &url, given),
     }
-    let path = Path::new(given);
-    if path.is_file() {
-        return tarball_of_user(session, series, path);
-    }
-    if path.is_dir() && !path.join(".git").exists() && !path.join("HEAD").exists() {
-        let (repository, id) = tree::checked(session, series, path)?;
-        return Ok(PinnedSource {
-            form: Form::Object { repository, id: id.clone() },
-            origin: format!("the folder {given}, git tree {id}"),
-        });
-    }
-    if !path.exists() && !given.contains("://") && !given.contains('@') {
-        return Err(Usage("it is not a file, a folder or a git URL".into()).into());
-    }
-    let url = if path.exists() { std::path::absolute(path)?.display().to_string() } else { given.to_owned() };
-    at_tag(session, series, &url, given)
 }
 
 fn tarball_of_user(session: &Session, series: &Series, path: &Path) -> Result<PinnedSource> {

@@ -1,5 +1,6 @@
 //! A source that no series pins yet: what it says of itself, for the pins that will be checked from then on.
 
+use super::Given;
 use crate::facts::series::Git;
 use crate::facts::version::{numbers, tag_of};
 use crate::git;
@@ -44,20 +45,16 @@ pub fn look(
     git: &Git,
 ) -> Result<Unpinned> {
     let given = given.unwrap_or(&git.url);
-    if given.is_empty() || given.starts_with('-') {
-        return Err(Usage("a source is a tarball or a git repository".into()).into());
+    match Given::read(given).with_context(|| format!("cannot use --source {given}"))? {
+        Given::Tarball(path) => in_tarball(session, series, path),
+        Given::Git(url) => in_git(session, series, &url, wanted),
+        Given::Folder(_) => {
+            let what = format!(
+                "{given} is no tarball and no git repository, so nothing of it can be pinned: pass one with --source"
+            );
+            Err(Usage(what).into())
+        }
     }
-    let path = Path::new(given);
-    if path.is_file() {
-        return in_tarball(session, series, path);
-    }
-    let is_repository = path.join(".git").exists() || path.join("HEAD").exists();
-    if !is_repository && (path.exists() || !(given.contains("://") || given.contains('@'))) {
-        let what = format!("{given} is no tarball and no git repository, so nothing of it can be pinned");
-        return Err(Usage(what).into());
-    }
-    let url = if path.exists() { std::path::absolute(path)?.display().to_string() } else { given.to_owned() };
-    in_git(session, series, &url, wanted)
 }
 
 fn in_git(session: &Session, series: &str, url: &str, wanted: &Wanted<'_>) -> Result<Unpinned> {
