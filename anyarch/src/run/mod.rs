@@ -17,6 +17,7 @@ pub mod translations;
 pub mod accounts;
 pub mod closed;
 pub mod enter;
+pub mod fixed;
 pub mod handover;
 pub mod inside;
 pub mod level;
