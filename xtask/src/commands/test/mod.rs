@@ -88,7 +88,7 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     let cargo = |words: &[&str]| {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         if let Some(setting) = &linting {
-            command.args(["--config", setting]).env("CLIPPY_ARGS", "-Dwarnings");
+            command.args(["--config", setting]).env(LINTS.0, LINTS.1);
         }
         // Its lines are read here: without colours.
         command.args(words).env("CARGO_TERM_COLOR", "never").current_dir(&session.workspace.root);
@@ -142,6 +142,9 @@ pub fn run(session: &Session, arguments: &Test) -> Result<()> {
     }
     Ok(())
 }
+
+/// The variable with clippy's options: whatever it reports is an error.
+const LINTS: (&str, &str) = ("CLIPPY_ARGS", "-Dwarnings");
 
 /// Cargo's setting by which crates of this workspace are linted when they are compiled.
 fn clippy() -> Result<String> {
@@ -252,6 +255,28 @@ fn side_by_side(session: &Session, first: Vec<Part>, others: Vec<Part>) -> Resul
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    /// Of what is compiled for tests, too.
+    #[test]
+    fn what_clippy_reports_is_not_compiled() {
+        let home = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            anyarch_client::files::write_file(&home.path().join(name), text.as_bytes()).expect("written");
+        };
+        write("Cargo.toml", "[package]\nname = \"small\"\nedition = \"2024\"\n[workspace]\n");
+        let compiled = |text: &str| {
+            write("src/lib.rs", text);
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["--config", &clippy().expect("clippy")]).env(LINTS.0, LINTS.1);
+            cargo.args(["test", "--offline", "--no-run"]).current_dir(home.path());
+            cargo.env("CARGO_TARGET_DIR", home.path().join("target")).output().expect("cargo runs")
+        };
+        let right = compiled("#[test]\nfn t() { assert!(std::env::args().next().is_some()); }\n");
+        assert!(right.status.success(), "{}", String::from_utf8_lossy(&right.stderr));
+        let wrong = compiled("#[test]\nfn t() { assert!(std::env::args().nth(0).is_some()); }\n");
+        let said = String::from_utf8_lossy(&wrong.stderr);
+        assert!(!wrong.status.success() && said.contains("iter_nth_zero"), "{said}");
+    }
 
     /// With other features, Cargo compiles a library a second time, and all that stands on it.
     #[test]
