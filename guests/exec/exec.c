@@ -10,12 +10,12 @@
  *         thousands of execs; WHAT: leak, queued, around, failing
  *     exec --do STEP...      take steps, in order, that end in an exec:
  *         chroot DIR, chdir DIR, user ID, unlink FILE, rmdir DIR, rename FROM TO,
- *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), order (that, and
- *         tell whether each was beyond the one before), replace
+ *         mode OCTAL FILE, files LIMIT, fill (use up all descriptors), replace
  *         (all by others), close (all from 3), noenv, setenv NAME=VALUE,
  *         unshare user|mount, pivot DIR, named ARGV0, ids REAL OTHER, saved ID,
  *         alone (no_new_privs), without CAPABILITY, forbid (setresuid), exec
- *         PATH ARG...
+ *         PATH ARG...; or instead of that: order (use up all descriptors, and
+ *         tell whether each was beyond the one before)
  *     exec --facts           what the emulator's settings look like from inside
  *     exec --continue SOCKET be a debugger that lets a program run
  *     exec ANYTHING ELSE     be the child: report how one was started

@@ -346,3 +346,26 @@ static void clone_by_structure(void)
     }
     signal(SIGUSR1, SIG_DFL);
 }
+
+/* A descriptor of a child has no place, or no number: there is no child then. */
+static void clone_without_descriptor(void)
+{
+    struct clone3_arguments lost = { .flags = CLONE_PIDFD, .pidfd = 8, .exit_signal = SIGCHLD };
+    struct rlimit limit = { 3, 64 };
+    int descriptor;
+
+    tell_clone3("no place", &lost, 64);
+    lost.pidfd = (uintptr_t)&descriptor;
+    fflush(stdout);
+    if (fork() == 0) {
+        close(0);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        open("/dev/null", O_RDONLY);
+        tell_clone3("no number", &lost, 64);
+        printf(" child %s", error(waitpid(-1, NULL, 0)));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    printf(", child %s", error(waitpid(-1, NULL, 0)));
+}

@@ -87,7 +87,6 @@ static const char *below(const char *name)
 #include "rlimit.h"
 #include "robust.h"
 #include "clone.h"
-#include "numbers.h"
 #include "calls.h"
 #include "sockets.h"
 #include "netlink.h"
@@ -136,10 +135,7 @@ static const struct {
     { "clone_refused", clone_refused },
     { "clone_numbers", clone_numbers },
     { "clone_by_structure", clone_by_structure },
-    { "numbers_opened", numbers_opened },
-    { "numbers_duplicated", numbers_duplicated },
-    { "numbers_of_pipes", numbers_of_pipes },
-    { "numbers_of_children", numbers_of_children },
+    { "clone_without_descriptor", clone_without_descriptor },
     { "clone_beside_threads", clone_beside_threads },
     { "unshare_user", unshare_user },
     { "vectors", vectors },
